@@ -1,0 +1,51 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+/// One list of settings for every target: what is not listed here is the same everywhere.
+let strict: [SwiftSetting] = [
+  .enableUpcomingFeature("ExistentialAny"),
+  .enableUpcomingFeature("InternalImportsByDefault"),
+  .enableUpcomingFeature("MemberImportVisibility"),
+  .treatAllWarnings(as: .error),
+]
+
+let package = Package(
+  name: "plumbline",
+  products: [
+    .library(name: "FeatureCore", targets: ["FeatureCore"]),
+    .library(name: "DefinitionFiles", targets: ["DefinitionFiles"]),
+    .executable(name: "plumb", targets: ["plumb"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+  ],
+  targets: [
+    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .target(name: "FeatureCore", swiftSettings: strict),
+    .target(
+      name: "DefinitionFiles",
+      dependencies: ["FeatureCore", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
+    .target(
+      name: "EventFiles", dependencies: ["FeatureCore", "CZlib", "CZstd"], swiftSettings: strict),
+    .target(name: "OfflineStore", dependencies: ["FeatureCore"], swiftSettings: strict),
+    .target(name: "Clickstream", swiftSettings: strict),
+    .target(name: "Processor", dependencies: ["FeatureCore"], swiftSettings: strict),
+    .executableTarget(
+      name: "plumb",
+      dependencies: [
+        "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: strict),
+    .testTarget(
+      name: "FeatureCoreTests", dependencies: ["FeatureCore"], swiftSettings: strict),
+    .testTarget(
+      name: "AdapterTests",
+      dependencies: ["FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream"],
+      swiftSettings: strict),
+    .testTarget(name: "CLITests", dependencies: ["FeatureCore"], swiftSettings: strict),
+    .testTarget(name: "TidyTests", swiftSettings: strict),
+  ],
+  swiftLanguageModes: [.v6]
+)

@@ -1,0 +1,266 @@
+/// What a definitions file says, or what Swift code builds: names and expressions, not yet checked. `Plan`
+/// checks and compiles them.
+public struct Definitions: Sendable, Hashable {
+  /// Prefixes keys, internal topics and transactional ids.
+  public var name: String
+  /// Separates the states of one definition from those of its successor.
+  public var version: Int
+  /// Topics of events.
+  public var sources: [Source]
+  /// What is computed.
+  public var views: [View]
+
+  /// Definitions from their parts.
+  public init(name: String, version: Int = 1, sources: [Source], views: [View]) {
+    self.name = name
+    self.version = version
+    self.sources = sources
+    self.views = views
+  }
+}
+
+/// A topic of events with a declared schema, an event-time field and an optional partition key.
+public struct Source: Sendable, Hashable {
+  /// How the producers of a topic choose the partition of a key.
+  public enum Partitioner: String, Sendable, Hashable, CaseIterable {
+    /// Java's default, librdkafka's `murmur2_random`.
+    case murmur2
+    /// Anything else: every view goes through a repartition topic.
+    case unknown
+  }
+
+  /// Where the event time stands and how it is written.
+  public struct Timestamp: Sendable, Hashable {
+    /// The JSON field.
+    public var field: String
+    /// How it is written.
+    public var unit: TimeUnit
+
+    /// A timestamp from its parts.
+    public init(field: String, unit: TimeUnit) {
+      self.field = field
+      self.unit = unit
+    }
+  }
+
+  /// A declared field of the events.
+  public struct Field: Sendable, Hashable {
+    /// The JSON name.
+    public var name: String
+    /// Its type.
+    public var type: ValueType
+    /// For timestamps, how it is written; the source's unit when nil.
+    public var unit: TimeUnit?
+
+    /// A field from its parts.
+    public init(_ name: String, _ type: ValueType, unit: TimeUnit? = nil) {
+      self.name = name
+      self.type = type
+      self.unit = unit
+    }
+  }
+
+  /// The name that views use.
+  public var name: String
+  /// The Kafka topic.
+  public var topic: String
+  /// The field that the topic is partitioned by; nil if by nothing.
+  public var key: String?
+  /// The event time.
+  public var timestamp: Timestamp
+  /// The declared fields, in the file's order.
+  public var fields: [Field]
+  /// How producers partition.
+  public var partitioner: Partitioner
+  /// Microseconds by which an event time may exceed its record's timestamp; more is dead-lettered.
+  public var maxAhead: Int64
+
+  /// Default of `maxAhead`: 5 minutes.
+  public static let defaultMaxAhead: Int64 = 300_000_000
+
+  /// A source from its parts.
+  public init(
+    _ name: String, topic: String, key: String? = nil, timestamp: Timestamp, fields: [Field],
+    partitioner: Partitioner = .murmur2, maxAhead: Int64 = Source.defaultMaxAhead
+  ) {
+    self.name = name
+    self.topic = topic
+    self.key = key
+    self.timestamp = timestamp
+    self.fields = fields
+    self.partitioner = partitioner
+    self.maxAhead = maxAhead
+  }
+}
+
+/// One source, one entity, a set of features.
+public struct View: Sendable, Hashable {
+  /// When snapshots of an entity are emitted.
+  public enum Emit: String, Sendable, Hashable, CaseIterable {
+    /// The last state of a commit.
+    case commit
+    /// One after every event.
+    case event
+  }
+
+  /// The view's name.
+  public var name: String
+  /// The source's name.
+  public var source: String
+  /// The columns that make an entity key.
+  public var entity: [String]
+  /// Which events are folded; all when nil.
+  public var filter: String?
+  /// What is computed, in the file's order.
+  public var features: [Feature]
+  /// When snapshots are emitted.
+  public var emit: Emit
+
+  /// A view from its parts.
+  public init(
+    _ name: String, source: String, entity: [String], where filter: String? = nil, emit: Emit = .commit,
+    features: [Feature]
+  ) {
+    self.name = name
+    self.source = source
+    self.entity = entity
+    self.filter = filter
+    self.emit = emit
+    self.features = features
+  }
+}
+
+/// An aggregate over windows, or an expression over other features of its view.
+public struct Feature: Sendable, Hashable {
+  /// How the feature is computed.
+  public enum Computation: Sendable, Hashable {
+    /// From events.
+    case aggregate(Aggregate)
+    /// From other features, as a SQL expression.
+    case derive(String)
+  }
+
+  /// The name; a windowed feature appends `_<window>`.
+  public var name: String
+  /// How it is computed.
+  public var computation: Computation
+  /// Replaces null.
+  public var fallback: Literal?
+
+  /// A feature from its parts.
+  public init(_ name: String, _ computation: Computation, default fallback: Literal? = nil) {
+    self.name = name
+    self.computation = computation
+    self.fallback = fallback
+  }
+}
+
+/// An aggregate function with its inputs and windows.
+public struct Aggregate: Sendable, Hashable {
+  /// The functions.
+  public enum Function: String, Sendable, Hashable, CaseIterable {
+    /// Events, or non-null values if `value` is given.
+    case count
+    /// Sum of int64 (exact) or double values.
+    case sum
+    /// Arithmetic mean, a double.
+    case mean
+    /// Smallest value; strings by bytes.
+    case min
+    /// Largest value.
+    case max
+    /// Sample variance, a double; null for fewer than two values.
+    case variance
+    /// Sample standard deviation.
+    case stddev
+    /// Value of the earliest event.
+    case first
+    /// Value of the latest event.
+    case last
+    /// Values of the `k` earliest events, earliest first.
+    case firstK = "first_k"
+    /// Values of the `k` latest events, earliest first.
+    case lastK = "last_k"
+    /// Count of distinct values: exact up to a bound, then HyperLogLog.
+    case countDistinct = "count_distinct"
+    /// The value at quantile `q`, within a relative error.
+    case approxQuantile = "approx_quantile"
+    /// The `k` most frequent values, most frequent first.
+    case topK = "top_k"
+    /// Counts per declared bucket.
+    case histogram
+    /// Sum of values, each halved every `half_life`.
+    case decayedSum = "decayed_sum"
+    /// Count of events, each halved every `half_life`.
+    case decayedCount = "decayed_count"
+    /// Seconds from the latest event to the evaluation, a double.
+    case secondsSinceLast = "seconds_since_last"
+  }
+
+  /// The function.
+  public var function: Function
+  /// The aggregated SQL expression; nil for functions of events.
+  public var value: String?
+  /// Which events count; all of the view's when nil.
+  public var filter: String?
+  /// The windows, in the file's order.
+  public var windows: [Window]
+  /// For first_k, last_k and top_k.
+  public var k: Int?
+  /// For approx_quantile, from 0 to 1.
+  public var q: Double?
+  /// For the decayed aggregates, in microseconds.
+  public var halfLife: Int64?
+  /// For histogram: ascending numeric edges e1..en (n + 1 counts: below e1, [e1, e2), ..., from en), or string
+  /// values (one count each and a last one for every other value).
+  public var buckets: [Literal]?
+
+  /// An aggregate from its parts.
+  public init(
+    _ function: Function, value: String? = nil, where filter: String? = nil, windows: [Window],
+    k: Int? = nil, q: Double? = nil, halfLife: Int64? = nil, buckets: [Literal]? = nil
+  ) {
+    self.function = function
+    self.value = value
+    self.filter = filter
+    self.windows = windows
+    self.k = k
+    self.q = q
+    self.halfLife = halfLife
+    self.buckets = buckets
+  }
+}
+
+/// The stretch of event time that an aggregate sees.
+public enum Window: Sendable, Hashable {
+  /// The last `length` microseconds; the tail is rounded down to `hop` (nil: the default for the length).
+  case sliding(length: Int64, hop: Int64?)
+  /// Everything.
+  case lifetime
+  /// The current day, week or month in a time zone.
+  case calendar(CalendarUnit, zone: String)
+  /// The current session, which ends after `gap` microseconds without an event of the view.
+  case session(gap: Int64)
+}
+
+/// A stretch of the calendar, in local time.
+public enum CalendarUnit: String, Sendable, Hashable, CaseIterable {
+  /// From local midnight.
+  case today
+  /// From Monday, local midnight (ISO 8601).
+  case thisWeek = "this_week"
+  /// From the first of the month, local midnight.
+  case thisMonth = "this_month"
+}
+
+/// A constant in a definition.
+public enum Literal: Sendable, Hashable {
+  /// An integer.
+  case int64(Int64)
+  /// A finite number with a fraction or exponent.
+  case double(Double)
+  /// A text.
+  case string(String)
+  /// True or false.
+  case bool(Bool)
+}

@@ -1,0 +1,42 @@
+/// Every bound of the feature algebra in one place, each with its reason.
+public enum Limits {
+  /// Bytes of one record: Kafka's default `message.max.bytes` is 1 MiB, and nothing larger can arrive.
+  public static let recordBytesMax = 1 << 20
+  /// Nesting of a JSON record: deeper input is hostile, and the scanner keeps one bit a level.
+  public static let jsonDepthMax = 64
+  /// Bytes of the UTF-8 text of one entity key, all columns together: it becomes a Redis key and a record key.
+  public static let entityKeyBytesMax = 4096
+  /// Bytes of the text that a string function may build: more than any event holds.
+  public static let textBytesMax = Limits.recordBytesMax
+  /// Bytes of one string kept inside a state (min, max, first, last, lists, top_k); longer ones are cut at a
+  /// character boundary, so that one hostile record cannot make a state huge.
+  public static let stateTextBytesMax = 256
+  /// Nodes of one expression: far above what a person writes, far below what would overflow a parser's stack.
+  public static let expressionNodesMax = 1024
+  /// Nesting of one expression, for the same reason.
+  public static let expressionDepthMax = 64
+  /// Features of one view, before windows.
+  public static let featuresPerViewMax = 512
+  /// Tiles that one window may span: bounds the bytes of a state and the time of an evaluate.
+  public static let tilesPerWindowMax = 10_000
+  /// `k` of first_k, last_k and top_k.
+  public static let kMax = 100
+  /// Distinct values that count_distinct counts exactly in one tile before it turns into a HyperLogLog: at
+  /// 8 bytes a value this is a third of the dense sketch.
+  public static let distinctExactMax = 128
+  /// Counters of a top_k tile are four times `k`, and at least this many: the count of a listed value is low by
+  /// at most events / (counters + 1).
+  public static let topCountersMin = 64
+  /// Buckets of a quantile sketch before it halves its resolution.
+  public static let quantileBucketsMax = 1024
+  /// Declared buckets of a histogram.
+  public static let histogramBucketsMax = 256
+  /// Earliest event time: 0001-01-01T00:00:00Z, in microseconds.
+  public static let eventTimeMin: Int64 = -62_135_596_800_000_000
+  /// Latest event time: 9999-12-31T23:59:59.999999Z. A value beyond is nearly always a wrong unit.
+  public static let eventTimeMax: Int64 = 253_402_300_799_999_999
+  /// Shortest and longest window, in microseconds: 10 s and 400 d.
+  public static let windowMin: Int64 = 10_000_000
+  /// See `windowMin`.
+  public static let windowMax: Int64 = 400 * 86_400_000_000
+}
