@@ -231,16 +231,45 @@ public struct Aggregate: Sendable, Hashable {
   }
 }
 
-/// The stretch of event time that an aggregate sees.
-public enum Window: Sendable, Hashable {
-  /// The last `length` microseconds; the tail is rounded down to `hop` (nil: the default for the length).
-  case sliding(length: Int64, hop: Int64?)
+/// The stretch of event time that an aggregate sees, and the suffix that it gives to the feature's name.
+public struct Window: Sendable, Hashable {
+  /// Which events are seen.
+  public enum Span: Sendable, Hashable {
+    /// The last `length` microseconds; the tail is rounded down to `hop` (nil: the default for the length).
+    case sliding(length: Int64, hop: Int64?)
+    /// Everything.
+    case lifetime
+    /// The current day, week or month in a named time zone.
+    case calendar(CalendarUnit, zone: String)
+    /// The current session, which ends after `gap` microseconds without an event of the view.
+    case session(gap: Int64)
+  }
+
+  /// As written: `24h` and `1d` are the same span under two names.
+  public var name: String
+  /// Which events are seen.
+  public var span: Span
+
+  /// A window from its parts.
+  public init(name: String, span: Span) {
+    self.name = name
+    self.span = span
+  }
+
+  /// The last `length`, such as `24h`. Traps on a text that is no duration.
+  public static func last(_ length: String, hop: String? = nil) -> Window {
+    Window(name: length, span: .sliding(length: Duration.required(length), hop: hop.map(Duration.required)))
+  }
   /// Everything.
-  case lifetime
-  /// The current day, week or month in a time zone.
-  case calendar(CalendarUnit, zone: String)
-  /// The current session, which ends after `gap` microseconds without an event of the view.
-  case session(gap: Int64)
+  public static let lifetime = Window(name: "lifetime", span: .lifetime)
+  /// The current day, week or month.
+  public static func calendar(_ unit: CalendarUnit, zone: String = "UTC") -> Window {
+    Window(name: unit.rawValue, span: .calendar(unit, zone: zone))
+  }
+  /// The current session. Traps on a text that is no duration.
+  public static func session(_ gap: String) -> Window {
+    Window(name: "session_\(gap)", span: .session(gap: Duration.required(gap)))
+  }
 }
 
 /// A stretch of the calendar, in local time.
