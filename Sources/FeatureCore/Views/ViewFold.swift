@@ -60,6 +60,8 @@ public final class ViewFold {
   public let view: ViewPlan
   /// What was done since it was made.
   public private(set) var counts = FoldCounts()
+  /// The largest event time folded.
+  public private(set) var latest: EventTime?
 
   private let registers: UnsafeMutablePointer<Scalar>
   /// Texts that the program makes for one event.
@@ -94,8 +96,7 @@ public final class ViewFold {
         let time = batch.time(index)
         let slot = try slots[index] >= 0 ? slots[index] : slot(of: row, time, &table)
         let isLate = table.update(slot) { fold(into: &$0, time: time) }
-        counts.folded += 1
-        if isLate { counts.late += 1 }
+        count(isLate: isLate, time: time)
       } catch {
         fail(index, error)
       }
@@ -113,8 +114,7 @@ public final class ViewFold {
     var folded = state.take() ?? State(asOf: time, layout: view.layout)
     let isLate = fold(into: &folded, time: time)
     state = folded
-    counts.folded += 1
-    if isLate { counts.late += 1 }
+    count(isLate: isLate, time: time)
     return true
   }
 
@@ -154,6 +154,13 @@ public final class ViewFold {
   @inline(__always)
   private func fold(into state: inout State, time: Int64) -> Bool {
     state.fold(registers, time: time, layout: view.layout)
+  }
+
+  @inline(__always)
+  private func count(isLate: Bool, time: Int64) {
+    counts.folded += 1
+    if isLate { counts.late += 1 }
+    latest = max(latest ?? EventTime(microseconds: time), EventTime(microseconds: time))
   }
 
   /// Runs the program; whether the view's filter takes the event. Throws before anything has been folded.
