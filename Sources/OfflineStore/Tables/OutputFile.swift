@@ -12,7 +12,8 @@ struct OutputFile: ~Copyable {
   private let temporary: String?
   private let descriptor: Int32
   private var isOpen = true
-  private var buffer: [UInt8] = []
+  /// What has not been written out yet; whoever appends calls `rowEnded` now and then.
+  var buffer: [UInt8] = []
 
   init(path: String) throws(TableError) {
     self.path = path
@@ -39,10 +40,9 @@ struct OutputFile: ~Copyable {
     if let temporary { _ = unlink(temporary) }
   }
 
-  /// Appends to the file through the buffer.
+  /// Writes the buffer out if it is full.
   @inline(__always)
-  mutating func write(_ append: (inout [UInt8]) -> Void) throws(TableError) {
-    append(&buffer)
+  mutating func rowEnded() throws(TableError) {
     if buffer.count >= Self.bufferBytes { try flush() }
   }
 

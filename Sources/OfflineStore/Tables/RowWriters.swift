@@ -5,39 +5,42 @@ public import FeatureCore
 public struct CSVWriter: ~Copyable {
   private let columnsCount: Int
   private var file: OutputFile
-  private var field: [UInt8] = []
+  private var listText: [UInt8] = []
 
   /// Begins a table. The file takes its name at `finish`; without it nothing is left behind. `-` is the standard
   /// output.
   public init(path: String, columns: [String]) throws(TableError) {
     columnsCount = columns.count
     file = try OutputFile(path: path)
-    try write(columns.map { .string(Text($0)) })
+    for (index, column) in columns.enumerated() {
+      if index > 0 { file.buffer.append(UInt8(ascii: ",")) }
+      Self.appendText([UInt8](column.utf8), to: &file.buffer)
+    }
+    file.buffer.append(0x0A)
   }
 
   /// Writes a row of one value a column.
   public mutating func write(_ row: [FeatureValue]) throws(TableError) {
     precondition(row.count == columnsCount, "Cannot write \(row.count) values into \(columnsCount) columns")
-    try file.write { buffer in
-      for (index, value) in row.enumerated() {
-        if index > 0 { buffer.append(UInt8(ascii: ",")) }
-        append(value, to: &buffer)
-      }
-      buffer.append(0x0A)
+    for (index, value) in row.enumerated() {
+      if index > 0 { file.buffer.append(UInt8(ascii: ",")) }
+      append(value)
     }
+    file.buffer.append(0x0A)
+    try file.rowEnded()
   }
 
   /// Completes the file.
   public consuming func finish() throws(TableError) { try file.finish() }
 
-  private mutating func append(_ value: FeatureValue, to buffer: inout [UInt8]) {
+  private mutating func append(_ value: FeatureValue) {
     switch value {
-    case .string(let text): Self.appendText(text.utf8, to: &buffer)
+    case .string(let text): Self.appendText(text.utf8, to: &file.buffer)
     case .list:
-      field.removeAll(keepingCapacity: true)
-      ValueText.appendPlain(value, to: &field)
-      Self.appendText(field, to: &buffer)
-    case .null, .int64, .double, .bool, .timestamp: ValueText.appendPlain(value, to: &buffer)
+      listText.removeAll(keepingCapacity: true)
+      ValueText.appendPlain(value, to: &listText)
+      Self.appendText(listText, to: &file.buffer)
+    case .null, .int64, .double, .bool, .timestamp: ValueText.appendPlain(value, to: &file.buffer)
     }
   }
 
@@ -82,16 +85,14 @@ public struct NDJSONWriter: ~Copyable {
   /// Writes a row of one value a column.
   public mutating func write(_ row: [FeatureValue]) throws(TableError) {
     precondition(row.count == labels.count, "Cannot write \(row.count) values into \(labels.count) columns")
-    let labels = labels
-    try file.write { buffer in
-      if labels.isEmpty { buffer.append(UInt8(ascii: "{")) }
-      for (label, value) in zip(labels, row) {
-        buffer.append(contentsOf: label)
-        ValueText.appendJSON(value, to: &buffer)
-      }
-      buffer.append(UInt8(ascii: "}"))
-      buffer.append(0x0A)
+    if labels.isEmpty { file.buffer.append(UInt8(ascii: "{")) }
+    for (label, value) in zip(labels, row) {
+      file.buffer.append(contentsOf: label)
+      ValueText.appendJSON(value, to: &file.buffer)
     }
+    file.buffer.append(UInt8(ascii: "}"))
+    file.buffer.append(0x0A)
+    try file.rowEnded()
   }
 
   /// Completes the file.
