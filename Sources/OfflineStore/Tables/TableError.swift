@@ -1,0 +1,24 @@
+/// Why a table cannot be read or written, where, and what to do about it.
+public struct TableError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The file as it was named; `-` for the standard input or output.
+  public let path: String
+  /// The line, from 1; nil if it is about the whole file.
+  public let line: Int64?
+  /// What happened.
+  public let problem: String
+  /// What to do.
+  public let remedy: String
+
+  /// An error from its parts.
+  public init(path: String, line: Int64? = nil, problem: String, remedy: String) {
+    self.path = path
+    self.line = line
+    self.problem = problem
+    self.remedy = remedy
+  }
+
+  /// One line for people: `file:line: problem; remedy`.
+  public var description: String {
+    "\(path)\(line.map { ":\($0)" } ?? ""): \(problem); \(remedy)"
+  }
+}
