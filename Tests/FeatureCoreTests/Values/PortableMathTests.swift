@@ -23,7 +23,7 @@ import Testing
     0, -0.0, 1, -1, 0.5, 2, 10, 1e-300, 0x1p-1074, 0x1p-1022, 1.7976931348623157e308, .infinity,
     -.infinity, .nan, 709.782712893384, 709.7827128933841, -745.1332191019411, -745.1332191019413, 1024,
     1023.9999999999999, -1074, -1075, -1074.5, -1022, -1022.5, 0.9999999999999999, 1.0000000000000002, 1e-17,
-    1.4142135623730951, 0.7071067811865476, 0.70710678, 3, -2, -3, 1e15, 9_007_199_254_740_993, 1e18, -1e300,
+    1.4142135623730951, 0.7071067811865476, 0.70710678, 3, -2, -3, 1e15, 9_007_199_254_740_992, 1e18, -1e300,
   ]
 
   static func check(
@@ -41,7 +41,8 @@ import Testing
       let units = unitsApart(mine(input), reference(input))
       if units > worst.units { worst = (units, input) }
     }
-    #expect(worst.units <= 1, "\(name)(\(worst.input)) is \(worst.units) units off, seed \(seed)")
+    // One for our rounding and one for the C library's.
+    #expect(worst.units <= 2, "\(name)(\(worst.input)) is \(worst.units) units off, seed \(seed)")
   }
 
   @Test func exponentials() {
