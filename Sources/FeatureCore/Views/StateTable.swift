@@ -64,8 +64,11 @@ public struct StateTable: ~Copyable {
       states.indices.sorted { compareBytes(key($0, bytes), key($1, bytes)) < 0 }
     }
     for slot in order {
-      let key = ContiguousArray(keyBytes[keyEnds[slot]..<keyEnds[slot + 1]])
-      try key.withUnsafeBytes { (bytes) throws(Failure) in try body(bytes, states[slot]) }
+      let state = states[slot]
+      let bytes = keyBytes.span.bytes.extracting(keyEnds[slot]..<keyEnds[slot + 1])
+      try bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(Failure) -> Void in
+        try body(bytes, state)
+      }
     }
   }
 
