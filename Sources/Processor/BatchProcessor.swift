@@ -37,6 +37,7 @@ public final class BatchProcessor {
   private let tables: [TableBox]
   private var payloads: [UnsafeRawBufferPointer] = []
   private let deadLetter: (DeadLetter) -> Void
+  private let until: EventTime
   private var records = 0
   private var undecodable = 0
   private var deadLetters = 0
@@ -47,12 +48,13 @@ public final class BatchProcessor {
   }
 
   /// A processor of one source's records. `deadLetter` is called for what can't be used, in log order within a
-  /// view; the views must all be of the source.
+  /// view; the views must all be of the source. Events after `until` are left out.
   public init(
-    _ source: SourcePlan, views: [ViewPlan], batchRecords: Int = BatchProcessor.batchRecordsDefault,
-    deadLetter: @escaping (DeadLetter) -> Void
+    _ source: SourcePlan, views: [ViewPlan], until: EventTime = EventTime(microseconds: .max),
+    batchRecords: Int = BatchProcessor.batchRecordsDefault, deadLetter: @escaping (DeadLetter) -> Void
   ) {
     self.source = source
+    self.until = until
     batch = EventBatch(source.schema, capacity: batchRecords)
     folds = views.map(ViewFold.init)
     tables = views.map { _ in TableBox() }
@@ -66,7 +68,11 @@ public final class BatchProcessor {
     if batch.count == batch.capacity { foldBatch() }
     do {
       try batch.append(payload, sequence: sequence)
-      payloads.append(payload)
+      if batch.time(batch.count - 1) > until.microseconds {
+        batch.removeLast()
+      } else {
+        payloads.append(payload)
+      }
     } catch {
       undecodable += 1
       send(sequence, error.reason.rawValue, view: nil, error.message(source.schema), payload)

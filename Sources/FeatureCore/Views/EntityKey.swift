@@ -12,9 +12,8 @@ public enum EntityKey {
     case tooLong(bytes: Int)
   }
 
-  /// The key of a row. It lives in the row's text where possible, else in the arena.
-  @inline(__always)
-  static func make(
+  /// The key of a row. It lives in the row's text where possible, else in the arena, and as long as that does.
+  public static func make(
     _ row: UnsafePointer<Scalar>, _ entity: [EntityColumn], arena: TextArena
   ) throws(Fault) -> UnsafeRawBufferPointer {
     if entity.count == 1, entity[0].type == .string {

@@ -39,6 +39,9 @@ public final class EventBatch {
     count += 1
   }
 
+  /// Takes the latest row back.
+  public func removeLast() { count -= 1 }
+
   /// Empties the batch, and with it every text that its rows held.
   public func removeAll() {
     count = 0

@@ -163,9 +163,10 @@ public final class ViewFold {
     latest = max(latest ?? EventTime(microseconds: time), EventTime(microseconds: time))
   }
 
-  /// Runs the program; whether the view's filter takes the event. Throws before anything has been folded.
+  /// Runs the view's program for a row; returns whether its filter takes the event. Throws if the view can't use
+  /// the event, before anything has been folded.
   @inline(__always)
-  private func takes(_ row: UnsafePointer<Scalar>) throws(ViewFailure) -> Bool {
+  public func takes(_ row: UnsafePointer<Scalar>) throws(ViewFailure) -> Bool {
     registers.update(from: row, count: view.program.columnCount)
     arena.reset()
     view.program.run(registers, arena: arena)

@@ -12,8 +12,15 @@ public struct EntityColumn: Hashable, Sendable {
   public var name: String
   /// The type.
   public var type: ValueType
-  /// Its column in the source's rows.
+  /// Its column in the rows that keys are made of.
   public var column: Int
+
+  /// A column from its parts.
+  public init(name: String, type: ValueType, column: Int) {
+    self.name = name
+    self.type = type
+    self.column = column
+  }
 }
 
 /// A compiled view: immutable, shared by everything that folds into its states or evaluates them.

@@ -14,14 +14,14 @@ import Testing
   init() throws { folder = try TemporaryFolder() }
 
   private func writeCSV(_ rows: [[FeatureValue]], columns: [String]) throws -> String {
-    var writer = try CSVWriter(path: folder.path("out.csv"), columns: columns)
+    var writer = try TableWriter(path: folder.path("out.csv"), format: .csv, columns: columns)
     for row in rows { try writer.write(row) }
     try writer.finish()
     return String(decoding: try folder.read("out.csv"), as: UTF8.self)
   }
 
   private func writeNDJSON(_ rows: [[FeatureValue]], columns: [String]) throws -> String {
-    var writer = try NDJSONWriter(path: folder.path("out.ndjson"), columns: columns)
+    var writer = try TableWriter(path: folder.path("out.ndjson"), format: .ndjson, columns: columns)
     for row in rows { try writer.write(row) }
     try writer.finish()
     return String(decoding: try folder.read("out.ndjson"), as: UTF8.self)
@@ -51,7 +51,7 @@ import Testing
   @Test func nothingIsLeftBehindWithoutFinish() throws {
     try folder.write([1], to: "out.csv")
     do {
-      var writer = try CSVWriter(path: folder.path("out.csv"), columns: ["a"])
+      var writer = try TableWriter(path: folder.path("out.csv"), format: .csv, columns: ["a"])
       for _ in 0..<100_000 { try writer.write([.string("some text")]) }
       #expect(folder.names.count == 2, "the rows go to a temporary file: \(folder.names)")
     }
@@ -65,7 +65,7 @@ import Testing
       atPath: folder.path("out.csv"), withDestinationPath: folder.path("real.csv"))
     _ = try writeCSV([[.int64(1)]], columns: ["a"])
     #expect(try folder.read("real.csv") == [UInt8]("a\n1\n".utf8))
-    let writer = try CSVWriter(path: "/dev/null", columns: ["a"])
+    let writer = try TableWriter(path: "/dev/null", format: .csv, columns: ["a"])
     try writer.finish()
     let type = try FileManager.default.attributesOfItem(atPath: "/dev/null")[.type] as? FileAttributeType
     #expect(type == .typeCharacterSpecial)
@@ -73,7 +73,7 @@ import Testing
 
   @Test func missingFolderIsAClearError() throws {
     let path = folder.path("none/out.csv")
-    let error = try #require(throws: TableError.self) { _ = try CSVWriter(path: path, columns: ["a"]) }
+    let error = try #require(throws: TableError.self) { _ = try TableWriter(path: path, format: .csv, columns: ["a"]) }
     #expect(error.description.contains("none/out.csv: cannot be created: No such file"))
   }
 
@@ -129,8 +129,8 @@ struct PythonTableTests {
       0, -0.0, 1e20, 1e21, .leastNonzeroMagnitude, .greatestFiniteMagnitude, 0.1, 1e15, 1e16, 123_456_789,
     ]
     var texts: [String] = []
-    var csv = try CSVWriter(path: folder.path("t.csv"), columns: ["s", "x", "n"])
-    var ndjson = try NDJSONWriter(path: folder.path("t.ndjson"), columns: ["s", "x", "n"])
+    var csv = try TableWriter(path: folder.path("t.csv"), format: .csv, columns: ["s", "x", "n"])
+    var ndjson = try TableWriter(path: folder.path("t.ndjson"), format: .ndjson, columns: ["s", "x", "n"])
     for index in 0..<2_000 {
       let text = randomText(&random)
       let number = index < edges.count ? edges[index] : randomDouble(&random)
