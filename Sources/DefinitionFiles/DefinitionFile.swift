@@ -1,0 +1,154 @@
+public import FeatureCore
+import Foundation
+import Yams
+
+/// A definitions file that has been read: what it says, and the time zones that it names.
+public struct DefinitionFile: Sendable {
+  /// What the file says.
+  public let definitions: Definitions
+  /// The time zones of its calendar windows, by name.
+  public let zones: [String: TimeZoneRules]
+
+  /// Checks definitions that could be read: `FeatureCore`'s compiler.
+  public typealias Check = (_ definitions: Definitions, _ zones: [String: TimeZoneRules]) -> [Mistake]
+
+  /// Bytes of a file: a definition of every feature that one person could write takes less.
+  public static let bytesMax = 4 << 20
+
+  /// Reads text. All mistakes are reported together, in the order of the file: those of shape, and what `check`
+  /// finds in what could be read, unless it only follows from a mistake of shape.
+  public static func parse(
+    _ text: String, file: String, database: ZoneDatabase = .system, check: Check
+  ) throws(DefinitionFileError) -> DefinitionFile {
+    let document = YAMLDocument(text)
+    func fail(_ findings: [Finding]) -> DefinitionFileError {
+      DefinitionFileError(file: file, findings: findings, source: document.source)
+    }
+    guard let root = document.root else {
+      throw fail(document.findings.isEmpty ? [emptyFile] : document.findings)
+    }
+    if case .scalar(let scalar) = root, scalar.string.isEmpty, document.findings.isEmpty {
+      throw fail([emptyFile])
+    }
+    let shape = ShapeReader(document)
+    var reader = DefinitionsReader(shape, database: database)
+    let definitions = reader.read(root)
+    var findings = document.findings + shape.findings
+    guard let definitions else { throw fail(findings) }
+    let zones = reader.zones.filter { reader.usedZones.contains($0.key) }
+    let locator = Locator(document, root)
+    var knockOns = KnockOns(shape, definitions, locator)
+    for mistake in knockOns.removed(from: check(definitions, zones)) {
+      findings.append(
+        Finding(
+          mistake.path, locator.position(of: mistake), mistake.message, suggestion: mistake.suggestion))
+    }
+    guard findings.isEmpty else { throw fail(findings) }
+    return DefinitionFile(definitions: definitions, zones: zones)
+  }
+
+  /// Reads a file.
+  public static func load(
+    path: String, database: ZoneDatabase = .system, check: Check
+  ) throws(DefinitionFileError) -> DefinitionFile {
+    let bytes = try read(path)
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw DefinitionFileError(
+        file: path, line: firstInvalidLine(bytes), "the text is not valid UTF-8",
+        suggestion: "save the file as UTF-8")
+    }
+    return try parse(text, file: path, database: database, check: check)
+  }
+
+  private static let emptyFile = Finding(
+    DefinitionPath(), .start, "the file is empty",
+    suggestion: "a definitions file has a name, sources and views")
+
+  private static func read(_ path: String) throws(DefinitionFileError) -> [UInt8] {
+    var isDirectory: ObjCBool = false
+    guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
+      throw DefinitionFileError(file: path, line: 0, "there is no such file")
+    }
+    guard !isDirectory.boolValue else {
+      throw DefinitionFileError(file: path, line: 0, "this is a directory, not a file")
+    }
+    guard let handle = FileHandle(forReadingAtPath: path),
+      let data = try? handle.read(upToCount: bytesMax + 1) ?? Data()
+    else {
+      throw DefinitionFileError(
+        file: path, line: 0, "the file cannot be read", suggestion: "check its permissions")
+    }
+    guard data.count <= bytesMax else {
+      throw DefinitionFileError(file: path, line: 0, "the file has more than \(bytesMax) bytes")
+    }
+    return [UInt8](data)
+  }
+
+  /// The line of the first bytes that are not UTF-8.
+  private static func firstInvalidLine(_ bytes: [UInt8]) -> Int {
+    var line = 1
+    for part in bytes.split(separator: UInt8(ascii: "\n"), omittingEmptySubsequences: false) {
+      if String(validating: part, as: UTF8.self) == nil { return line }
+      line += 1
+    }
+    return line
+  }
+}
+
+/// Everything that is wrong with a definitions file.
+public struct DefinitionFileError: Error, Sendable, CustomStringConvertible {
+  /// One mistake.
+  public struct Problem: Hashable, Sendable {
+    /// The line from 1; 0 if it is about the file as a whole.
+    public let line: Int
+    /// The column from 1, in Unicode scalars.
+    public let column: Int
+    /// What is wrong.
+    public let message: String
+    /// What was probably meant, or what to do.
+    public let suggestion: String?
+    /// The text of the line.
+    public let sourceLine: String
+  }
+
+  /// The file's name.
+  public let file: String
+  /// The mistakes, at least one, by line and column.
+  public let problems: [Problem]
+
+  init(file: String, line: Int, _ message: String, suggestion: String? = nil) {
+    self.file = file
+    problems = [Problem(line: line, column: 1, message: message, suggestion: suggestion, sourceLine: "")]
+  }
+
+  init(file: String, findings: [Finding], source: SourceText) {
+    self.file = file
+    var seen: Set<Problem> = []
+    // An alias shows the same mistake wherever it is used.
+    problems = findings.map { finding in
+      Problem(
+        line: finding.position.line, column: finding.position.column, message: finding.message,
+        suggestion: finding.suggestion, sourceLine: source.line(finding.position.line))
+    }
+    .filter { seen.insert($0).inserted }
+    .sorted { ($0.line, $0.column, $0.message) < ($1.line, $1.column, $1.message) }
+  }
+
+  /// Like a compiler: file, line, column, what is wrong; the line, and a caret below the place.
+  public var description: String {
+    problems.map { problem in
+      let place = problem.line == 0 ? file : "\(file):\(problem.line):\(problem.column)"
+      let message = problem.message + (problem.suggestion.map { "; \($0)" } ?? "")
+      return "\(place): error: \(message)" + Self.excerpt(problem)
+    }.joined(separator: "\n")
+  }
+
+  private static func excerpt(_ problem: Problem) -> String {
+    guard !problem.sourceLine.isEmpty else { return "" }
+    var padding = String.UnicodeScalarView()
+    for scalar in problem.sourceLine.unicodeScalars.prefix(problem.column - 1) {
+      padding.append(scalar == "\t" ? "\t" : " ")
+    }
+    return "\n  \(problem.sourceLine)\n  \(String(padding))^"
+  }
+}

@@ -1,0 +1,142 @@
+import FeatureCore
+import Yams
+
+/// Turns the tree of a definitions file into `Definitions`. What cannot be read is reported and left out, so
+/// that the rest can be checked in the same run.
+struct DefinitionsReader {
+  let reader: ShapeReader
+  let database: ZoneDatabase
+  /// The zone of calendar windows that name none.
+  var defaultZone = "UTC"
+  /// Every zone that was looked up.
+  var zones: [String: TimeZoneRules] = [:]
+  /// The zones of calendar windows.
+  var usedZones: Set<String> = []
+
+  init(_ reader: ShapeReader, database: ZoneDatabase) {
+    self.reader = reader
+    self.database = database
+  }
+
+  /// The definitions; nil if the root is no mapping.
+  mutating func read(_ root: Node) -> Definitions? {
+    let place = Place(node: root, path: DefinitionPath(), keyPosition: root.position)
+    let keys = ["name", "version", "time_zone", "sources", "views"]
+    guard let fields = reader.fields(place, "a definitions file", keys: keys) else { return nil }
+    if let zone = fields["time_zone"], let name = reader.text(zone, expected: "the name of a time zone") {
+      defaultZone = name
+      look(up: name, at: zone)
+    }
+    let name = reader.required("name", of: fields, example: "name: shop")
+      .flatMap { reader.text($0, expected: "a name") }
+    let sources = reader.required("sources", of: fields, example: "sources: { clicks: ... }")
+      .flatMap { reader.entries($0, expected: "a mapping of sources by name") }
+    let views = reader.required("views", of: fields, example: "views: { user_activity: ... }")
+      .flatMap { reader.entries($0, expected: "a mapping of views by name") }
+    return Definitions(
+      name: name ?? "", version: fields["version"].flatMap(version) ?? 1,
+      sources: (sources ?? []).compactMap { source($0.name, $0.value) },
+      views: (views ?? []).compactMap { view($0.name, $0.value) })
+  }
+
+  private func version(_ place: Place) -> Int? {
+    guard let version = reader.integer(place) else { return nil }
+    guard version >= 1 else {
+      reader.report(place, "a version is a whole number from 1, found \(version)")
+      return nil
+    }
+    return version
+  }
+
+  /// Notes the rules of a zone, or reports that nobody knows it.
+  mutating func look(up name: String, at place: Place) {
+    guard zones[name] == nil else { return }
+    if let rules = database.rules(name) {
+      zones[name] = rules
+      return
+    }
+    reader.report(
+      place, database.isPresent ? "unknown time zone '\(name)'" : ZoneDatabase.missing(name),
+      suggestion: database.isPresent ? database.suggestion(for: name) : ZoneDatabase.remedy)
+    // A stand-in, so that what follows is not reported once more for lack of a zone.
+    zones[name] = TimeZoneRules(name: name, initialOffsetSeconds: 0, transitions: [])
+  }
+}
+
+// MARK: - Sources
+
+extension DefinitionsReader {
+  private static let typeSynonyms: [String: ValueType] = [
+    "str": .string, "text": .string, "varchar": .string, "uuid": .string,
+    "int": .int64, "int32": .int64, "integer": .int64, "long": .int64, "bigint": .int64,
+    "float": .double, "float64": .double, "float32": .double, "number": .double, "decimal": .double,
+    "real": .double, "boolean": .bool, "datetime": .timestamp, "date": .timestamp, "time": .timestamp,
+  ]
+  private static let unitSynonyms: [String: TimeUnit] = [
+    "sec": .seconds, "second": .seconds, "seconds": .seconds,
+    "milli": .milliseconds, "millis": .milliseconds, "millisecond": .milliseconds,
+    "milliseconds": .milliseconds,
+    "micro": .microseconds, "micros": .microseconds, "microseconds": .microseconds, "µs": .microseconds,
+    "nano": .nanoseconds, "nanos": .nanoseconds, "nanoseconds": .nanoseconds,
+    "iso": .rfc3339, "iso8601": .rfc3339, "iso-8601": .rfc3339, "string": .rfc3339,
+  ]
+  private static let partitionerSynonyms: [String: Source.Partitioner] = [
+    "java": .murmur2, "default": .murmur2, "murmur": .murmur2, "murmur2_random": .murmur2,
+    "random": .unknown, "consistent": .unknown, "consistent_random": .unknown, "fnv1a": .unknown,
+    "fnv1a_random": .unknown, "crc32": .unknown, "none": .unknown, "custom": .unknown,
+  ]
+
+  private func source(_ name: String, _ place: Place) -> Source? {
+    let keys = ["topic", "key", "timestamp", "fields", "partitioner", "max_ahead"]
+    guard let fields = reader.fields(place, "a source", keys: keys) else { return nil }
+    let timestamp = reader.required("timestamp", of: fields, example: "timestamp: { field: ts, unit: ms }")
+      .flatMap(timestamp)
+    let declared = reader.required("fields", of: fields, example: "fields: { user_id: string }")
+      .flatMap { reader.entries($0, expected: "a mapping of field names to types") }
+    return Source(
+      name, topic: fields["topic"].flatMap { reader.text($0, expected: "the name of a topic") } ?? name,
+      key: fields["key"].flatMap { reader.text($0, expected: "the name of a field") },
+      timestamp: timestamp ?? Source.Timestamp(field: "", unit: .milliseconds),
+      fields: (declared ?? []).compactMap { field($0.name, $0.value) },
+      partitioner: fields["partitioner"].flatMap {
+        reader.choice($0, "partitioner", synonyms: Self.partitionerSynonyms)
+      } ?? .murmur2,
+      maxAhead: fields["max_ahead"].flatMap(reader.duration) ?? Source.defaultMaxAhead)
+  }
+
+  private func timestamp(_ place: Place) -> Source.Timestamp? {
+    var suggestion: String?
+    if case .scalar(let scalar) = place.node, !scalar.string.isEmpty {
+      suggestion = "write { field: \(scalar.string), unit: ms }"
+    }
+    guard let fields = reader.fields(place, "a timestamp", keys: ["field", "unit"], suggestion: suggestion)
+    else { return nil }
+    let field = reader.required("field", of: fields, example: "field: ts")
+      .flatMap { reader.text($0, expected: "the name of a field") }
+    let unit = reader.required("unit", of: fields, example: "unit: ms (s, ms, us, ns or rfc3339)")
+      .flatMap(timeUnit)
+    guard let field, let unit else { return nil }
+    return Source.Timestamp(field: field, unit: unit)
+  }
+
+  private func timeUnit(_ place: Place) -> TimeUnit? {
+    reader.choice(place, "time unit", synonyms: Self.unitSynonyms)
+  }
+
+  private func field(_ name: String, _ place: Place) -> Source.Field? {
+    guard case .mapping = place.node else { return valueType(place).map { Source.Field(name, $0) } }
+    guard let fields = reader.fields(place, "a field", keys: ["type", "unit"]),
+      let type = reader.required("type", of: fields, example: "type: timestamp").flatMap(valueType)
+    else { return nil }
+    guard let unit = fields["unit"] else { return Source.Field(name, type) }
+    guard type == .timestamp else {
+      reader.report(unit, "only a timestamp has a unit, and this is of type \(type.rawValue)")
+      return Source.Field(name, type)
+    }
+    return Source.Field(name, type, unit: timeUnit(unit))
+  }
+
+  private func valueType(_ place: Place) -> ValueType? {
+    reader.choice(place, "type", synonyms: Self.typeSynonyms)
+  }
+}

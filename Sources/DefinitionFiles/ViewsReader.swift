@@ -1,0 +1,179 @@
+import FeatureCore
+import Yams
+
+// Views, features and windows of `DefinitionsReader`.
+extension DefinitionsReader {
+  private static let emitSynonyms: [String: View.Emit] = [
+    "commits": .commit, "batch": .commit, "events": .event, "each": .event, "every": .event,
+  ]
+  private static let functionSynonyms: [String: Aggregate.Function] = [
+    "avg": .mean, "average": .mean, "minimum": .min, "maximum": .max, "total": .sum, "var": .variance,
+    "std": .stddev, "stdev": .stddev, "distinct": .countDistinct, "distinct_count": .countDistinct,
+    "unique_count": .countDistinct, "nunique": .countDistinct, "approx_count_distinct": .countDistinct,
+    "quantile": .approxQuantile, "percentile": .approxQuantile, "median": .approxQuantile,
+    "approx_percentile": .approxQuantile, "latest": .last, "earliest": .first, "mode": .topK, "top": .topK,
+    "recency": .secondsSinceLast, "time_since_last": .secondsSinceLast, "last_n": .lastK, "first_n": .firstK,
+  ]
+  private static let aggregateKeys = ["value", "where", "windows", "k", "q", "half_life", "buckets"]
+
+  mutating func view(_ name: String, _ place: Place) -> View? {
+    let keys = ["source", "entity", "where", "emit", "features"]
+    guard let fields = reader.fields(place, "a view", keys: keys) else { return nil }
+    let source = reader.required("source", of: fields, example: "source: clicks")
+      .flatMap { reader.text($0, expected: "the name of a source") }
+    let entity = reader.required("entity", of: fields, example: "entity: [user_id]").map(reader.elements)
+    let features = reader.required("features", of: fields, example: "features: { clicks: ... }")
+      .flatMap { reader.entries($0, expected: "a mapping of features by name") }
+    return View(
+      name, source: source ?? "",
+      entity: (entity ?? []).compactMap { reader.text($0, expected: "the name of a field") },
+      where: fields["where"].flatMap(expression),
+      emit: fields["emit"].flatMap { reader.choice($0, "emit", synonyms: Self.emitSynonyms) } ?? .commit,
+      features: (features ?? []).compactMap { feature($0.name, $0.value) })
+  }
+
+  private func expression(_ place: Place) -> String? { reader.text(place, expected: "a SQL expression") }
+
+  // MARK: - Features
+
+  private mutating func feature(_ name: String, _ place: Place) -> Feature? {
+    let keys = ["aggregate", "derive", "default"] + Self.aggregateKeys
+    var suggestion: String?
+    if case .scalar = place.node {
+      suggestion = "write { derive: \"...\" } or { aggregate: ..., windows: [...] }"
+    }
+    guard let fields = reader.fields(place, "a feature", keys: keys, suggestion: suggestion) else {
+      return nil
+    }
+    let fallback = fields["default"].flatMap { reader.literal($0) }
+    if let derive = fields["derive"] {
+      reportStrangers(in: fields)
+      return expression(derive).map { Feature(name, .derive($0), default: fallback) }
+    }
+    guard let function = fields["aggregate"] else {
+      if fields.misspelt.isDisjoint(with: ["aggregate", "derive"]) {
+        reader.report(
+          Place(node: .scalar(.init("")), path: place.path, keyPosition: place.keyPosition),
+          "a feature needs 'aggregate' or 'derive'", suggestion: "such as aggregate: count")
+      }
+      return nil
+    }
+    return aggregate(function, fields).map { Feature(name, .aggregate($0), default: fallback) }
+  }
+
+  /// A derived feature has no inputs of its own.
+  private func reportStrangers(in fields: Fields) {
+    for key in ["aggregate"] + Self.aggregateKeys {
+      guard let stranger = fields[key] else { continue }
+      let keyPlace = Place(node: .scalar(.init("")), path: stranger.path, keyPosition: stranger.keyPosition)
+      reader.report(
+        keyPlace, "'\(key)' does not go with 'derive'",
+        suggestion: key == "aggregate" ? "keep one of them" : "put it where the events are aggregated")
+    }
+  }
+
+  private mutating func aggregate(_ place: Place, _ fields: Fields) -> Aggregate? {
+    let function: Aggregate.Function? = reader.choice(place, "aggregate", synonyms: Self.functionSynonyms)
+    let windows = reader.required("windows", of: fields, example: "windows: [1h, 24h, lifetime]")
+    var read: [Window] = []
+    for element in windows.map(reader.elements) ?? [] {
+      if let window = window(element) { read.append(window) }
+    }
+    let aggregate = Aggregate(
+      function ?? .count, value: fields["value"].flatMap(expression),
+      where: fields["where"].flatMap(expression), windows: read, k: fields["k"].flatMap(reader.integer),
+      q: fields["q"].flatMap(reader.number), halfLife: fields["half_life"].flatMap(reader.duration),
+      buckets: fields["buckets"].map { place in reader.elements(place).compactMap { reader.literal($0) } })
+    return function == nil ? nil : aggregate
+  }
+
+  // MARK: - Windows
+
+  private mutating func window(_ place: Place) -> Window? {
+    guard case .mapping = place.node else {
+      return reader.text(place, expected: "a window such as 24h, lifetime or today")
+        .flatMap { window(named: $0, at: place) }
+    }
+    let keys = ["length", "hop", "calendar", "time_zone", "session"]
+    guard let fields = reader.fields(place, "a window", keys: keys) else { return nil }
+    let kinds = ["length", "calendar", "session"].filter { fields[$0] != nil }
+    guard let kind = kinds.first, kinds.count == 1 else {
+      if fields.misspelt.isDisjoint(with: ["length", "calendar", "session"]) {
+        reader.report(
+          place,
+          "a window has one of 'length', 'calendar' and 'session', this has "
+            + (kinds.isEmpty ? "none" : kinds.map { "'\($0)'" }.joined(separator: " and ")))
+      }
+      return nil
+    }
+    for (key, owner) in [("hop", "length"), ("time_zone", "calendar")] where kind != owner {
+      guard let stranger = fields[key] else { continue }
+      reader.report(stranger, "'\(key)' goes with '\(owner)', not with '\(kind)'")
+    }
+    return switch kind {
+    case "calendar": calendarWindow(fields)
+    case "session": sessionWindow(fields)
+    default: slidingWindow(fields)
+    }
+  }
+
+  private mutating func window(named name: String, at place: Place) -> Window? {
+    if name == Window.lifetime.name { return .lifetime }
+    if let unit = CalendarUnit(rawValue: name) { return calendar(unit, zone: nil) }
+    if let length = Duration.parse(name) {
+      return Window(name: name, span: .sliding(length: length, hop: nil))
+    }
+    if name.first.map({ ("0"..."9").contains($0) }) == true {
+      reader.reportDuration(place, name)
+    } else {
+      reader.report(place, "unknown window '\(name)'", suggestion: Self.windowSuggestion(name))
+    }
+    return nil
+  }
+
+  private static func windowSuggestion(_ name: String) -> String {
+    if name.hasPrefix("session") {
+      let gap = name.dropFirst("session_".count)
+      return "write { session: \(Duration.parse(String(gap)) == nil ? "30m" : gap) }"
+    }
+    let names = CalendarUnit.allCases.map(\.rawValue) + [Window.lifetime.name]
+    let synonyms = [
+      "day": "today", "week": "this_week", "month": "this_month", "all": "lifetime", "forever": "lifetime",
+      "all_time": "lifetime", "hour": "1h", "inf": "lifetime",
+    ]
+    return synonyms[name.lowercased()].map { "did you mean '\($0)'?" }
+      ?? Suggestion.didYouMean(name, among: names)
+      ?? "a duration such as 24h, \(names.joined(separator: ", ")), or { session: 30m }"
+  }
+
+  private func slidingWindow(_ fields: Fields) -> Window? {
+    let hop = fields["hop"].map { ($0, reader.duration($0)) }
+    guard let place = fields["length"], let length = reader.duration(place),
+      let name = reader.text(place, expected: "a duration")
+    else { return nil }
+    if let hop, hop.1 == nil { return nil }
+    return Window(name: name, span: .sliding(length: length, hop: hop?.1))
+  }
+
+  private func sessionWindow(_ fields: Fields) -> Window? {
+    guard let place = fields["session"], let gap = reader.duration(place),
+      let name = reader.text(place, expected: "a duration")
+    else { return nil }
+    return Window(name: "session_\(name)", span: .session(gap: gap))
+  }
+
+  private mutating func calendarWindow(_ fields: Fields) -> Window? {
+    let unit: CalendarUnit? = fields["calendar"].flatMap { reader.choice($0, "calendar window") }
+    guard let place = fields["time_zone"] else { return unit.map { calendar($0, zone: nil) } }
+    guard let zone = reader.text(place, expected: "the name of a time zone") else { return nil }
+    look(up: zone, at: place)
+    return unit.map { calendar($0, zone: zone) }
+  }
+
+  private mutating func calendar(_ unit: CalendarUnit, zone: String?) -> Window {
+    let name = zone ?? defaultZone
+    usedZones.insert(name)
+    if zones[name] == nil { zones[name] = database.rules(name) }
+    return Window(name: unit.rawValue, span: .calendar(unit, zone: name))
+  }
+}

@@ -1,0 +1,196 @@
+/// What an aggregate function takes, keeps and returns; checks a feature against it.
+struct AggregateRule {
+  let aggregate: Aggregate
+  let value: Register?
+  let path: DefinitionPath
+  private(set) var mistakes: [Mistake] = []
+
+  init(_ aggregate: Aggregate, value: Register?, path: DefinitionPath) {
+    self.aggregate = aggregate
+    self.value = value
+    self.path = path
+  }
+
+  private var name: String { aggregate.function.rawValue }
+
+  private mutating func report(_ key: String?, _ message: String, _ suggestion: String) {
+    mistakes.append(Mistake(key.map(path.child) ?? path, message, suggestion: suggestion))
+  }
+
+  /// The accumulator, without registers; nil after mistakes.
+  mutating func accumulator(tables: inout [BucketTable]) -> Accumulator? {
+    checkParameters()
+    checkValue()
+    guard mistakes.isEmpty else { return nil }
+    let type = value?.type ?? .int64
+    var accumulator = Accumulator(kind: kind(type), type: type, filter: -1, value: -1)
+    switch aggregate.function {
+    case .firstK, .lastK, .topK: accumulator.k = aggregate.k ?? 0
+    // One text is a list of one; numbers have words of their own.
+    case .first, .last: accumulator.k = type == .string ? 1 : 0
+    case .decayedSum, .decayedCount: accumulator.halfLife = Double(aggregate.halfLife ?? 0)
+    case .histogram:
+      guard let table = bucketTable(aggregate.buckets ?? [], type) else { return nil }
+      accumulator.buckets = tables.firstIndex(of: table) ?? tables.count
+      if accumulator.buckets == tables.count { tables.append(table) }
+      accumulator.bucketCount = table.bucketCount
+    default: break
+    }
+    return accumulator
+  }
+
+  /// The type of the feature; nil if the value's type is unknown.
+  var resultType: FeatureType? {
+    let type = value?.type
+    switch aggregate.function {
+    case .count, .countDistinct: return .scalar(.int64)
+    case .mean, .variance, .stddev, .approxQuantile, .decayedSum, .decayedCount, .secondsSinceLast:
+      return .scalar(.double)
+    case .sum, .min, .max, .first, .last: return type.map(FeatureType.scalar)
+    case .firstK, .lastK, .topK: return type.map(FeatureType.list)
+    case .histogram: return .list(.int64)
+    }
+  }
+
+  /// How merged tiles become the feature's value.
+  var result: ResultKind {
+    switch aggregate.function {
+    case .count: .count
+    case .sum: .sum
+    case .mean: .mean
+    case .min, .max: .extreme
+    case .variance: .variance
+    case .stddev: .stddev
+    case .first, .last: .edge
+    case .firstK, .lastK: .list
+    case .countDistinct: .distinct
+    case .approxQuantile: .quantile(aggregate.q ?? 0)
+    case .topK: .top(aggregate.k ?? 0)
+    case .histogram: .histogram
+    case .decayedSum, .decayedCount: .decayed
+    case .secondsSinceLast: .latestTime
+    }
+  }
+
+  /// The value of `default:` in the feature's type.
+  mutating func fallback(_ literal: Literal?, type: FeatureType) -> FeatureValue {
+    guard let literal else { return .null }
+    guard let value = literal.value(as: type) else {
+      report("default", "the default is not a \(type)", "write a value of that type, or remove it")
+      return .null
+    }
+    return value
+  }
+
+  private func kind(_ type: ValueType) -> Accumulator.Kind {
+    let isInteger = type == .int64
+    switch aggregate.function {
+    case .count: return .count
+    case .sum: return isInteger ? .sumInt64 : .sumDouble
+    case .mean: return isInteger ? .meanInt64 : .meanDouble
+    case .variance, .stddev: return .moments
+    case .min: return type == .string ? .minText : type == .double ? .minDouble : .minInt64
+    case .max: return type == .string ? .maxText : type == .double ? .maxDouble : .maxInt64
+    case .first: return type == .string ? .firstList : .first
+    case .last: return type == .string ? .lastList : .last
+    case .firstK: return .firstList
+    case .lastK: return .lastList
+    case .countDistinct: return .distinct
+    case .approxQuantile: return .quantiles
+    case .topK: return .topCounts
+    case .histogram: return .histogram
+    case .decayedSum, .decayedCount: return .decayed
+    case .secondsSinceLast: return .latestTime
+    }
+  }
+
+  private mutating func checkParameters() {
+    let takesK = [.firstK, .lastK, .topK].contains(aggregate.function)
+    check("k", isGiven: aggregate.k != nil, isTaken: takesK, isValid: 1...Limits.kMax ~= aggregate.k ?? 0,
+      form: "a whole number from 1 to \(Limits.kMax)")
+    check("q", isGiven: aggregate.q != nil, isTaken: aggregate.function == .approxQuantile,
+      isValid: 0...1 ~= aggregate.q ?? -1, form: "a number from 0 to 1, such as 0.95")
+    let takesHalfLife = [.decayedSum, .decayedCount].contains(aggregate.function)
+    check("half_life", isGiven: aggregate.halfLife != nil, isTaken: takesHalfLife,
+      isValid: (aggregate.halfLife ?? 0) > 0, form: "a duration of more than 0s, such as 7d")
+    check("buckets", isGiven: aggregate.buckets != nil, isTaken: aggregate.function == .histogram,
+      isValid: 1...(Limits.histogramBucketsMax - 1) ~= aggregate.buckets?.count ?? 0,
+      form: "a list of 1 to \(Limits.histogramBucketsMax - 1) ascending edges or of strings")
+  }
+
+  private mutating func check(_ key: String, isGiven: Bool, isTaken: Bool, isValid: Bool, form: String) {
+    if isGiven, !isTaken {
+      report(key, "\(name) takes no '\(key)'", "remove it")
+    } else if isTaken, !isGiven {
+      report(nil, "\(name) needs '\(key)'", "add '\(key)': \(form)")
+    } else if isTaken, !isValid {
+      report(key, "'\(key)' is out of range", "use \(form)")
+    }
+  }
+
+  private mutating func checkValue() {
+    guard let value else {
+      let takesNone = [.count, .decayedCount, .secondsSinceLast].contains(aggregate.function)
+      if !takesNone { report(nil, "\(name) needs 'value'", "add 'value': a field or an expression") }
+      return
+    }
+    switch aggregate.function {
+    case .decayedCount, .secondsSinceLast:
+      report("value", "\(name) takes no 'value': it is about events", "use 'where' to choose the events")
+    case .sum, .mean, .variance, .stddev, .approxQuantile, .decayedSum:
+      require([.int64, .double], value.type, "a number")
+    case .min, .max: require([.int64, .double, .timestamp, .string], value.type, "a number, timestamp or string")
+    case .topK: require([.string, .int64, .bool, .timestamp], value.type, "a string, int64, timestamp or bool")
+    case .histogram: require([.string, .int64, .double], value.type, "a string or a number")
+    case .count, .first, .last, .firstK, .lastK, .countDistinct: break
+    }
+  }
+
+  private mutating func require(_ types: [ValueType], _ found: ValueType, _ form: String) {
+    if types.contains(found) { return }
+    report("value", "\(name) needs \(form), the value is a \(found.rawValue)", "change the value, or CAST it")
+  }
+
+  private mutating func bucketTable(_ literals: [Literal], _ type: ValueType) -> BucketTable? {
+    let values = literals.compactMap { $0.value(as: .scalar(type)) }
+    guard values.count == literals.count else {
+      report("buckets", "the buckets are not all of the value's type, \(type.rawValue)", "write them in that type")
+      return nil
+    }
+    switch type {
+    case .int64:
+      let edges = values.compactMap { if case .int64(let edge) = $0 { edge } else { nil } }
+      return ascending(edges) ? .int64(edges) : nil
+    case .double:
+      let edges = values.compactMap { if case .double(let edge) = $0 { edge } else { nil } }
+      return ascending(edges) ? .double(edges) : nil
+    default:
+      let texts = values.compactMap { if case .string(let text) = $0 { text } else { nil } }
+      guard Set(texts).count == texts.count else {
+        report("buckets", "a bucket is named twice", "remove one")
+        return nil
+      }
+      return .texts(texts)
+    }
+  }
+
+  private mutating func ascending<Edge: Comparable>(_ edges: [Edge]) -> Bool {
+    if zip(edges, edges.dropFirst()).allSatisfy(<) { return true }
+    report("buckets", "the edges do not ascend", "sort them and remove doubles")
+    return false
+  }
+}
+
+extension Literal {
+  /// The literal in a feature's type; integers are valid doubles. nil if it is of another type.
+  func value(as type: FeatureType) -> FeatureValue? {
+    switch (self, type) {
+    case (.int64(let value), .scalar(.int64)): .int64(value)
+    case (.int64(let value), .scalar(.double)): .double(Double(value))
+    case (.double(let value), .scalar(.double)) where value.isFinite: .double(value)
+    case (.string(let value), .scalar(.string)): .string(Text(value))
+    case (.bool(let value), .scalar(.bool)): .bool(value)
+    default: nil
+    }
+  }
+}

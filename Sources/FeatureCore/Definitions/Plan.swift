@@ -1,0 +1,172 @@
+/// A compiled source.
+public struct SourcePlan: Sendable {
+  /// What the definitions say.
+  public let source: Source
+  /// The columns of its rows.
+  public let schema: EventSchema
+}
+
+/// Checked and compiled definitions: what everything that folds, serves or trains works from.
+public struct Plan: Sendable {
+  /// Prefixes keys, internal topics and transactional ids.
+  public let name: String
+  /// Separates the states of one definition from those of its successor.
+  public let version: Int
+  /// The sources, in the order of the definitions.
+  public let sources: [SourcePlan]
+  /// The views, in the order of the definitions.
+  public let views: [ViewPlan]
+  /// Identifies the semantics of all views together; neither comments nor order nor formatting change it.
+  public let fingerprint: UInt64
+
+  /// Checks and compiles definitions. `zones` holds the rules of every time zone that they name. Throws every
+  /// mistake at once.
+  public init(
+    _ definitions: Definitions, zones: [String: TimeZoneRules] = ["UTC": .utc]
+  ) throws(DefinitionMistakes) {
+    var compiler = PlanCompiler(zones: zones)
+    let compiled = compiler.compile(definitions)
+    guard compiler.mistakes.isEmpty else { throw DefinitionMistakes(compiler.mistakes) }
+    name = definitions.name
+    version = definitions.version
+    sources = compiled.sources
+    views = compiled.views
+    let lines = views.map { "\($0.name) \(fingerprintText($0.fingerprint))" }.sorted()
+    fingerprint = Hash64.hash(lines.joined(separator: "\n"))
+  }
+
+  /// The view of a name.
+  public func view(_ name: String) -> ViewPlan? { views.first { $0.name == name } }
+}
+
+/// Checks definitions and compiles what is sound, collecting mistakes instead of stopping at the first.
+struct PlanCompiler {
+  let zones: [String: TimeZoneRules]
+  private(set) var mistakes: [Mistake] = []
+
+  init(zones: [String: TimeZoneRules]) { self.zones = zones }
+
+  mutating func report(_ path: DefinitionPath, offset: Int? = nil, _ message: String, _ suggestion: String? = nil) {
+    mistakes.append(Mistake(path, offset: offset, message, suggestion: suggestion))
+  }
+
+  mutating func compile(_ definitions: Definitions) -> (sources: [SourcePlan], views: [ViewPlan]) {
+    let root = DefinitionPath()
+    checkName(definitions.name, at: root.child("name"), isProject: true)
+    if definitions.version < 1 { report(root.child("version"), "the version is \(definitions.version)", "use 1 or more") }
+    if definitions.sources.isEmpty { report(root.child("sources"), "there is no source", "declare at least one") }
+    if definitions.views.isEmpty { report(root.child("views"), "there is no view", "declare at least one") }
+    checkUnique(definitions.sources.map(\.name), "source", at: root.child("sources"))
+    checkUnique(definitions.views.map(\.name), "view", at: root.child("views"))
+    var sources: [SourcePlan?] = []
+    for source in definitions.sources {
+      let isSound = checkSource(source, at: root.child("sources").child(source.name))
+      sources.append(isSound ? SourcePlan(source: source, schema: EventSchema(source)) : nil)
+    }
+    var views: [ViewPlan] = []
+    for view in definitions.views {
+      let path = root.child("views").child(view.name)
+      checkName(view.name, at: path)
+      guard let index = definitions.sources.firstIndex(where: { $0.name == view.source }) else {
+        report(
+          path.child("source"), "there is no source '\(view.source)'",
+          Suggestion.didYouMean(view.source, among: definitions.sources.map(\.name)))
+        continue
+      }
+      // What is wrong with the source has been said; its views can't be checked against it.
+      guard let source = sources[index] else { continue }
+      var compiler = ViewCompiler(view, sourceIndex: index, source: source, path: path, zones: zones)
+      if let plan = compiler.compile() { views.append(plan) }
+      mistakes += compiler.mistakes
+    }
+    return (sources.compactMap(\.self), views)
+  }
+
+  private mutating func checkSource(_ source: Source, at path: DefinitionPath) -> Bool {
+    let before = mistakes.count
+    checkName(source.name, at: path)
+    checkTopic(source.topic, at: path.child("topic"))
+    checkUnique(source.fields.map(\.name), "field", at: path.child("fields"))
+    let names = source.fields.map(\.name)
+    for field in source.fields where field.name.isEmpty {
+      report(path.child("fields"), "a field has no name", "name it like the JSON key")
+    }
+    if source.timestamp.field.isEmpty {
+      report(path.child("timestamp").child("field"), "the event-time field has no name", "name the JSON key")
+    }
+    if let declared = source.fields.first(where: { $0.name == source.timestamp.field }) {
+      if declared.type != .timestamp {
+        report(
+          path.child("fields").child(declared.name),
+          "'\(declared.name)' is the event time, so it can't be declared as \(declared.type.rawValue)",
+          "remove it from 'fields': expressions see it as a timestamp anyway")
+      } else if let unit = declared.unit, unit != source.timestamp.unit {
+        report(
+          path.child("fields").child(declared.name),
+          "'\(declared.name)' is the event time in \(source.timestamp.unit.rawValue), so it can't be in \(unit.rawValue)",
+          "remove it from 'fields'")
+      }
+    }
+    for field in source.fields where field.unit != nil && field.type != .timestamp {
+      report(path.child("fields").child(field.name), "only timestamps have a unit", "remove 'unit'")
+    }
+    if let key = source.key { checkKey(key, source, names, at: path.child("key")) }
+    if source.maxAhead < 0 { report(path.child("max_ahead"), "max_ahead is negative", "use 0s or more") }
+    return mistakes.count == before
+  }
+
+  private mutating func checkKey(_ key: String, _ source: Source, _ names: [String], at path: DefinitionPath) {
+    guard let field = source.fields.first(where: { $0.name == key }) else {
+      report(path, "the key '\(key)' is not a declared field", Suggestion.didYouMean(key, among: names))
+      return
+    }
+    if field.type == .double { report(path, "a double can't be a key", "use a string or int64 field") }
+  }
+
+  mutating func checkName(_ name: String, at path: DefinitionPath, isProject: Bool = false) {
+    if let problem = NameRule.problem(name, allowsDashes: isProject) { report(path, problem.0, problem.1) }
+  }
+
+  private mutating func checkTopic(_ topic: String, at path: DefinitionPath) {
+    let isLegal = topic.utf8.allSatisfy { NameRule.isWord($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: ".") }
+    if topic.isEmpty || topic.utf8.count > 249 || !isLegal || topic == "." || topic == ".." {
+      report(path, "'\(topic)' is no Kafka topic name", "use 1 to 249 letters, digits, '.', '_' and '-'")
+    }
+  }
+
+  private mutating func checkUnique(_ names: [String], _ kind: String, at path: DefinitionPath) {
+    var seen: Set<String> = []
+    for name in names where !seen.insert(name).inserted {
+      report(path.child(name), "there are two \(kind)s named '\(name)'", "rename one")
+    }
+  }
+}
+
+/// What names may look like. They become parts of Redis keys, topics, columns and identifiers of other systems.
+enum NameRule {
+  static let lengthMax = 64
+
+  static func isWord(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+      UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "_"):
+      true
+    default: false
+    }
+  }
+
+  /// What is wrong with a name, and what to do; nil if it is fine.
+  static func problem(_ name: String, allowsDashes: Bool) -> (String, String)? {
+    let bytes = Array(name.utf8)
+    let rule = "use 1 to \(lengthMax) letters, digits and '_', not a digit first"
+    guard let first = bytes.first else { return ("the name is empty", rule) }
+    if bytes.count > lengthMax { return ("the name '\(name)' is longer than \(lengthMax) characters", rule) }
+    let isLegal = bytes.allSatisfy { isWord($0) || (allowsDashes && $0 == UInt8(ascii: "-")) }
+    if !isLegal || (UInt8(ascii: "0")...UInt8(ascii: "9")).contains(first) {
+      return ("'\(name)' is not a name", rule)
+    }
+    // Rows that join views name their columns <view>__<feature>.
+    if name.contains("__") { return ("the name '\(name)' has two underscores in a row", "use one") }
+    return nil
+  }
+}

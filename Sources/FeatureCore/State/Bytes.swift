@@ -1,0 +1,128 @@
+/// Why bytes are not a state of a view.
+public struct StateError: Error, Hashable, Sendable, CustomStringConvertible {
+  /// The kinds.
+  public enum Kind: Hashable, Sendable {
+    /// The first byte names a format that this version does not know.
+    case unknownFormat(UInt8)
+    /// The state belongs to other definitions.
+    case otherDefinitions(found: UInt64, expected: UInt64)
+    /// The bytes end too early, go on too long, or are not the canonical encoding of any state.
+    case corrupt(String)
+  }
+
+  /// What is wrong.
+  public var kind: Kind
+  /// Byte offset at which it was noticed.
+  public var offset: Int
+
+  /// What happened, where, and what to do.
+  public var description: String {
+    switch kind {
+    case .unknownFormat(let format):
+      "state format \(format) is not known to this version; read it with the version that wrote it, or newer"
+    case .otherDefinitions(let found, let expected):
+      "the state was written by other definitions (fingerprint \(fingerprintText(found)), expected "
+        + "\(fingerprintText(expected))); use those, or raise 'version' and replay"
+    case .corrupt(let reason):
+      "corrupt state at byte \(offset): \(reason); rebuild it by replay"
+    }
+  }
+}
+
+/// A fingerprint as people see it: 16 hexadecimal digits.
+public func fingerprintText(_ fingerprint: UInt64) -> String {
+  let digits = String(fingerprint, radix: 16)
+  return String(repeating: "0", count: 16 - digits.count) + digits
+}
+
+/// Appends the primitives of the state format.
+struct ByteWriter {
+  var bytes: [UInt8]
+
+  @inline(__always)
+  mutating func byte(_ value: UInt8) { bytes.append(value) }
+
+  /// LEB128, as in Protobuf.
+  @inline(__always)
+  mutating func varint(_ value: UInt64) {
+    var rest = value
+    while rest >= 0x80 {
+      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      rest >>= 7
+    }
+    bytes.append(UInt8(truncatingIfNeeded: rest))
+  }
+
+  /// Zigzag LEB128, as Protobuf's sint64.
+  @inline(__always)
+  mutating func signed(_ value: Int64) { varint(UInt64(bitPattern: (value << 1) ^ (value >> 63))) }
+
+  /// 8 bytes, little-endian.
+  @inline(__always)
+  mutating func fixed(_ value: UInt64) {
+    withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+  }
+
+  /// Bytes as they are.
+  mutating func raw(_ values: some Collection<UInt8>) { bytes.append(contentsOf: values) }
+}
+
+/// Reads the primitives of the state format; every fault is an error, never a trap.
+struct ByteReader {
+  let bytes: UnsafeRawBufferPointer
+  var offset = 0
+
+  init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
+
+  var isAtEnd: Bool { offset == bytes.count }
+
+  func corrupt(_ reason: String) -> StateError { StateError(kind: .corrupt(reason), offset: offset) }
+
+  mutating func byte() throws(StateError) -> UInt8 {
+    guard offset < bytes.count else { throw corrupt("the bytes end too early") }
+    defer { offset += 1 }
+    return bytes[offset]
+  }
+
+  /// A LEB128 number in its shortest form.
+  mutating func varint() throws(StateError) -> UInt64 {
+    var value: UInt64 = 0
+    var shift: UInt64 = 0
+    while true {
+      let next = try byte()
+      guard shift < 63 || next <= 1 else { throw corrupt("a number does not fit 64 bits") }
+      value |= UInt64(next & 0x7F) << shift
+      if next < 0x80 {
+        guard next != 0 || shift == 0 else { throw corrupt("a number is not in its shortest form") }
+        return value
+      }
+      shift += 7
+    }
+  }
+
+  mutating func signed() throws(StateError) -> Int64 {
+    let value = try varint()
+    return Int64(bitPattern: (value >> 1) ^ (0 &- (value & 1)))
+  }
+
+  mutating func fixed() throws(StateError) -> UInt64 {
+    guard offset + 8 <= bytes.count else { throw corrupt("the bytes end too early") }
+    defer { offset += 8 }
+    return UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self))
+  }
+
+  mutating func raw(_ count: Int) throws(StateError) -> UnsafeRawBufferPointer {
+    guard count <= bytes.count - offset else { throw corrupt("the bytes end too early") }
+    defer { offset += count }
+    return UnsafeRawBufferPointer(rebasing: bytes[offset..<(offset + count)])
+  }
+
+  /// A count of things that each take at least one byte: so no forged count can ask for much memory.
+  mutating func count(atMost limit: Int) throws(StateError) -> Int {
+    let value = try varint()
+    guard value <= UInt64(limit), value <= UInt64(bytes.count - offset) else {
+      throw corrupt("a count of \(value) is too large")
+    }
+    return Int(value)
+  }
+}

@@ -1,0 +1,212 @@
+/// Why a record that could be decoded can't be used by a view. The view leaves it out whole; other views may
+/// take it.
+public struct ViewFailure: Error, Hashable, Sendable {
+  /// The kinds.
+  public enum Reason: Hashable, Sendable {
+    /// A column of the entity is null although the view's filter took the record.
+    case missingKey(column: String)
+    /// The entity key is too long.
+    case keyTooLong(bytes: Int)
+    /// The view's filter (feature nil), or a filter or value of a feature, has no result.
+    case failed(ScalarFailure, feature: String?)
+  }
+
+  /// The view.
+  public var view: String
+  /// Why.
+  public var reason: Reason
+
+  /// The dead-letter reason code.
+  public var code: String {
+    switch reason {
+    case .missingKey: "missing_key"
+    case .keyTooLong: "key_too_long"
+    case .failed: "expression_failed"
+    }
+  }
+
+  /// What happened, where, and what to do.
+  public var message: String {
+    switch reason {
+    case .missingKey(let column):
+      "view '\(view)': entity column '\(column)' is null; if that is expected, add \"\(column) is not null\" "
+        + "to the view's 'where'"
+    case .keyTooLong(let bytes):
+      "view '\(view)': the entity key has \(bytes) bytes, more than \(Limits.entityKeyBytesMax)"
+    case .failed(let failure, .some(let feature)):
+      "view '\(view)', feature '\(feature)': \(failure.explanation)"
+    case .failed(let failure, .none): "view '\(view)', 'where': \(failure.explanation)"
+    }
+  }
+}
+
+/// What a fold did.
+public struct FoldCounts: Hashable, Sendable {
+  /// Records folded into a state.
+  public var folded = 0
+  /// Of these, seen by no window but lifetime ones.
+  public var late = 0
+  /// Left out by the view's filter.
+  public var filtered = 0
+
+  /// Nothing yet.
+  public init() {}
+}
+
+/// Folds the events of a source into the states of one view. Owns the registers of the view's program: one
+/// owner, one thread. Pure: what it does to a state is a function of the state and the event alone.
+public final class ViewFold {
+  /// The view.
+  public let view: ViewPlan
+  /// What was done since it was made.
+  public private(set) var counts = FoldCounts()
+  /// The largest event time folded.
+  public private(set) var latest: EventTime?
+
+  private let registers: UnsafeMutablePointer<Scalar>
+  /// Texts that the program makes for one event.
+  private let arena = TextArena()
+  private let keyArena = TextArena()
+  private var slots: ContiguousArray<Int> = []
+  /// Keeps the loads of `probe` from being optimised away.
+  private var touched: UInt64 = 0
+
+  /// A fold for a view.
+  public init(_ view: ViewPlan) {
+    self.view = view
+    registers = .allocate(capacity: view.program.registerCount)
+    registers.initialize(repeating: .null, count: view.program.registerCount)
+    view.program.prepare(registers)
+  }
+
+  deinit { registers.deallocate() }
+
+  /// Folds every row of a batch, in order. Records that the view can't use are passed to `fail` with their row.
+  public func fold(
+    _ batch: EventBatch, into table: inout StateTable, fail: (Int, ViewFailure) -> Void
+  ) {
+    probe(batch, table)
+    for index in 0..<batch.count {
+      let row = batch.row(index)
+      do {
+        guard try takes(row) else {
+          counts.filtered += 1
+          continue
+        }
+        let time = batch.time(index)
+        let slot = try slots[index] >= 0 ? slots[index] : slot(of: row, time, &table)
+        let isLate = table.update(slot) { fold(into: &$0, time: time) }
+        count(isLate: isLate, time: time)
+      } catch {
+        fail(index, error)
+      }
+    }
+  }
+
+  /// Folds one event into the state of its entity. Returns whether it took it.
+  @discardableResult
+  public func fold(_ row: UnsafePointer<Scalar>, time: Int64, into state: inout State?) throws(ViewFailure) -> Bool {
+    guard try takes(row) else {
+      counts.filtered += 1
+      return false
+    }
+    // Taken out so that the state has one owner and is changed in place.
+    var folded = state.take() ?? State(asOf: time, layout: view.layout)
+    let isLate = fold(into: &folded, time: time)
+    state = folded
+    count(isLate: isLate, time: time)
+    return true
+  }
+
+  /// The entity key of a row. Valid until the next call and no longer than the row.
+  public func key(of row: UnsafePointer<Scalar>) throws(ViewFailure) -> UnsafeRawBufferPointer {
+    keyArena.reset()
+    do {
+      return try EntityKey.make(row, view.entity, arena: keyArena)
+    } catch {
+      throw failure(error)
+    }
+  }
+
+  /// Looks up the keys of a whole batch and touches their states, so that the misses overlap.
+  private func probe(_ batch: EventBatch, _ table: borrowing StateTable) {
+    slots.removeAll(keepingCapacity: true)
+    for index in 0..<batch.count {
+      keyArena.reset()
+      guard let key = try? EntityKey.make(batch.row(index), view.entity, arena: keyArena) else {
+        slots.append(-1)
+        continue
+      }
+      slots.append(table.find(key, hash: Hash64.hash(key)))
+    }
+    for slot in slots where slot >= 0 { touched &+= table.touch(slot) }
+  }
+
+  private func slot(
+    of row: UnsafePointer<Scalar>, _ time: Int64, _ table: inout StateTable
+  ) throws(ViewFailure) -> Int {
+    let key = try key(of: row)
+    let hash = Hash64.hash(key)
+    let slot = table.find(key, hash: hash)
+    return slot >= 0 ? slot : table.insert(key, hash: hash, State(asOf: time, layout: view.layout))
+  }
+
+  @inline(__always)
+  private func fold(into state: inout State, time: Int64) -> Bool {
+    state.fold(registers, time: time, layout: view.layout)
+  }
+
+  @inline(__always)
+  private func count(isLate: Bool, time: Int64) {
+    counts.folded += 1
+    if isLate { counts.late += 1 }
+    latest = max(latest ?? EventTime(microseconds: time), EventTime(microseconds: time))
+  }
+
+  /// Runs the program; whether the view's filter takes the event. Throws before anything has been folded.
+  @inline(__always)
+  private func takes(_ row: UnsafePointer<Scalar>) throws(ViewFailure) -> Bool {
+    registers.update(from: row, count: view.program.columnCount)
+    arena.reset()
+    view.program.run(registers, arena: arena)
+    if view.filter >= 0 {
+      let filter = registers[view.filter]
+      if filter.tag == .failed { throw failure(filter, feature: nil) }
+      if !filter.isTrue { return false }
+    }
+    for input in view.inputs where isFailed(input) { throw failure(input) }
+    return true
+  }
+
+  /// A value counts only where its filter is true, so it may fail elsewhere.
+  @inline(__always)
+  private func isFailed(_ input: AggregateInput) -> Bool {
+    if input.filter >= 0 {
+      let filter = registers[input.filter]
+      if filter.tag == .failed { return true }
+      if !filter.isTrue { return false }
+    }
+    return input.value >= 0 && registers[input.value].tag == .failed
+  }
+
+  private func failure(_ input: AggregateInput) -> ViewFailure {
+    let hasFailedFilter = input.filter >= 0 && registers[input.filter].tag == .failed
+    return failure(registers[hasFailedFilter ? input.filter : input.value], feature: input.feature)
+  }
+
+  private func failure(_ scalar: Scalar, feature: String?) -> ViewFailure {
+    guard let failure = ScalarFailure(rawValue: UInt8(truncatingIfNeeded: scalar.bits)) else {
+      preconditionFailure("Cannot name failure \(scalar.bits)")
+    }
+    return ViewFailure(view: view.name, reason: .failed(failure, feature: feature))
+  }
+
+  private func failure(_ fault: EntityKey.Fault) -> ViewFailure {
+    switch fault {
+    case .null(let column):
+      let name = view.entity.first { $0.column == column }?.name ?? ""
+      return ViewFailure(view: view.name, reason: .missingKey(column: name))
+    case .tooLong(let bytes): return ViewFailure(view: view.name, reason: .keyTooLong(bytes: bytes))
+    }
+  }
+}

@@ -1,0 +1,147 @@
+/// A named, typed column of a view's rows.
+public struct FeatureColumn: Hashable, Sendable {
+  /// The name, such as `clicks_24h`.
+  public var name: String
+  /// The type of its values.
+  public var type: FeatureType
+}
+
+/// A column of an entity key.
+public struct EntityColumn: Hashable, Sendable {
+  /// The name.
+  public var name: String
+  /// The type.
+  public var type: ValueType
+  /// Its column in the source's rows.
+  public var column: Int
+}
+
+/// A compiled view: immutable, shared by everything that folds into its states or evaluates them.
+public final class ViewPlan: Sendable {
+  /// The view's name.
+  public let name: String
+  /// Index of the source among the plan's.
+  public let source: Int
+  /// The columns of an entity key.
+  public let entity: [EntityColumn]
+  /// When snapshots are emitted.
+  public let emit: View.Emit
+  /// What `evaluate` returns, in this order: the order of the definitions.
+  public let features: [FeatureColumn]
+  /// Identifies the semantics; two views with equal fingerprints have exchangeable states.
+  public let fingerprint: UInt64
+  /// Where the features come from, for tables and fingerprints.
+  public let summaries: [FeatureSummary]
+
+  let program: Program
+  /// Register of the view's filter, or -1.
+  let filter: Int
+  /// The inputs of every aggregate, for telling failures before anything is folded.
+  let inputs: [AggregateInput]
+  let layout: StateLayout
+  let outputs: [Output]
+  /// Indices of the derived outputs, each after those that it names.
+  let derivedOrder: [Int]
+  let codec: StateCodec
+
+  init(
+    view: View, source: Int, entity: [EntityColumn], program: Program, filter: Int,
+    inputs: [AggregateInput], layout: StateLayout, outputs: [Output], derivedOrder: [Int],
+    summaries: [FeatureSummary], fingerprint: UInt64
+  ) {
+    name = view.name
+    self.source = source
+    self.entity = entity
+    emit = view.emit
+    features = outputs.map { FeatureColumn(name: $0.name, type: $0.type) }
+    self.fingerprint = fingerprint
+    self.summaries = summaries
+    self.program = program
+    self.filter = filter
+    self.inputs = inputs
+    self.layout = layout
+    self.outputs = outputs
+    self.derivedOrder = derivedOrder
+    codec = StateCodec(layout: layout, fingerprint: fingerprint)
+  }
+
+  /// The canonical bytes of a state.
+  public func encode(_ state: State) -> [UInt8] {
+    var writer = ByteWriter(bytes: [])
+    codec.encode(state, into: &writer)
+    return writer.bytes
+  }
+
+  /// Appends the canonical bytes of a state, without allocating if there is room.
+  public func encode(_ state: State, into bytes: inout [UInt8]) {
+    var writer = ByteWriter(bytes: [])
+    swap(&writer.bytes, &bytes)
+    codec.encode(state, into: &writer)
+    swap(&writer.bytes, &bytes)
+  }
+
+  /// The state that has these bytes; refuses bytes of other definitions, other formats, and damaged ones.
+  public func decode(_ bytes: UnsafeRawBufferPointer) throws(StateError) -> State {
+    try codec.decode(bytes)
+  }
+}
+
+/// A filter and a value of an aggregate, as registers of the view's program (-1: none).
+struct AggregateInput: Hashable, Sendable {
+  var feature: String
+  var filter: Int
+  var value: Int
+}
+
+/// A feature as `plumb check` shows it.
+public struct FeatureSummary: Hashable, Sendable {
+  /// Name without a window.
+  public var name: String
+  /// What is computed, as SQL-like text.
+  public var computation: String
+  /// The windows' names; empty for derived features.
+  public var windows: [String]
+  /// Type of its values.
+  public var type: FeatureType
+}
+
+/// Where a feature's value comes from.
+struct Output: Sendable {
+  enum Origin: Sendable {
+    /// A column of a level, seen through a window.
+    case window(level: Int, column: Int, span: WindowSpan, result: ResultKind)
+    /// An expression over earlier outputs.
+    case derived(DerivedFeature)
+  }
+
+  var name: String
+  var type: FeatureType
+  var origin: Origin
+  /// Replaces null.
+  var fallback: FeatureValue
+}
+
+/// A derived feature's program. Column i of the program is output `operands[i]`.
+struct DerivedFeature: Sendable {
+  var program: Program
+  var result: Register
+  var operands: [Int]
+}
+
+/// Which tiles of a level a window sees.
+enum WindowSpan: Hashable, Sendable {
+  case sliding(length: Int64, hop: Int64)
+  case calendar(CalendarUnit)
+  /// Every tile of the level.
+  case all
+  case session(gap: Int64)
+}
+
+/// How an accumulator becomes a value.
+enum ResultKind: Hashable, Sendable {
+  case count, sum, mean, extreme, edge, list, variance, stddev, distinct, histogram, latestTime
+  /// A decayed sum.
+  case decayed
+  case quantile(Double)
+  case top(Int)
+}

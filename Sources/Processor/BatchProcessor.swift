@@ -1,0 +1,129 @@
+public import FeatureCore
+
+/// Counts of a run.
+public struct RunCounts: Hashable, Sendable {
+  /// Records read.
+  public var records = 0
+  /// Records that no view could use.
+  public var undecodable = 0
+  /// Dead letters, which may be several for one record: one a view.
+  public var deadLetters = 0
+  /// Records folded, added over views.
+  public var folded = 0
+  /// Records that were late, added over views.
+  public var late = 0
+  /// The largest event time folded.
+  public var asOf: EventTime?
+
+  /// Nothing yet.
+  public init() {}
+}
+
+/// Decodes the records of one source in batches and folds them into the states of some of its views.
+///
+/// The fold of a log whatever it is read from: records are pushed in, in log order. The size of a batch
+/// changes no result; it lets cache misses overlap.
+public final class BatchProcessor {
+  /// Records of a batch: as many as keep their rows in the level 2 cache.
+  public static let batchRecordsDefault = 256
+
+  /// The source.
+  public let source: SourcePlan
+  /// The views.
+  public var views: [ViewPlan] { folds.map(\.view) }
+
+  private let batch: EventBatch
+  private let folds: [ViewFold]
+  private let tables: [TableBox]
+  private var payloads: [UnsafeRawBufferPointer] = []
+  private let deadLetter: (DeadLetter) -> Void
+  private var records = 0
+  private var undecodable = 0
+  private var deadLetters = 0
+
+  /// A class around a table, so that an array can hold tables, which can't be copied.
+  private final class TableBox {
+    var table = StateTable()
+  }
+
+  /// A processor of one source's records. `deadLetter` is called for what can't be used, in log order within a
+  /// view; the views must all be of the source.
+  public init(
+    _ source: SourcePlan, views: [ViewPlan], batchRecords: Int = BatchProcessor.batchRecordsDefault,
+    deadLetter: @escaping (DeadLetter) -> Void
+  ) {
+    self.source = source
+    batch = EventBatch(source.schema, capacity: batchRecords)
+    folds = views.map(ViewFold.init)
+    tables = views.map { _ in TableBox() }
+    payloads.reserveCapacity(batchRecords)
+    self.deadLetter = deadLetter
+  }
+
+  /// Adds the next record of the log. Its bytes must stay valid until the next `flush`.
+  public func add(_ payload: UnsafeRawBufferPointer, sequence: Int64) {
+    records += 1
+    if batch.count == batch.capacity { foldBatch() }
+    do {
+      try batch.append(payload, sequence: sequence)
+      payloads.append(payload)
+    } catch {
+      undecodable += 1
+      send(sequence, error.reason.rawValue, view: nil, error.message(source.schema), payload)
+    }
+  }
+
+  /// Adds a record of which only the beginning was kept, since it is larger than any record may be.
+  public func addOversized(_ beginning: UnsafeRawBufferPointer, sequence: Int64) {
+    records += 1
+    undecodable += 1
+    let failure = DecodeFailure.Reason.oversized
+    send(
+      sequence, failure.rawValue, view: nil, "the record is larger than \(Limits.recordBytesMax) bytes", beginning)
+  }
+
+  /// Folds what has been added; afterwards no payload is referred to any more.
+  public func flush() { foldBatch() }
+
+  /// What was done so far.
+  public var counts: RunCounts {
+    var counts = RunCounts()
+    counts.records = records
+    counts.undecodable = undecodable
+    counts.deadLetters = deadLetters
+    for fold in folds {
+      counts.folded += fold.counts.folded
+      counts.late += fold.counts.late
+    }
+    counts.asOf = folds.compactMap(\.latest).max()
+    return counts
+  }
+
+  /// Entities of a view.
+  public func entityCount(_ view: Int) -> Int { tables[view].table.count }
+
+  /// Visits the states of a view in ascending order of key bytes.
+  public func forEachState<Failure>(
+    _ view: Int, _ body: (UnsafeRawBufferPointer, State) throws(Failure) -> Void
+  ) throws(Failure) {
+    try tables[view].table.forEachSorted(body)
+  }
+
+  private func foldBatch() {
+    for (fold, box) in zip(folds, tables) {
+      fold.fold(batch, into: &box.table) { row, failure in
+        send(batch.sequence(row), failure.code, view: failure.view, failure.message, payloads[row])
+      }
+    }
+    batch.removeAll()
+    payloads.removeAll(keepingCapacity: true)
+  }
+
+  private func send(
+    _ sequence: Int64, _ reason: String, view: String?, _ message: String, _ payload: UnsafeRawBufferPointer
+  ) {
+    deadLetters += 1
+    deadLetter(
+      DeadLetter(sequence: sequence, reason: reason, view: view, message: message, payload: payload))
+  }
+}

@@ -1,0 +1,15 @@
+public import FeatureCore
+
+/// A record, or a record for one view, that can't be used: what it says, where it stood, and why.
+public struct DeadLetter {
+  /// The record's place in its log: a line number or an offset.
+  public let sequence: Int64
+  /// A stable code, such as `wrong_type`, for counting and alerting.
+  public let reason: String
+  /// The view that can't use it; nil if no view can.
+  public let view: String?
+  /// What happened, where, and what to do.
+  public let message: String
+  /// The record as it came, or its beginning if it was oversized. Valid only while the letter is handed over.
+  public let payload: UnsafeRawBufferPointer
+}

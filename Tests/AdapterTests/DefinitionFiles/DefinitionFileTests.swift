@@ -1,0 +1,256 @@
+import DefinitionFiles
+import FeatureCore
+import Foundation
+import Testing
+
+@Suite struct DefinitionFileTests {
+  static let shop = """
+    name: shop                     # prefixes keys, internal topics, transactional ids
+    version: 1
+    sources:
+      clicks:
+        topic: clicks
+        key: user_id               # what the topic is partitioned by; omit if by nothing
+        timestamp: { field: ts, unit: ms }
+        fields: { user_id: string, item_id: string, event_type: string, price: double, quantity: int64 }
+    views:
+      user_activity:
+        source: clicks
+        entity: [user_id]
+        where: "event_type <> 'heartbeat'"
+        features:
+          clicks:     { aggregate: count, where: "event_type = 'click'", windows: [1h, 24h, 7d] }
+          spend:      { aggregate: sum, value: "price * quantity", where: "event_type = 'purchase'", windows: [24h, 30d, lifetime], default: 0 }
+          last_items: { aggregate: last_k, k: 5, value: item_id, windows: [7d] }
+          views:      { aggregate: count, where: "event_type = 'view'", windows: [{ length: 24h, hop: 10m }] }
+          ctr_24h:    { derive: "clicks_24h / nullif(views_24h, 0)" }
+    """
+
+  static func parse(_ text: String) throws -> DefinitionFile {
+    try DefinitionFile.parse(text, file: "features.yaml") { _, _ in [] }
+  }
+
+  /// The one feature of a small file, from its YAML.
+  private func feature(_ yaml: String, name: String = "f") throws -> Feature {
+    let text = """
+      name: n
+      sources: { s: { timestamp: { field: ts, unit: ms }, fields: { a: string } } }
+      views: { v: { source: s, entity: a, features: { \(name): \(yaml) } } }
+      """
+    return try #require(try Self.parse(text).definitions.views.first?.features.first)
+  }
+
+  private func aggregate(_ yaml: String) throws -> Aggregate {
+    guard case .aggregate(let aggregate) = try feature(yaml).computation else {
+      throw CocoaError(.coderInvalidValue)
+    }
+    return aggregate
+  }
+
+  private func windows(_ yaml: String) throws -> [Window] {
+    try aggregate("{ aggregate: count, windows: \(yaml) }").windows
+  }
+
+  @Test func readsTheDesignsExample() throws {
+    let day: Int64 = 86_400_000_000
+    let expected = Definitions(
+      name: "shop",
+      sources: [
+        Source(
+          "clicks", topic: "clicks", key: "user_id",
+          timestamp: Source.Timestamp(field: "ts", unit: .milliseconds),
+          fields: [
+            Source.Field("user_id", .string), Source.Field("item_id", .string),
+            Source.Field("event_type", .string), Source.Field("price", .double),
+            Source.Field("quantity", .int64),
+          ])
+      ],
+      views: [
+        View(
+          "user_activity", source: "clicks", entity: ["user_id"], where: "event_type <> 'heartbeat'",
+          features: [
+            Feature(
+              "clicks",
+              .aggregate(
+                Aggregate(
+                  .count, where: "event_type = 'click'", windows: [.last("1h"), .last("24h"), .last("7d")]))),
+            Feature(
+              "spend",
+              .aggregate(
+                Aggregate(
+                  .sum, value: "price * quantity", where: "event_type = 'purchase'",
+                  windows: [.last("24h"), .last("30d"), .lifetime])),
+              default: .int64(0)),
+            Feature(
+              "last_items",
+              .aggregate(
+                Aggregate(
+                  .lastK, value: "item_id",
+                  windows: [Window(name: "7d", span: .sliding(length: 7 * day, hop: nil))], k: 5))),
+            Feature(
+              "views",
+              .aggregate(
+                Aggregate(.count, where: "event_type = 'view'", windows: [.last("24h", hop: "10m")]))),
+            Feature("ctr_24h", .derive("clicks_24h / nullif(views_24h, 0)")),
+          ])
+      ])
+    let file = try Self.parse(Self.shop)
+    #expect(file.definitions == expected)
+    #expect(file.zones.isEmpty)
+  }
+
+  @Test func readsEveryKeyOfASource() throws {
+    let file = try Self.parse(
+      """
+      name: n
+      version: 12
+      sources:
+        logs:
+          timestamp: { field: at, unit: rfc3339 }
+          partitioner: unknown
+          max_ahead: 90s
+          fields:
+            seen: { type: timestamp, unit: ns }
+            also: timestamp
+            "on": bool
+            no: { type: int64 }
+      views: {}
+      """)
+    #expect(file.definitions.version == 12)
+    #expect(
+      file.definitions.sources == [
+        Source(
+          "logs", topic: "logs", timestamp: Source.Timestamp(field: "at", unit: .rfc3339),
+          fields: [
+            Source.Field("seen", .timestamp, unit: .nanoseconds), Source.Field("also", .timestamp),
+            Source.Field("on", .bool), Source.Field("no", .int64),
+          ], partitioner: .unknown, maxAhead: 90_000_000)
+      ])
+  }
+
+  @Test func readsEveryKindOfWindow() throws {
+    let berlin = CalendarUnit.thisWeek
+    #expect(try windows("24h") == [.last("24h")])
+    #expect(try windows("[1d, '24h']") == [.last("1d"), .last("24h")])
+    #expect(try windows("[lifetime, today]") == [.lifetime, .calendar(.today)])
+    #expect(try windows("{ session: 30m }") == [.session("30m")])
+    #expect(try windows("[{ length: 2h, hop: 1m }, { length: 1h }]") == [.last("2h", hop: "1m"), .last("1h")])
+    #expect(try windows("[{ calendar: this_month }]") == [.calendar(.thisMonth)])
+    #expect(
+      try windows("{ calendar: this_week, time_zone: Europe/Berlin }")
+        == [Window(name: "this_week", span: .calendar(berlin, zone: "Europe/Berlin"))])
+  }
+
+  @Test func readsTheOtherKeysOfAnAggregate() throws {
+    #expect(
+      try aggregate("{ aggregate: approx_quantile, q: 0.99, value: a, windows: 1h }")
+        == Aggregate(.approxQuantile, value: "a", windows: [.last("1h")], q: 0.99))
+    #expect(try aggregate("{ aggregate: approx_quantile, q: 1, windows: 1h }").q == 1)
+    #expect(try aggregate("{ aggregate: decayed_count, half_life: 12h, windows: lifetime }").halfLife == 43_200_000_000)
+    #expect(
+      try aggregate("{ aggregate: histogram, buckets: [1, 2.5, -3, 1e3], windows: 1h }").buckets
+        == [.int64(1), .double(2.5), .int64(-3), .double(1000)])
+    #expect(
+      try aggregate("{ aggregate: histogram, buckets: [no, y, 2024-01-01, 12:30:00, '5'], windows: 1h }").buckets
+        == [.string("no"), .string("y"), .string("2024-01-01"), .string("12:30:00"), .string("5")])
+  }
+
+  @Test(arguments: [
+    ("0", Literal.int64(0)), ("-7", .int64(-7)), ("+7", .int64(7)), ("0.5", .double(0.5)), ("1.", .double(1)),
+    (".5", .double(0.5)), ("-1e-3", .double(-0.001)), ("true", .bool(true)), ("false", .bool(false)),
+    ("yes", .string("yes")), ("off", .string("off")), ("True", .string("True")), ("'true'", .string("true")),
+    ("\"1\"", .string("1")), ("!!str 1", .string("1")), ("''", .string("")), ("none of these", .string("none of these")),
+    ("9223372036854775807", .int64(.max)), ("a_b", .string("a_b")), ("e5", .string("e5")),
+  ])
+  func readsLiterals(_ yaml: String, _ literal: Literal) throws {
+    #expect(try feature("{ derive: a, default: \(yaml) }").fallback == literal)
+  }
+
+  @Test(arguments: ["on", "y", "no", "null", "1_000", "0123", "12:30:00", "2024-01-01", "日本", "'a b'", "\"x\\ty\""])
+  func namesStayText(_ name: String) throws {
+    let expected = ["'a b'": "a b", "\"x\\ty\"": "x\ty"][name] ?? name
+    #expect(try feature("{ derive: a }", name: name).name == expected)
+  }
+
+  @Test func keepsTheOrderOfTheFile() throws {
+    let names = (0..<50).map { "f\(($0 * 37) % 50)" }
+    let features = names.map { "      \($0): { derive: a }" }.joined(separator: "\n")
+    let file = try Self.parse(
+      """
+      name: n
+      sources: { s: { timestamp: { field: ts, unit: ms }, fields: { a: string } } }
+      views:
+        v:
+          source: s
+          entity: a
+          features:
+      \(features)
+      """)
+    #expect(file.definitions.views.first?.features.map(\.name) == names)
+  }
+
+  @Test func expandsAliasesAndMergeKeys() throws {
+    let file = try Self.parse(
+      """
+      name: n
+      sources: { s: { timestamp: { field: ts, unit: ms }, fields: { a: string } } }
+      views:
+        v:
+          source: s
+          entity: &entity [a]
+          features:
+            base: &base { aggregate: count, windows: [1h], where: a = 'x' }
+            same: *base
+            other:
+              where: a = 'y'
+              <<: *base
+            many: { <<: [{ aggregate: sum }, *base], value: "1" }
+        w: { source: s, entity: *entity, features: { f: { derive: a } } }
+      """)
+    let features = file.definitions.views[0].features
+    let base = Aggregate(.count, where: "a = 'x'", windows: [.last("1h")])
+    #expect(features[1].computation == .aggregate(base))
+    #expect(features[2].computation == .aggregate(Aggregate(.count, where: "a = 'y'", windows: [.last("1h")])))
+    #expect(
+      features[3].computation
+        == .aggregate(Aggregate(.sum, value: "1", where: "a = 'x'", windows: [.last("1h")])))
+    #expect(file.definitions.views[1].entity == ["a"])
+  }
+
+  @Test func calendarWindowsUseTheFilesZone() throws {
+    let file = try Self.parse(
+      """
+      name: n
+      time_zone: Asia/Kolkata
+      sources: { s: { timestamp: { field: ts, unit: ms }, fields: { a: string } } }
+      views:
+        v:
+          source: s
+          entity: a
+          features:
+            f: { aggregate: count, windows: [today, { calendar: today, time_zone: UTC }] }
+      """)
+    guard case .aggregate(let aggregate) = file.definitions.views[0].features[0].computation else {
+      Issue.record("no aggregate")
+      return
+    }
+    #expect(aggregate.windows == [.calendar(.today, zone: "Asia/Kolkata"), .calendar(.today, zone: "UTC")])
+    #expect(file.zones.keys.sorted() == ["Asia/Kolkata", "UTC"])
+    #expect(file.zones["UTC"] == .utc)
+    #expect(file.zones["Asia/Kolkata"] == ZoneDatabase.rules("Asia/Kolkata"))
+  }
+
+  @Test func byteOrderMarksAndLineEndsOfWindowsAreFine() throws {
+    let text = "\u{FEFF}" + Self.shop.replacing("\n", with: "\r\n")
+    #expect(try Self.parse(text).definitions == Self.parse(Self.shop).definitions)
+  }
+
+  @Test(arguments: ["shop", "jd"])
+  func theExamplesAreRight(_ name: String) throws {
+    let path = URL(filePath: #filePath).deletingLastPathComponent()
+      .appending(path: "../../../examples/\(name).yaml").standardizedFileURL.path
+    let file = try DefinitionFile.load(path: path) { _, _ in [] }
+    #expect(file.definitions.name == name)
+    #expect(file.definitions.views.map(\.name) == ["user_activity", "item_popularity", "user_category"])
+  }
+}
