@@ -1,5 +1,3 @@
-public import FeatureCore
-
 /// A record, or a record for one view, that can't be used: what it says, where it stood, and why.
 public struct DeadLetter {
   /// The record's place in its log: a line number or an offset.
