@@ -1,0 +1,38 @@
+/// Which modules a target may import.
+enum AllowedImports {
+  /// These and no others.
+  case only(Set<String>)
+  /// The composition root: everything but the C libraries, which have Swift owners.
+  case everythingButC
+}
+
+/// The layers, as data: a new folder in Sources needs a row here.
+let layers: [String: AllowedImports] = [
+  "FeatureCore": .only([]),
+  "BrokerCore": .only([]),
+  "LocalBroker": .only(["BrokerCore", "NIOCore", "NIOPosix", "Synchronization"]),
+  "DefinitionFiles": .only(["FeatureCore", "Yams", "Foundation"]),
+  "EventFiles": .only(["FeatureCore", "CZlib", "CZstd", "Glibc"]),
+  "OfflineStore": .only(["FeatureCore", "Glibc"]),
+  "Clickstream": .only([]),
+  "Processor": .only(["FeatureCore"]),
+  "plumb": .everythingButC,
+]
+
+/// Pure targets: nothing in them may do I/O, read a clock, draw lots, depend on the process's hash seed or wait.
+let pureTargets: Set<String> = ["FeatureCore", "BrokerCore", "Clickstream"]
+
+/// What would make them impure, as code is written, each with the reason.
+let impurities: [(code: String, reason: String)] = [
+  ("Foundation", "I/O, locales and clocks"), ("Dispatch", "threads"), ("Glibc", "I/O and clocks"),
+  ("ContinuousClock", "a clock"), ("SuspendingClock", "a clock"), ("Date", "a clock"),
+  ("clock_gettime", "a clock"), ("sleep", "waiting"), (".random", "randomness"),
+  ("SystemRandomNumberGenerator", "randomness"), ("shuffled", "randomness"), ("shuffle", "randomness"),
+  ("randomElement", "randomness"), ("hashValue", "differs from process to process"),
+  ("Hasher(", "differs from process to process"), ("print(", "I/O"), ("readLine", "I/O"),
+  ("async", "the order of events would be the scheduler's"),
+  ("await", "the order of events would be the scheduler's"),
+]
+
+/// Lines of one file: longer ones hide more than one idea.
+let fileLinesMax = 700
