@@ -20,7 +20,7 @@ struct TestEvent {
     return "{" + fields.joined(separator: ",") + "}"
   }
 
-  private static func text(_ value: FeatureValue) -> String? {
+  static func text(_ value: FeatureValue) -> String? {
     switch value {
     case .null: "null"
     case .int64(let value): "\(value)"
@@ -28,11 +28,11 @@ struct TestEvent {
     case .bool(let value): "\(value)"
     case .timestamp(let time): "\(time.microseconds)"
     case .string(let text): quoted(text.description)
-    case .list: nil
+    case .list(let values): "[" + values.compactMap(text).joined(separator: ",") + "]"
     }
   }
 
-  private static func quoted(_ text: String) -> String {
+  static func quoted(_ text: String) -> String {
     var result = "\""
     for scalar in text.unicodeScalars {
       switch scalar {
