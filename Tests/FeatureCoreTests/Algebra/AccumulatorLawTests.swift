@@ -72,7 +72,9 @@ import Testing
     var result = Held(accumulator)
     var time: Int64 = 0
     for part in parts {
-      for (index, value) in part.enumerated() { result.fold(accumulator, value, time: time + Int64(index / 2)) }
+      for (index, value) in part.enumerated() {
+        result.fold(accumulator, value, time: time + Int64(index / 2))
+      }
       time += Int64(part.count)
     }
     return result
@@ -87,7 +89,9 @@ import Testing
     return accumulator
   }
 
-  static func parts(_ random: inout SplitMix64, _ make: (inout SplitMix64) -> FeatureValue) -> [[FeatureValue]] {
+  static func parts(_ random: inout SplitMix64, _ make: (inout SplitMix64) -> FeatureValue)
+    -> [[FeatureValue]]
+  {
     (0..<3).map { _ in (0..<Int.random(in: 0...40, using: &random)).map { _ in make(&random) } }
   }
 
@@ -139,7 +143,8 @@ import Testing
       let merged = Self.merged(accumulator, doubles)
       let folded = Self.folded(accumulator, doubles)
       let last = accumulator.wordCount - 1
-      #expect(merged.words.dropLast(kind == .moments ? 2 : 1) == folded.words.dropLast(kind == .moments ? 2 : 1))
+      #expect(
+        merged.words.dropLast(kind == .moments ? 2 : 1) == folded.words.dropLast(kind == .moments ? 2 : 1))
       let (a, b) = (Double(bitPattern: merged.words[last]), Double(bitPattern: folded.words[last]))
       #expect(abs(a - b) <= 1e-12 * max(abs(a), abs(b)), "\(kind): \(a), \(b), seed \(seed)")
     }
@@ -149,7 +154,9 @@ import Testing
   @Test(arguments: seeds(5)) func varianceIsAccurate(seed: UInt64) {
     var random = SplitMix64(seed: seed)
     let values = (0..<3000).map { _ in 1e6 + Double.random(in: -1...1, using: &random) }
-    let parts = [values[..<1000], values[1000..<1001], values[1001...]].map { $0.map { FeatureValue.double($0) } }
+    let parts = [values[..<1000], values[1000..<1001], values[1001...]].map {
+      $0.map { FeatureValue.double($0) }
+    }
     let held = Self.merged(Self.accumulator(.moments, .double), parts)
     let mean = values.reduce(0, +) / 3000
     let squares = values.reduce(0) { $0 + ($1 - mean) * ($1 - mean) }
@@ -192,14 +199,20 @@ import Testing
   static let distributions: [(String, @Sendable (inout SplitMix64) -> Double)] = [
     ("uniform", { .random(in: 0...1000, using: &$0) }),
     ("narrow", { .random(in: 100...101, using: &$0) }),
-    ("lognormal", { random in exp((0..<12).reduce(-6) { sum, _ in sum + .random(in: 0..<1, using: &random) }) }),
+    (
+      "lognormal",
+      { random in exp((0..<12).reduce(-6) { sum, _ in sum + .random(in: 0..<1, using: &random) }) }
+    ),
     ("heavy-tailed", { pow(.random(in: 1e-12...1, using: &$0), -1.5) }),
     ("negative", { -.random(in: 0...1e6, using: &$0) }),
     ("both signs", { .random(in: -50...50, using: &$0) }),
-    ("all magnitudes", { random in
-      let value = Double(bitPattern: random.next())
-      return value.isFinite ? value : 0
-    }),
+    (
+      "all magnitudes",
+      { random in
+        let value = Double(bitPattern: random.next())
+        return value.isFinite ? value : 0
+      }
+    ),
   ]
 
   /// Within the stated error: 0.4 %, twice that for each time that neighbours were joined.
@@ -220,7 +233,8 @@ import Testing
         let exact = sorted[Int(q * 3999)]
         let found = QuantileSketch.quantile(q, held.cell)
         #expect(
-          abs(found - exact) <= abs(exact) * error * (1 + 1e-9), "\(name) \(q): \(found), \(exact), seed \(seed)")
+          abs(found - exact) <= abs(exact) * error * (1 + 1e-9),
+          "\(name) \(q): \(found), \(exact), seed \(seed)")
       }
     }
   }

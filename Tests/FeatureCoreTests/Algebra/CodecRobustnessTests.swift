@@ -21,7 +21,8 @@ import Testing
   /// Nothing but errors or states that encode to the same bytes, evaluate and fold on.
   private func expectSound(_ bytes: [UInt8], _ view: ViewPlan, _ seed: UInt64) -> Bool {
     guard let state = try? view.decode(bytes) else { return false }
-    #expect(view.encode(state) == bytes, "not canonical: \(view.features[0].name) \(hex(bytes)), seed \(seed)")
+    #expect(
+      view.encode(state) == bytes, "not canonical: \(view.features[0].name) \(hex(bytes)), seed \(seed)")
     for later in [0, 60_000_000, 500 * 86_400_000_000] as [Int64] {
       _ = view.evaluate(state, at: EventTime(microseconds: state.asOf.microseconds + later))
     }

@@ -42,7 +42,9 @@ import Testing
     var random = SplitMix64(seed: seed)
     let pieces = ["", "|", "\\", "a", "|\\", "\\|", "é", "\u{0}", "\\\\"]
     var found: [[UInt8]: [FeatureValue]] = [:]
-    for types in [[.string], [.string, .string], [.string, .int64, .bool], [.timestamp, .string]] as [[ValueType]] {
+    for types in [[.string], [.string, .string], [.string, .int64, .bool], [.timestamp, .string]]
+      as [[ValueType]]
+    {
       found.removeAll()
       for _ in 0..<400 {
         let values = types.map { type -> FeatureValue in
@@ -52,7 +54,9 @@ import Testing
             return .string(Text((0..<count).map { _ in pieces.randomElement(using: &random)! }.joined()))
           case .bool: return .bool(.random(using: &random))
           case .timestamp: return .timestamp(EventTime(microseconds: Int64(bitPattern: random.next())))
-          default: return .int64([.min, .max, 0, -1, Int64(bitPattern: random.next())].randomElement(using: &random)!)
+          default:
+            return .int64(
+              [.min, .max, 0, -1, Int64(bitPattern: random.next())].randomElement(using: &random)!)
           }
         }
         let key = try key(values, types)
@@ -73,7 +77,9 @@ import Testing
     #expect(values(Array("9223372036854775808".utf8), [.int64]) == nil)
     #expect(values(Array("TRUE".utf8), [.bool]) == nil)
     // Only what `make` writes is a key: another spelling would name an entity that has no state.
-    for spelling in ["+5", "05", "-0"] { #expect(values(Array(spelling.utf8), [.int64]) == nil, "\(spelling)") }
+    for spelling in ["+5", "05", "-0"] {
+      #expect(values(Array(spelling.utf8), [.int64]) == nil, "\(spelling)")
+    }
   }
 
   @Test func faults() throws {

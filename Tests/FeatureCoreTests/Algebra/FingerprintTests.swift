@@ -26,11 +26,13 @@ import Testing
             "spend", .aggregate(Aggregate(.sum, value: "price * n", where: "n > 1", windows: [.lifetime])),
             default: .double(0)),
           Feature("items", .aggregate(Aggregate(.topK, value: "item", windows: [.last("7d")], k: 3))),
-          Feature("p", .aggregate(Aggregate(.approxQuantile, value: "price", windows: [.last("7d")], q: 0.5))),
+          Feature(
+            "p", .aggregate(Aggregate(.approxQuantile, value: "price", windows: [.last("7d")], q: 0.5))),
           Feature("heat", .aggregate(Aggregate(.decayedCount, windows: [.last("7d")], halfLife: 1000))),
           Feature(
             "sizes",
-            .aggregate(Aggregate(.histogram, value: "n", windows: [.last("7d")], buckets: [.int64(1), .int64(5)]))),
+            .aggregate(
+              Aggregate(.histogram, value: "n", windows: [.last("7d")], buckets: [.int64(1), .int64(5)]))),
           Feature("days", .aggregate(Aggregate(.count, windows: [.calendar(.today, zone: "Europe/Berlin")]))),
           Feature("ratio", .derive("clicks_1h / nullif(clicks_24h, 0)")),
         ]),
@@ -39,7 +41,9 @@ import Testing
         features: [Feature("n", .aggregate(Aggregate(.count, windows: [.session("30m")])))]),
     ])
 
-  private func fingerprints(_ definitions: Definitions, zones: [String: TimeZoneRules] = TestZones.all) throws -> [UInt64] {
+  private func fingerprints(_ definitions: Definitions, zones: [String: TimeZoneRules] = TestZones.all) throws
+    -> [UInt64]
+  {
     let plan = try Plan(definitions, zones: zones)
     return [plan.fingerprint, plan.views.first { $0.name.hasPrefix("activity") }!.fingerprint]
   }
@@ -65,14 +69,20 @@ import Testing
       ("order of views", changed { $0.views.reverse() }),
       ("order of sources", changed { $0.sources.reverse() }),
       ("order of fields", changed { $0.sources[0].fields.reverse() }),
-      ("source's name", changed {
-        $0.sources[0].name = "c"
-        $0.views[0].source = "c"
-      }),
+      (
+        "source's name",
+        changed {
+          $0.sources[0].name = "c"
+          $0.views[0].source = "c"
+        }
+      ),
       ("space and case", changed { $0.views[0].filter = "  price>0   AND (n <> 1) " }),
-      ("a default hop, written out", aggregate(0) {
-        $0.windows[0].span = .sliding(length: 3_600_000_000, hop: 300_000_000)
-      }),
+      (
+        "a default hop, written out",
+        aggregate(0) {
+          $0.windows[0].span = .sliding(length: 3_600_000_000, hop: 300_000_000)
+        }
+      ),
       ("a field's default unit, written out", changed { $0.sources[0].fields[4].unit = .milliseconds }),
       ("when snapshots are emitted", changed { $0.views[0].emit = .event }),
       ("the partitioner", changed { $0.sources[0].partitioner = .unknown }),
@@ -105,7 +115,10 @@ import Testing
       ("value", aggregate(1) { $0.value = "price + n" }),
       ("feature's filter", aggregate(1) { $0.filter = "n > 2" }),
       ("no feature's filter", aggregate(1) { $0.filter = nil }),
-      ("window", aggregate(2) { $0.windows = [Window(name: "7d", span: .sliding(length: 1_000_000_000, hop: nil))] }),
+      (
+        "window",
+        aggregate(2) { $0.windows = [Window(name: "7d", span: .sliding(length: 1_000_000_000, hop: nil))] }
+      ),
       ("window's name", aggregate(2) { $0.windows[0].name = "168h" }),
       ("one window more", aggregate(2) { $0.windows.append(.lifetime) }),
       ("hop", aggregate(2) { $0.windows[0].span = .sliding(length: 604_800_000_000, hop: 600_000_000) }),
@@ -116,7 +129,10 @@ import Testing
       ("one bucket more", aggregate(5) { $0.buckets = [.int64(1), .int64(5), .int64(6)] }),
       ("calendar unit", aggregate(6) { $0.windows[0].span = .calendar(.thisWeek, zone: "Europe/Berlin") }),
       ("zone", aggregate(6) { $0.windows[0].span = .calendar(.today, zone: "UTC") }),
-      ("derived", changed { $0.views[0].features[7].computation = .derive("clicks_24h / nullif(clicks_1h, 0)") }),
+      (
+        "derived",
+        changed { $0.views[0].features[7].computation = .derive("clicks_24h / nullif(clicks_1h, 0)") }
+      ),
     ]
     var seen: [[UInt64]: String] = [try fingerprints(Self.base): "the base"]
     for (name, definitions) in different {
@@ -155,7 +171,9 @@ import Testing
     #expect(try TestFold.bytes(other, events) == bytes, "seed \(seed)")
     let state = try view.decode(bytes)
     let values = zip(view.features, view.evaluate(state, at: state.asOf)).map { ($0.name, $1) }
-    let others = zip(other.features, other.evaluate(try other.decode(bytes), at: state.asOf)).map { ($0.name, $1) }
+    let others = zip(other.features, other.evaluate(try other.decode(bytes), at: state.asOf)).map {
+      ($0.name, $1)
+    }
     for (mine, theirs) in zip(values.sorted { $0.0 < $1.0 }, others.sorted { $0.0 < $1.0 }) {
       #expect(mine.0 == theirs.0 && mine.1.isIdentical(to: theirs.1), "\(mine.0), seed \(seed)")
     }

@@ -7,7 +7,8 @@ import Testing
 ///
 /// Files are never edited. `PLUMB_WRITE_GOLDEN=1 swift test` writes those that don't exist.
 @Suite struct GoldenVectorTests {
-  static let folder = URL(filePath: #filePath).appending(path: "../../../../Topics/golden/state-v1").standardized
+  static let folder = URL(filePath: #filePath).appending(path: "../../../../Topics/golden/state-v1")
+    .standardized
 
   @Test(arguments: GoldenVector.all) func vector(vector: GoldenVector) throws {
     let file = Self.folder.appending(path: "\(vector.name).json")
@@ -19,7 +20,8 @@ import Testing
     }
     let found = try String(contentsOf: file, encoding: .utf8)
     for (line, (found, expected)) in zip(lines(found), lines(text)).enumerated() where found != expected {
-      Issue.record("\(vector.name).json:\(line + 1) is \(found.prefix(300)), now it would be \(expected.prefix(300))")
+      Issue.record(
+        "\(vector.name).json:\(line + 1) is \(found.prefix(300)), now it would be \(expected.prefix(300))")
       return
     }
     #expect(lines(found).count == lines(text).count)
@@ -45,6 +47,14 @@ import Testing
     #expect(files == GoldenVector.all.map { "\($0.name).json" }.sorted())
   }
 
+  /// The worked example of the format's page is a vector.
+  @Test func documentedExample() throws {
+    let page = Self.folder.appending(path: "../../../docs/state-format.md").standardized
+    let late = try #require(GoldenVector.all.first { $0.name == "late" })
+    #expect(
+      try String(contentsOf: page, encoding: .utf8).contains(hex(TestFold.bytes(late.view, late.events))))
+  }
+
   /// Every accumulator and every kind of level stands in some vector.
   @Test func everyKindIsCovered() throws {
     let layouts = try GoldenVector.all.map { try $0.view.layout }
@@ -57,7 +67,9 @@ import Testing
     #expect(levels.count == 4)
   }
 
-  private func lines(_ text: String) -> [Substring] { text.split(separator: "\n", omittingEmptySubsequences: false) }
+  private func lines(_ text: String) -> [Substring] {
+    text.split(separator: "\n", omittingEmptySubsequences: false)
+  }
 }
 
 /// The text of a file, written by hand so that no library decides how a number looks.
@@ -73,7 +85,8 @@ extension GoldenVector {
         "\"name\":\(quoted(name))", "\"about\":\(quoted(about))",
         "\"fingerprint\":\(quoted(fingerprintText(view.fingerprint)))",
         "\"fields\":{\(fields.joined(separator: ","))}", "\"event_time\":\"ts, in microseconds\"",
-        list("features", features.map(Self.text)), list("levels", levels(view)), list("events", events.map(\.json)),
+        list("features", features.map(Self.text)), list("levels", levels(view)),
+        list("events", events.map(\.json)),
         "\"as_of\":\(state.asOf.microseconds)", "\"state\":\(quoted(hex(view.encode(state))))",
         list("values", moments(state).map { values(view, state, at: $0) }),
       ]

@@ -19,7 +19,8 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     "Europe/Berlin": TimeZoneRules(
       name: "Europe/Berlin", initialOffsetSeconds: 3600,
       transitions: [
-        .init(atSeconds: 1_711_846_800, offsetSeconds: 7200), .init(atSeconds: 1_729_990_800, offsetSeconds: 3600),
+        .init(atSeconds: 1_711_846_800, offsetSeconds: 7200),
+        .init(atSeconds: 1_729_990_800, offsetSeconds: 3600),
       ]),
   ]
 
@@ -39,11 +40,13 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
 
   static func feature(
     _ name: String, _ function: Aggregate.Function, _ value: String? = nil, where filter: String? = nil,
-    over windows: [Window], k: Int? = nil, q: Double? = nil, halfLife: Int64? = nil, buckets: [Literal]? = nil,
+    over windows: [Window], k: Int? = nil, q: Double? = nil, halfLife: Int64? = nil,
+    buckets: [Literal]? = nil,
     default fallback: Literal? = nil
   ) -> Feature {
     let aggregate = Aggregate(
-      function, value: value, where: filter, windows: windows, k: k, q: q, halfLife: halfLife, buckets: buckets)
+      function, value: value, where: filter, windows: windows, k: k, q: q, halfLife: halfLife,
+      buckets: buckets)
     return Feature(name, .aggregate(aggregate), default: fallback)
   }
 
@@ -58,9 +61,11 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     features: [feature("n", .count, over: [.last("1h")])], events: [event(start)], later: [0, hour, 2 * hour])
 
   static let nothingCounted = GoldenVector(
-    name: "nothing_counted", about: "Events that no feature counts leave as_of and, for the session, an empty row.",
+    name: "nothing_counted",
+    about: "Events that no feature counts leave as_of and, for the session, an empty row.",
     features: [
-      feature("n", .count, where: "f", over: [.last("1h"), .lifetime]), feature("s", .count, "i", over: [.session("30m")]),
+      feature("n", .count, where: "f", over: [.last("1h"), .lifetime]),
+      feature("s", .count, "i", over: [.session("30m")]),
     ],
     events: [event(start), event(start + 5, ["f": .bool(false)])])
 
@@ -76,7 +81,8 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
 
   static let late = GoldenVector(
     name: "late",
-    about: "Late events: into an older tile, into a tile that only the longer window sees, and into lifetime alone.",
+    about:
+      "Late events: into an older tile, into a tile that only the longer window sees, and into lifetime alone.",
     features: [feature("d", .sum, "d", over: [.last("1h"), .last("24h"), .lifetime])],
     events: zip([0, -1, -2 * hour, -30 * hour, 1], [0.1, 0.2, 0.3, 0.4, 0.7]).map { later, value in
       event(start + later, ["d": .double(value)])
@@ -86,13 +92,16 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     name: "before_1970", about: "Negative times, and a hop that doesn't divide its window.",
     features: [
       feature(
-        "last", .last, "i", over: [Window(name: "24h_by_7m", span: .sliding(length: day, hop: 420 * second)), .lifetime])
+        "last", .last, "i",
+        over: [Window(name: "24h_by_7m", span: .sliding(length: day, hop: 420 * second)), .lifetime])
     ],
     events: [-3 * day, -1, 0, -hour].enumerated().map { event($1, ["i": .int64(.min + Int64($0))]) })
 
   static let distinctExact = GoldenVector(
     name: "distinct_exact", about: "Hashes of distinct values of every type; 0.0 and -0.0 are one value.",
-    features: ["s", "i", "d", "b", "t"].map { (value: String) in feature("n_\(value)", .countDistinct, value, over: [.last("1h")]) },
+    features: ["s", "i", "d", "b", "t"].map { (value: String) in
+      feature("n_\(value)", .countDistinct, value, over: [.last("1h")])
+    },
     events: [
       event(
         start,
@@ -111,10 +120,12 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
   static let quantilesCollapsed = GoldenVector(
     name: "quantiles_collapsed", about: "More than 1,024 buckets: neighbours are joined in pairs.",
     features: [feature("p", .approxQuantile, "i", over: [.lifetime], q: 0.5)],
-    events: (0..<1100 as Range<Int64>).map { event(start, ["i": .int64((128 + $0 % 110) << ($0 / 110 + 1))]) })
+    events: (0..<1100 as Range<Int64>).map { event(start, ["i": .int64((128 + $0 % 110) << ($0 / 110 + 1))]) }
+  )
 
   static let topCountsFull = GoldenVector(
-    name: "top_counts_full", about: "One distinct value more than counters: every count is lowered by the smallest.",
+    name: "top_counts_full",
+    about: "One distinct value more than counters: every count is lowered by the smallest.",
     features: [feature("top", .topK, "i", over: [.lifetime], k: 2)],
     events: (0..<70).map { event(start + $0, ["i": .int64($0 < 6 ? $0 / 3 : $0)]) })
 
@@ -133,15 +144,20 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
             Window(name: "\($0.rawValue)_berlin", span: .calendar($0, zone: "Europe/Berlin"))
           })
     ],
-    events: [0, 12 * hour, 13 * hour, 36 * hour, -20 * day].map { event(start + $0) }, later: [0, hour, 2 * day])
+    events: [0, 12 * hour, 13 * hour, 36 * hour, -20 * day].map { event(start + $0) },
+    later: [0, hour, 2 * day])
 
   static let session = GoldenVector(
     name: "session", about: "A session that is over, and one that an earlier event joins.",
     features: [
-      feature("n", .count, over: [.session("30m")]), feature("s", .last, "s", where: "f", over: [.session("30m"), .session("2h")]),
+      feature("n", .count, over: [.session("30m")]),
+      feature("s", .last, "s", where: "f", over: [.session("30m"), .session("2h")]),
     ],
-    events: [(0, "a", true), (hour, "b", true), (hour - 60 * second, "c", true), (0, "d", true), (hour + 1, "e", false)]
-      .map { event(start + $0, ["s": .string(Text($1)), "f": .bool($2)]) },
+    events: [
+      (0, "a", true), (hour, "b", true), (hour - 60 * second, "c", true), (0, "d", true),
+      (hour + 1, "e", false),
+    ]
+    .map { event(start + $0, ["s": .string(Text($1)), "f": .bool($2)]) },
     later: [0, hour / 2, hour / 2 + 1, 3 * hour])
 
   static let nineColumns = GoldenVector(
@@ -151,13 +167,16 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
 
   static let seventyColumns = GoldenVector(
     name: "seventy_columns", about: "A mask of nine bytes, and a tile that fills only its last one.",
-    features: (0..<70).map { feature("n\($0 + 10)", .count, where: "small = \($0)", over: [.lifetime, .last("1h")]) },
+    features: (0..<70).map {
+      feature("n\($0 + 10)", .count, where: "small = \($0)", over: [.lifetime, .last("1h")])
+    },
     events: [69, 0, 64].enumerated().map { event(start + Int64($0) * hour, ["small": .int64($1)]) })
 
   static let derived = GoldenVector(
     name: "derived", about: "Defaults, and expressions over other features.",
     features: [
-      feature("clicks", .count, where: "f", over: [.last("1h")]), feature("views", .count, over: [.last("1h")]),
+      feature("clicks", .count, where: "f", over: [.last("1h")]),
+      feature("views", .count, over: [.last("1h")]),
       feature("spend", .sum, "d", over: [.last("1h")], default: .double(0)),
       Feature("ctr", .derive("clicks_1h / nullif(views_1h, 0)")),
       Feature("rich", .derive("spend_1h > 10 or ctr is null")),
@@ -168,11 +187,14 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     name: "numbers", about: "Every aggregate of numbers, over two tiles of an hour's window and a lifetime.",
     features: ["i", "d"].flatMap { value -> [Feature] in
       let windows: [Window] = [.last("1h"), .lifetime]
-      let functions: [Aggregate.Function] = [.count, .sum, .mean, .variance, .stddev, .min, .max, .first, .last]
+      let functions: [Aggregate.Function] = [
+        .count, .sum, .mean, .variance, .stddev, .min, .max, .first, .last,
+      ]
       return functions.map { feature("\(value)_\($0.rawValue)", $0, value, over: windows) } + [
         feature("\(value)_p90", .approxQuantile, value, over: windows, q: 0.9),
         feature("\(value)_decayed", .decayedSum, value, over: windows, halfLife: 600 * second),
-        feature("\(value)_buckets", .histogram, value, over: windows, buckets: [.int64(-5), .int64(0), .int64(100)]),
+        feature(
+          "\(value)_buckets", .histogram, value, over: windows, buckets: [.int64(-5), .int64(0), .int64(100)]),
       ]
     } + [
       feature("heat", .decayedCount, over: [.last("1h")], halfLife: 600 * second),
@@ -205,11 +227,14 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
       feature("min", .min, "s", over: [.last("1h")]), feature("max", .max, "s", over: [.last("1h")]),
       feature("first", .first, "s", over: [.last("1h")]), feature("last", .last, "s", over: [.last("1h")]),
       feature("first_two", .firstK, "s", over: [.last("1h")], k: 2),
-      feature("last_two", .lastK, "s", over: [.last("1h")], k: 2), feature("top", .topK, "s", over: [.last("1h")], k: 3),
+      feature("last_two", .lastK, "s", over: [.last("1h")], k: 2),
+      feature("top", .topK, "s", over: [.last("1h")], k: 3),
       feature("buckets", .histogram, "s", over: [.last("1h")], buckets: [.string("a"), .string("")]),
     ],
-    events: ["b", "a", "", "a", "é\u{0}\"", String(repeating: "€", count: 90), String(repeating: "z", count: 257)]
-      .enumerated().map { event(start + [0, 1, 1, 400 * second, 0, 2, 1][$0], ["s": .string(Text($1))]) })
+    events: [
+      "b", "a", "", "a", "é\u{0}\"", String(repeating: "€", count: 90), String(repeating: "z", count: 257),
+    ]
+    .enumerated().map { event(start + [0, 1, 1, 400 * second, 0, 2, 1][$0], ["s": .string(Text($1))]) })
 
   static let lists = GoldenVector(
     name: "lists", about: "Lists, firsts, lasts and most frequent values of the types that are no strings.",

@@ -15,7 +15,8 @@ struct Oracle {
   mutating func add(_ event: TestEvent) {
     for case .aggregate(let aggregate) in features.map(\.computation) {
       for case .session(let gap) in aggregate.windows.map(\.span) { extend(gap, event) }
-      for case .calendar(_, let zone) in aggregate.windows.map(\.span) where days[zone, default: []].count == events.count {
+      for case .calendar(_, let zone) in aggregate.windows.map(\.span)
+      where days[zone, default: []].count == events.count {
         days[zone, default: []].append(Self.day(event.time, TestZones.all[zone]!))
       }
     }
@@ -71,7 +72,9 @@ struct Oracle {
     case .calendar(let unit, let zone):
       let today = Self.day(time, TestZones.all[zone]!)
       let first = firstDay(unit, today)
-      return (days[zone] ?? []).enumerated().filter { first...today ~= $0.element }.map { ($0.element, $0.offset) }
+      return (days[zone] ?? []).enumerated().filter { first...today ~= $0.element }.map {
+        ($0.element, $0.offset)
+      }
     }
   }
 
@@ -185,7 +188,9 @@ enum Answer {
     }
   }
 
-  private static func isTop(_ list: [FeatureValue], _ k: Int, _ counts: [FeatureValue: Int], _ low: Double) -> Bool {
+  private static func isTop(_ list: [FeatureValue], _ k: Int, _ counts: [FeatureValue: Int], _ low: Double)
+    -> Bool
+  {
     guard list.count <= k, Set(list).count == list.count else { return false }
     let listed = list.map { counts[$0] ?? 0 }
     guard !listed.contains(0) else { return false }

@@ -12,7 +12,9 @@ import Testing
           "clicks", topic: "clicks", key: "user", timestamp: .init(field: "ts", unit: .milliseconds),
           fields: [.init("user", .string), .init("price", .double), .init("n", .int64), .init("b", .bool)])
       ],
-      views: [View("activity", source: "clicks", entity: ["user"], features: [Self.count("clicks", [.last("1h")])])])
+      views: [
+        View("activity", source: "clicks", entity: ["user"], features: [Self.count("clicks", [.last("1h")])])
+      ])
     change(&definitions)
     do {
       _ = try Plan(definitions)
@@ -39,7 +41,8 @@ import Testing
     buckets: [Literal]? = nil, default fallback: Literal? = nil
   ) -> String {
     let aggregate = Aggregate(
-      function, value: value, where: filter, windows: windows, k: k, q: q, halfLife: halfLife, buckets: buckets)
+      function, value: value, where: filter, windows: windows, k: k, q: q, halfLife: halfLife,
+      buckets: buckets)
     let text = mistakes { $0.views[0].features = [Feature("x", .aggregate(aggregate), default: fallback)] }
     return text.replacing("views.activity.features.", with: "")
   }

@@ -55,7 +55,8 @@ enum TestSource {
   ]
 
   static let source = Source(
-    "events", topic: "events", key: "user", timestamp: .init(field: "ts", unit: .microseconds), fields: fields)
+    "events", topic: "events", key: "user", timestamp: .init(field: "ts", unit: .microseconds), fields: fields
+  )
 
   static func definitions(_ features: [Feature], where filter: String? = nil) -> Definitions {
     Definitions(

@@ -67,7 +67,8 @@ import Testing
     for rules in [TestZones.stJohns, TestZones.apia, TestZones.berlin] {
       let calendar = ZoneCalendar(rules)
       for transition in rules.transitions {
-        let around = stride(from: transition.atSeconds - 90_000, through: transition.atSeconds + 90_000, by: 600)
+        let around = stride(
+          from: transition.atSeconds - 90_000, through: transition.atSeconds + 90_000, by: 600)
         let days = around.map { calendar.day($0 * 1_000_000) }
         #expect(days == days.sorted(), "\(rules.name) at \(transition.atSeconds)")
       }
@@ -96,10 +97,13 @@ import Testing
       // Foundation's calendar is Julian before 1582.
       let day = Int64.random(in: -140_000...2_900_000, using: &random)
       let date = Date(timeIntervalSince1970: Double(day) * 86_400)
-      for (unit, component) in [(CalendarUnit.today, Calendar.Component.day), (.thisWeek, .weekOfYear), (.thisMonth, .month)] {
+      for (unit, component) in [
+        (CalendarUnit.today, Calendar.Component.day), (.thisWeek, .weekOfYear), (.thisMonth, .month),
+      ] {
         let start = calendar.dateInterval(of: component, for: date)!.start
         let expected = Int64(start.timeIntervalSince1970 / 86_400)
-        #expect(ZoneCalendar.firstDay(of: unit, containing: day) == expected, "\(unit) of \(day), seed \(seed)")
+        #expect(
+          ZoneCalendar.firstDay(of: unit, containing: day) == expected, "\(unit) of \(day), seed \(seed)")
       }
     }
     // 0001-01-01 was a Monday.
