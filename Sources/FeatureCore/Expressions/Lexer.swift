@@ -39,7 +39,9 @@ struct Lexer {
   private let bytes: [UInt8]
   private var position = 0
   /// Longest first, so that `<=` is not `<`.
-  private static let signs = ["<>", "!=", "<=", ">=", "||", "//", "+", "-", "*", "/", "%", "=", "<", ">", "(", ")", ","]
+  private static let signs = [
+    "<>", "!=", "<=", ">=", "||", "//", "+", "-", "*", "/", "%", "=", "<", ">", "(", ")", ",",
+  ]
 
   static func tokens(_ text: String) throws(ExpressionError) -> [Token] {
     var lexer = Lexer(bytes: Array(text.utf8))

@@ -17,7 +17,8 @@ struct Parser {
 
   /// Words that can't be a column without double quotes.
   static let reserved: Set<String> = [
-    "AND", "OR", "NOT", "IN", "BETWEEN", "LIKE", "IS", "NULL", "TRUE", "FALSE", "CASE", "WHEN", "THEN", "ELSE",
+    "AND", "OR", "NOT", "IN", "BETWEEN", "LIKE", "IS", "NULL", "TRUE", "FALSE", "CASE", "WHEN", "THEN",
+    "ELSE",
     "END",
   ]
 
@@ -87,7 +88,8 @@ struct Parser {
     nodes += 1
     guard nodes <= Limits.expressionNodesMax else {
       throw ExpressionError(
-        offset: expression.offset, "an expression has at most \(Limits.expressionNodesMax) operands and operators")
+        offset: expression.offset,
+        "an expression has at most \(Limits.expressionNodesMax) operands and operators")
     }
     return expression
   }
@@ -149,7 +151,8 @@ struct Parser {
         operand = try node(.unary(negated ? .isNotFalse : .isFalse, operand, at))
       } else if takeKeyword("DISTINCT") {
         try expectKeyword("FROM", "after IS DISTINCT")
-        operand = try node(.binary(negated ? .isNotDistinct : .isDistinct, operand, try parseComparison(), at))
+        operand = try node(
+          .binary(negated ? .isNotDistinct : .isDistinct, operand, try parseComparison(), at))
       } else {
         throw expected("NULL, TRUE, FALSE or DISTINCT FROM after IS", suggestion: "equality is =")
       }
@@ -188,7 +191,8 @@ struct Parser {
     let at = SourceOffset(current.offset)
     var negated = false
     if isKeyword("NOT") {
-      guard case .word(let next) = following.kind, ["IN", "BETWEEN", "LIKE"].contains(next.uppercased()) else {
+      guard case .word(let next) = following.kind, ["IN", "BETWEEN", "LIKE"].contains(next.uppercased())
+      else {
         throw ExpressionError(
           offset: following.offset, "expected IN, BETWEEN or LIKE after NOT, found \(following.description)")
       }

@@ -7,7 +7,8 @@ extension Parser {
     case .integer(let digits):
       guard let value = Int64(digits) else {
         throw ExpressionError(
-          offset: token.offset, "the number \(digits) does not fit int64", suggestion: "as a double: \(digits).0")
+          offset: token.offset, "the number \(digits) does not fit int64",
+          suggestion: "as a double: \(digits).0")
       }
       _ = advance()
       return try node(.literal(.int64(value), at))
@@ -44,7 +45,8 @@ extension Parser {
       return try parseCase(at)
     case _ where Self.reserved.contains(keyword):
       throw expected(
-        "a value", suggestion: "\(keyword) is a keyword; a column of that name takes double quotes: \"\(word)\"")
+        "a value",
+        suggestion: "\(keyword) is a keyword; a column of that name takes double quotes: \"\(word)\"")
     default: break
     }
     if keyword == "TIMESTAMP", case .string(let text) = following.kind {
