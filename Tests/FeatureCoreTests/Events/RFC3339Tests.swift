@@ -17,7 +17,7 @@ import Testing
     ("1985-04-12T23:20:50.52Z", 482_196_050_520_000), ("1996-12-19T16:39:57-08:00", 851_042_397_000_000),
     ("2000-02-29T00:00:00Z", 951_782_400_000_000), ("0000-01-01T00:00:00Z", -62_167_219_200_000_000),
     ("9999-12-31T23:59:59.999999Z", Limits.eventTimeMax), ("0001-01-01T00:00:00Z", Limits.eventTimeMin),
-    ("2016-01-31T23:59:54+23:59", 1_454_198_454_000_000 - 54_000_000 + 0),
+    ("2016-01-31T23:59:54+23:59", 1_454_198_454_000_000),
   ] as [(String, Int64)])
   func valid(text: String, microseconds: Int64) { #expect(parse(text) == microseconds) }
 
@@ -83,7 +83,7 @@ import Testing
     for _ in 0..<5_000 {
       let seconds = Int64.random(in: -11_676_096_000...253_402_214_400, using: &random)
       let fraction = Int64.random(in: 0..<1_000_000, using: &random)
-      let offset = Int.random(in: -1439...1439, using: &random) * 60
+      let offset = Int.random(in: -1080...1080, using: &random) * 60
       let date = Date(timeIntervalSince1970: Double(seconds))
       let zone = try #require(TimeZone(secondsFromGMT: offset))
       formatter.timeZone = .gmt
