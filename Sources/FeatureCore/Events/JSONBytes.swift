@@ -36,10 +36,11 @@ struct JSONBytes {
     return UnsafeRawBufferPointer(start: base + start, count: end - start)
   }
 
-  /// The first position from here that is not JSON whitespace.
+  /// The first position from here that is not JSON whitespace. Producers write none or a single space.
   @inline(__always)
   func skipSpace(_ at: Int) -> Int {
-    self[at] > Byte.space ? at : skipSpaces(at)
+    if self[at] > Byte.space { return at }
+    return self[at] == Byte.space && self[at + 1] > Byte.space ? at + 1 : skipSpaces(at)
   }
 
   /// A failure at a position; at the end of the text, that it ends is the problem.

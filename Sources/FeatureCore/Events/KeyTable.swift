@@ -171,26 +171,3 @@ final class KeyTable {
     for slot in 0..<columnCount { buckets[find(slots[slot].name).bucket] = Int32(slot) }
   }
 }
-
-/// How the value of a key is read.
-enum ValueReader: UInt8 {
-  case skip, string, int64, double, bool, seconds, milliseconds, microseconds, nanoseconds, rfc3339
-
-  init(_ column: EventSchema.Column) {
-    switch column.type {
-    case .string: self = .string
-    case .int64: self = .int64
-    case .double: self = .double
-    case .bool: self = .bool
-    case .timestamp:
-      switch column.unit {
-      case .seconds: self = .seconds
-      case .milliseconds: self = .milliseconds
-      case .microseconds: self = .microseconds
-      case .nanoseconds: self = .nanoseconds
-      case .rfc3339: self = .rfc3339
-      case nil: preconditionFailure("Cannot read timestamps of '\(column.name)' without a unit")
-      }
-    }
-  }
-}

@@ -7,9 +7,11 @@ import Testing
   private let reader = EventReader(.everyType)
 
   private static let valid = [
-    "[]", "[ ]", "[\t1\r\n,2 ]", "{}", #"{"":0}"#, #"{"a":{"b":[{"c":[]}]},"d":1}"#, "[[],{},[[]]]", "0", "-0",
+    "[]", "[ ]", "[\t1\r\n,2 ]", "{}", #"{"":0}"#, #"{"a":{"b":[{"c":[]}]},"d":1}"#, "[[],{},[[]]]", "0",
+    "-0",
     "0.0", "-0.1", "123.456", "1e1", "1E1", "1e+1", "1e-1", "0e1", "0e+1", "1.5E-10", "20e1", "1E22", "-123",
-    "100000000000000000000000000000000", "0.000000000000000000000000000000000000000000001", #""""#, #""\u0060""#,
+    "100000000000000000000000000000000", "0.000000000000000000000000000000000000000000001", #""""#,
+    #""\u0060""#,
     #""\u00e9""#, #""\uD801\udc37""#, #""\ud83d\ude39\ud83d\udc8d""#, #""\"\\\/\b\f\n\r\t""#, #""\\u0000""#,
     #""\u0000""#, #""\uFFFF""#, #""a/*b*/c/*d//e""#, "\"\u{7F}\"", "\"\u{2028}\"", "\"\u{10FFFF}\"", "\"€𝄞\"",
     "true", "false", "null", "[true,false,null]", #""new\u00A0line""#, #"["asd "]"#, #"{"a":1,"a":2}"#,
@@ -17,18 +19,24 @@ import Testing
   ]
 
   private static let invalid = [
-    "", ",", "]", "[", "[1", "[1,", "[1,]", "[,1]", "[1,,2]", "[1 true]", "[1]]", "[a", "[\"", "[\"a", "[\"a\"",
+    "", ",", "]", "[", "[1", "[1,", "[1,]", "[,1]", "[1,,2]", "[1 true]", "[1]]", "[a", "[\"", "[\"a",
+    "[\"a\"",
     "[1:2]", "{", "{\"", "{\"a", "{\"a\"", "{\"a\":", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{,}", "{1:1}",
     "{a:1}", "{'a':1}", #"{"a" 1}"#, #"{"a"::1}"#, #"{"a":1 "b":2}"#, #"{"a":1,,"b":2}"#, #"{"a":}"#,
     #"{:1}"#, #"{"a":1}}"#, "[1}", #"{"a":1]"#, "{[}]", "+1", "++1", ".5", "-.5", "1.", "-1.", "1.e1", "1e",
     "1E", "1e+", "1e-", "1.5e", "0e", "0e+", "1ee1", "1e1.5", "1e1e1", "01", "-01", "00", "-00", "012",
-    "0x1", "0x", "1_000", "1,000.", "- 1", "--1", "-", "-a", "1a", "1 000", "1.2.3", "1.2a", "NaN", "-NaN", "nan",
+    "0x1", "0x", "1_000", "1,000.", "- 1", "--1", "-", "-a", "1a", "1 000", "1.2.3", "1.2a", "NaN", "-NaN",
+    "nan",
     "Infinity", "-Infinity", "inf", "1e1\u{0}", "１", "TRUE", "True", "tru", "truee", "nul", "nulll", "Null",
-    "fals", "falsee", "undefined", "'a'", "\"a", "\"\\\"", "\"\\", "\"\\x41\"", "\"\\a\"", "\"\\'\"", "\"\\0\"",
-    "\"\\u\"", "\"\\u1\"", "\"\\u12\"", "\"\\u123\"", "\"\\u123g\"", "\"\\U0041\"", "\"\\u 123\"", "\"\\u+123\"",
-    "\"\\u-123\"", "\"\\ud800\"", "\"\\ud800a\"", "\"\\ud800\\n\"", "\"\\ud800\\u0041\"", "\"\\ud800\\ud800\"",
+    "fals", "falsee", "undefined", "'a'", "\"a", "\"\\\"", "\"\\", "\"\\x41\"", "\"\\a\"", "\"\\'\"",
+    "\"\\0\"",
+    "\"\\u\"", "\"\\u1\"", "\"\\u12\"", "\"\\u123\"", "\"\\u123g\"", "\"\\U0041\"", "\"\\u 123\"",
+    "\"\\u+123\"",
+    "\"\\u-123\"", "\"\\ud800\"", "\"\\ud800a\"", "\"\\ud800\\n\"", "\"\\ud800\\u0041\"",
+    "\"\\ud800\\ud800\"",
     "\"\\udc00\"", "\"\\udc00\\ud800\"", "\"\\ud800\\u\"", "\"\\ud800\\udc0\"", "\"\\ud800\\\"", "\"\\ud8",
-    "\"\u{0}\"", "\"\u{1F}\"", "\"\n\"", "\"\t\"", "\"a\u{0}b\"", "\\u0031", "\u{FEFF}1", "1\u{A0}", "\u{2060}1",
+    "\"\u{0}\"", "\"\u{1F}\"", "\"\n\"", "\"\t\"", "\"a\u{0}b\"", "\\u0031", "\u{FEFF}1", "1\u{A0}",
+    "\u{2060}1",
     "\u{C}1", "\u{B}1", "/*c*/1", "1//c", "1#c", "<null>", "*", "$", "\"a\" \"b\"", "\"\"\"", "é", "\u{0}",
     "[\u{0}]", "(1)", "1;", "[1]x", "{}}", "{}[", "b\"a\"", "\\\"a\"",
   ]
@@ -58,16 +66,19 @@ import Testing
     }
   }
 
-  @Test(arguments: [
-    [0xFF], [0xFE], [0x80], [0xBF], [0xC0, 0xAF], [0xC1, 0xBF], [0xC2], [0xC3, 0x28], [0xE0, 0x80, 0xAF],
-    [0xE0, 0x9F, 0xBF], [0xE1, 0x80], [0xE2, 0x28, 0xA1], [0xE2, 0x82, 0x28], [0xED, 0xA0, 0x80],
-    [0xED, 0xBF, 0xBF], [0xED, 0xA0, 0x81, 0xED, 0xB0, 0x80], [0xF0, 0x80, 0x80, 0xAF],
-    [0xF0, 0x8F, 0xBF, 0xBF], [0xF0, 0x9F, 0x98], [0xF0, 0x28, 0x8C, 0xBC], [0xF4, 0x90, 0x80, 0x80],
-    [0xF5, 0x80, 0x80, 0x80], [0xF8, 0x88, 0x80, 0x80, 0x80], [0xFC, 0x84, 0x80, 0x80, 0x80, 0x80],
-  ] as [[UInt8]])
+  @Test(
+    arguments: [
+      [0xFF], [0xFE], [0x80], [0xBF], [0xC0, 0xAF], [0xC1, 0xBF], [0xC2], [0xC3, 0x28], [0xE0, 0x80, 0xAF],
+      [0xE0, 0x9F, 0xBF], [0xE1, 0x80], [0xE2, 0x28, 0xA1], [0xE2, 0x82, 0x28], [0xED, 0xA0, 0x80],
+      [0xED, 0xBF, 0xBF], [0xED, 0xA0, 0x81, 0xED, 0xB0, 0x80], [0xF0, 0x80, 0x80, 0xAF],
+      [0xF0, 0x8F, 0xBF, 0xBF], [0xF0, 0x9F, 0x98], [0xF0, 0x28, 0x8C, 0xBC], [0xF4, 0x90, 0x80, 0x80],
+      [0xF5, 0x80, 0x80, 0x80], [0xF8, 0x88, 0x80, 0x80, 0x80], [0xFC, 0x84, 0x80, 0x80, 0x80, 0x80],
+    ] as [[UInt8]])
   func invalidUTF8(bytes: [UInt8]) {
     for prefix in ["", "a", "1234567", "12345678", "é", "\\n"] {
-      for (head, column) in [("{\"s\":\"", 0), ("{\"x\":\"", nil), ("{\"", nil), ("{\"x\":{\"y\":\"", nil)] as [(String, Int?)] {
+      for (head, column) in [("{\"s\":\"", 0), ("{\"x\":\"", nil), ("{\"", nil), ("{\"x\":{\"y\":\"", nil)]
+        as [(String, Int?)]
+      {
         let start = [UInt8]((head + prefix).utf8)
         let failure = reader.failure(start + bytes + [0x22])
         #expect(failure?.reason == .invalidUTF8, "\(bytes)")
@@ -89,7 +100,9 @@ import Testing
   @Test func bytesOutsideOfStrings() {
     for byte in UInt8.min...UInt8.max {
       let isSpace = [0x20, 0x09, 0x0A, 0x0D].contains(byte)
-      for (head, tail) in [("", "{\"ts\":0}"), ("{", "\"ts\":0}"), ("{\"ts\"", ":0}"), ("{\"ts\":0", "}"), ("{\"ts\":0}", "")] {
+      for (head, tail) in [
+        ("", "{\"ts\":0}"), ("{", "\"ts\":0}"), ("{\"ts\"", ":0}"), ("{\"ts\":0", "}"), ("{\"ts\":0}", ""),
+      ] {
         let failure = reader.failure([UInt8](head.utf8) + [byte] + [UInt8](tail.utf8))
         let isDigitAfterZero = head.hasSuffix(":0") && (0x30...0x39).contains(byte)
         #expect((failure == nil) == isSpace, "byte \(byte) after \(head)")
@@ -106,14 +119,17 @@ import Testing
   }
 
   @Test func onlyObjects() {
-    for text in ["[]", "1", "\"a\"", "null", "true", " ", "\n", "[{\"ts\":0}]", "{} {}", "{\"ts\":0}{\"ts\":0}"] {
+    for text in [
+      "[]", "1", "\"a\"", "null", "true", " ", "\n", "[{\"ts\":0}]", "{} {}", "{\"ts\":0}{\"ts\":0}",
+    ] {
       #expect(reader.failure(text)?.reason == .malformedJSON, "\(text)")
     }
   }
 
   @Test func depth() {
     func nested(_ levels: Int, _ open: String, _ close: String) -> String {
-      "{\"ts\":0,\"x\":" + String(repeating: open, count: levels) + String(repeating: close, count: levels) + "}"
+      "{\"ts\":0,\"x\":" + String(repeating: open, count: levels) + String(repeating: close, count: levels)
+        + "}"
     }
     let inside = Limits.jsonDepthMax - 1
     #expect(reader.failure(nested(inside, "[", "]")) == nil)

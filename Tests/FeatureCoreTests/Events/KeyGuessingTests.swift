@@ -24,6 +24,21 @@ import Testing
     }
   }
 
+  @Test func copiesOfADecoderDoNotDisturbEachOther() throws {
+    var first = EventDecoder(EventSchema(.keyed))
+    var second = first
+    let row = UnsafeMutablePointer<Scalar>.allocate(capacity: 3)
+    defer { row.deallocate() }
+    let arena = TextArena()
+    for event in 0..<10 {
+      try [UInt8]("{\"user\":\"u\",\"ts\":\(event)}".utf8).withUnsafeBytes { payload in
+        try first.decode(payload, into: row, arena: arena)
+        try second.decode(payload, into: row, arena: arena)
+      }
+      #expect(row[2].int64 == Int64(event) * 1000)
+    }
+  }
+
   @Test func moreUndeclaredKeysThanAreRemembered() throws {
     let reader = EventReader(.everyType)
     for event in 0..<50 {
