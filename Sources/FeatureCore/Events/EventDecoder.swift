@@ -29,9 +29,9 @@ public struct EventDecoder {
     startSlot = keys.start
   }
 
-  /// Reads one event. `row` holds as many scalars as the schema has columns; each is written, an absent field as
-  /// null. Texts point into the payload, or into the arena when they had escapes. After a failure the row means
-  /// nothing.
+  /// Reads one event. `row` holds as many scalars as the schema has columns; each is written, an absent field
+  /// as null. Texts point into the payload, or into the arena when they had escapes. After a failure the row
+  /// means nothing.
   public mutating func decode(
     _ payload: UnsafeRawBufferPointer, into row: UnsafeMutablePointer<Scalar>, arena: TextArena
   ) throws(DecodeFailure) {

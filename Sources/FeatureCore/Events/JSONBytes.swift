@@ -1,9 +1,9 @@
 /// A JSON text that is read by position.
 ///
-/// No position can read outside the text: beyond its end every byte is zero, and zero is valid nowhere in JSON.
-/// So the scanners need no bounds checks of their own, and a text that ends early fails like any other mistake.
-/// A scanner takes the position where its part starts and returns the position after it; every value lives in
-/// registers.
+/// No position can read outside the text: beyond its end every byte is zero, and zero is valid nowhere in
+/// JSON. So the scanners need no bounds checks of their own, and a text that ends early fails like any other
+/// mistake. A scanner takes the position where its part starts and returns the position after it; every value
+/// lives in registers.
 struct JSONBytes {
   private let base: UnsafeRawPointer
   /// The count of bytes.

@@ -1,8 +1,9 @@
 /// The keys that a decoder knows: the declared ones, and undeclared ones that it has met.
 ///
 /// Producers write the same keys in the same order, so every slot remembers which one came after it, and a
-/// guess that holds costs a comparison of a few words instead of a scan and a look-up. Guesses change the speed
-/// and nothing else. The memory is fixed: when the undeclared slots are full, all of them are forgotten.
+/// guess that holds costs a comparison of a few words instead of a scan and a look-up. Guesses change the
+/// speed and nothing else. The memory is fixed: when the undeclared slots are full, all of them are
+/// forgotten.
 final class KeyTable {
   /// A key. `"name":` is its token.
   struct Slot {
@@ -10,8 +11,8 @@ final class KeyTable {
     var column: Int32 = -1
     /// The slot that came next the last time.
     var next: Int32
-    /// The last event that had it; in the start slot, the current event. So duplicates are found without clearing
-    /// anything between events.
+    /// The last event that had it; in the start slot, the current event. So duplicates are found without
+    /// clearing anything between events.
     var lastEvent: UInt64 = 0
     /// How the value is read.
     var reader = ValueReader.skip

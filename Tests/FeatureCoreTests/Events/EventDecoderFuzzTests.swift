@@ -1,8 +1,8 @@
 import FeatureCore
 import Testing
 
-/// Whatever the bytes are, the decoder neither traps nor reads outside of them (run under the address sanitizer
-/// to see the latter), and what it says about them is in order.
+/// Whatever the bytes are, the decoder neither traps nor reads outside of them (run under the address
+/// sanitizer to see the latter), and what it says about them is in order.
 @Suite struct EventDecoderFuzzTests {
   @Test func mutantsNeverTrap() {
     let seed: UInt64 = 1_048_576

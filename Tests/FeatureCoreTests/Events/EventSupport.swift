@@ -19,8 +19,8 @@ struct EventRandom: RandomNumberGenerator {
   mutating func pick<Element>(_ elements: [Element]) -> Element { elements[below(elements.count)] }
 }
 
-/// A decoder with a row and an arena. Every payload is decoded in memory of exactly its size, so that an address
-/// sanitizer sees a read beyond it.
+/// A decoder with a row and an arena. Every payload is decoded in memory of exactly its size, so that an
+/// address sanitizer sees a read beyond it.
 final class EventReader {
   let schema: EventSchema
   private var decoder: EventDecoder

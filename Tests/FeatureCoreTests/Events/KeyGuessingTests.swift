@@ -1,8 +1,8 @@
 import FeatureCore
 import Testing
 
-/// The guess of the next key must change nothing but the speed: one decoder that has seen other events reads a
-/// record as a new one does.
+/// The guess of the next key must change nothing but the speed: one decoder that has seen other events reads
+/// a record as a new one does.
 @Suite struct KeyGuessingTests {
   @Test func anyOrderAfterAnyOther() throws {
     var random = EventRandom(seed: 11)
