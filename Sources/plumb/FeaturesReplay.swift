@@ -14,7 +14,8 @@ struct FeaturesReplay {
   init(_ selection: Selection, at text: String) throws(ValidationError) {
     guard selection.views.count == 1 else {
       let names = selection.views.map(\.name).joined(separator: ", ")
-      throw ValidationError("Rows of different views have different columns; choose one with --view: \(names).")
+      throw ValidationError(
+        "Rows of different views have different columns; choose one with --view: \(names).")
     }
     source = selection.source
     view = selection.views[0]

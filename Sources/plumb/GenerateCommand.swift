@@ -65,7 +65,9 @@ struct GenerateCommand: ParsableCommand {
       var written = 0
       while written < events ?? .max {
         // A reader that has gone, like `head`, is an ordinary end.
-        guard try output.flush(unless: { $0 < LineOutput.bufferBytes && !pace.isDue(written) }) else { return }
+        guard try output.flush(unless: { $0 < LineOutput.bufferBytes && !pace.isDue(written) }) else {
+          return
+        }
         pace.wait(written)
         _ = stream.writeNext(into: &output.buffer)
         written += 1

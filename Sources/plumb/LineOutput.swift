@@ -63,7 +63,8 @@ struct Pace {
   /// Whether the next line has to wait if it is too early, so that what is buffered should go out.
   func isDue(_ written: Int) -> Bool {
     guard let linesPerStep else { return false }
-    return (Double(written) / linesPerStep).rounded(.down) != (Double(written - 1) / linesPerStep).rounded(.down)
+    return (Double(written) / linesPerStep).rounded(.down)
+      != (Double(written - 1) / linesPerStep).rounded(.down)
   }
 
   /// Sleeps until line `written` may be written.

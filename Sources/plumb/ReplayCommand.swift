@@ -31,9 +31,10 @@ struct ReplayCommand: ParsableCommand {
   var source: String?
   @Option(help: "A view to compute; may be repeated. Without it, every view of the source.")
   var view: [String] = []
-  @Option(help: ArgumentHelp(
-    "Write features at this time: RFC 3339, an integer in the source's unit, or 'end' (the largest event time).",
-    valueName: "time|end"))
+  @Option(
+    help: ArgumentHelp(
+      "Write features at this time: RFC 3339, an integer in the source's unit, or 'end' (the largest event time).",
+      valueName: "time|end"))
   var featuresAt: String?
   @Option(help: "Write training rows for the rows of this file: .csv, or .ndjson, .jsonl, .json.")
   var spine: String?
@@ -92,13 +93,15 @@ struct Selection {
       index = found
     } else {
       guard sourceNames.count == 1 else {
-        throw ValidationError("There are several sources; choose one with --source: \(sourceNames.joined(separator: ", ")).")
+        throw ValidationError(
+          "There are several sources; choose one with --source: \(sourceNames.joined(separator: ", ")).")
       }
       index = 0
     }
     let candidates = plan.views.filter { $0.source == index }
     for name in names where !candidates.contains(where: { $0.name == name }) {
-      throw ValidationError(Self.unknown("view of source \(sourceNames[index])", name, candidates.map(\.name)))
+      throw ValidationError(
+        Self.unknown("view of source \(sourceNames[index])", name, candidates.map(\.name)))
     }
     source = plan.sources[index]
     views = names.isEmpty ? candidates : candidates.filter { names.contains($0.name) }

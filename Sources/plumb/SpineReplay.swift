@@ -57,7 +57,8 @@ struct SpineReplay {
     }
     var reader = try LineReader(path: path)
     guard let first = try reader.next() else {
-      throw TableError(path: path, line: 1, problem: "the spine is empty", remedy: "write one JSON object a line")
+      throw TableError(
+        path: path, line: 1, problem: "the spine is empty", remedy: "write one JSON object a line")
     }
     var spine = try makeSpine(Spine.columns(ofFirst: first[0].bytes, path: path))
     for line in first { try spine.append(json: line.bytes, number: line.number) }
