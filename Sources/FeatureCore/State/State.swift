@@ -141,6 +141,7 @@ extension State {
     }
     let start = tile(level, place, 0)
     if time < start - gap { return .unseen }
+<<<<<<< HEAD
     let row = Row(position: 0, tile: min(start, time), isNew: false)
     if time - previous > gap {
       words.removeSubrange(place.words..<(place.words + level.stride))
@@ -150,7 +151,19 @@ extension State {
     } else if time < start {
       words[place.words] = UInt64(bitPattern: time)
     }
+=======
+    let isOver = time - previous > gap
+    if isOver { clear(level, place) }
+    let row = Row(position: 0, tile: isOver ? time : min(start, time), isNew: false)
+    words[place.words] = UInt64(bitPattern: row.tile)
+>>>>>>> oracle
     return row
+  }
+
+  /// Forgets what a level's only row holds.
+  private mutating func clear(_ level: Level, _ place: LevelPlace) {
+    for word in place.words..<(place.words + level.stride) { words[word] = 0 }
+    for cell in place.cells..<(place.cells + level.cellCount) { cells[cell] = Cell() }
   }
 
   private mutating func insert(_ row: Row, _ level: Level, _ place: LevelPlace) {
