@@ -85,7 +85,8 @@ public final class BatchProcessor {
     undecodable += 1
     let failure = DecodeFailure.Reason.oversized
     send(
-      sequence, failure.rawValue, view: nil, "the record is larger than \(Limits.recordBytesMax) bytes", beginning)
+      sequence, failure.rawValue, view: nil, "the record is larger than \(Limits.recordBytesMax) bytes",
+      beginning)
   }
 
   /// Folds what has been added; afterwards no payload is referred to any more.

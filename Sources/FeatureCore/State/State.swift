@@ -58,7 +58,8 @@ extension State {
       let level = layout.levels[place.index]
       if advanced { expire(level, place, asOf: asOf, layout) }
       let row = locate(level, place, time: time, previous: previous, asOf: asOf, layout)
-      if case .lifetime = level.tiling {} else {
+      if case .lifetime = level.tiling {
+      } else {
         hasWindows = true
         if row.position >= 0 { isSeen = true }
       }
@@ -144,6 +145,7 @@ extension State {
     if time - previous > gap {
       words.removeSubrange(place.words..<(place.words + level.stride))
       cells.removeSubrange(place.cells..<(place.cells + level.cellCount))
+      words[1 + place.index] = 0
       insert(Row(position: 0, tile: time, isNew: true), level, place)
     } else if time < start {
       words[place.words] = UInt64(bitPattern: time)

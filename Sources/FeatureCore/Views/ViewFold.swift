@@ -105,7 +105,9 @@ public final class ViewFold {
 
   /// Folds one event into the state of its entity. Returns whether it took it.
   @discardableResult
-  public func fold(_ row: UnsafePointer<Scalar>, time: Int64, into state: inout State?) throws(ViewFailure) -> Bool {
+  public func fold(_ row: UnsafePointer<Scalar>, time: Int64, into state: inout State?) throws(ViewFailure)
+    -> Bool
+  {
     guard try takes(row) else {
       counts.filtered += 1
       return false

@@ -96,9 +96,12 @@ public struct Spine: ~Copyable {
   }
 
   /// The columns of the first row of a file of JSON objects.
-  public static func columns(ofFirst line: UnsafeRawBufferPointer, path: String) throws(TableError) -> [String] {
+  public static func columns(ofFirst line: UnsafeRawBufferPointer, path: String) throws(TableError)
+    -> [String]
+  {
     let schema = EventSchema(
-      Source("spine", topic: "spine", timestamp: Source.Timestamp(field: "", unit: .milliseconds), fields: []))
+      Source("spine", topic: "spine", timestamp: Source.Timestamp(field: "", unit: .milliseconds), fields: [])
+    )
     var decoder = EventDecoder(schema)
     var row = Scalar.null
     do {
