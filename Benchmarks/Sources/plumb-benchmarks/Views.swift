@@ -21,7 +21,7 @@ enum Shop {
   /// Twenty features of many kinds, two of them derived.
   static let twenty = view([
     feature("clicks", .count, where: "event_type = 'click'", windows: day),
-    feature("views", .count, where: "event_type = 'view'", windows: [.last("24h"), .last("7d")]),
+    feature("views", .count, where: "event_type = 'view'", windows: [.last("24h")]),
     feature("purchases", .count, where: "event_type = 'purchase'", windows: month),
     feature("spend", .sum, value: "price * quantity", where: "event_type = 'purchase'", windows: month),
     feature("price", .mean, value: "price", where: "event_type = 'view'", windows: [.last("7d")]),
