@@ -43,7 +43,8 @@ struct Harness {
     print("\n\(title)\n")
     print(
       "| " + pad("", 44) + " |    ns each | spread | millions/s | allocations | x baseline |\n"
-        + "|" + String(repeating: "-", count: 46) + "|-----------:|-------:|-----------:|------------:|-----------:|")
+        + "|" + String(repeating: "-", count: 46)
+        + "|-----------:|-------:|-----------:|------------:|-----------:|")
   }
 
   /// Measures what `body` does between the starts and stops of its stopwatch; it does `count` things. The first

@@ -7,7 +7,9 @@ import Processor
 enum ReplayBenchmarks {
   static func run(_ harness: Harness, _ name: String, _ events: EventBytes) {
     let plan = Shop.plan(Shop.twelve)
-    Harness.printHeading("Replay of \(events.count) events into \(Shop.plan(Shop.twelve).views[0].features.count) features, \(name)")
+    Harness.printHeading(
+      "Replay of \(events.count) events into \(Shop.plan(Shop.twelve).views[0].features.count) features, \(name)"
+    )
     harness.measure("from memory", count: events.count) { stopwatch in
       stopwatch.start()
       let processor = replay(plan, events)
@@ -30,7 +32,9 @@ enum ReplayBenchmarks {
       result = replay(twenty, events)
       stopwatch.stop()
     }
-    if let result { print("\nDigest of its \(result.entityCount(0)) states: \(digest(result, twenty.views[0]))") }
+    if let result {
+      print("\nDigest of its \(result.entityCount(0)) states: \(digest(result, twenty.views[0]))")
+    }
   }
 
   /// A hash of every key and state: the same before and after a change that is only to make it faster, and on

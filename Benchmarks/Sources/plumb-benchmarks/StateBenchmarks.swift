@@ -11,7 +11,8 @@ enum StateBenchmarks {
     let encoded = states.map { view.encode($0) }
     let bytes = encoded.reduce(0) { $0 + $1.count }
     Harness.printHeading(
-      "States of \(states.count) users, \(view.features.count) features, \(bytes / states.count) bytes on average")
+      "States of \(states.count) users, \(view.features.count) features, \(bytes / states.count) bytes on average"
+    )
     harness.measure("evaluate", count: states.count) { stopwatch in
       stopwatch.start()
       for state in states { consume(view.evaluate(state, at: state.asOf)) }

@@ -27,7 +27,8 @@ enum Shop {
     feature("price", .mean, value: "price", where: "event_type = 'view'", windows: [.last("7d")]),
     feature("highest", .max, value: "price", where: "event_type = 'view'", windows: [.last("30d")]),
     feature("items", .countDistinct, value: "item_id", where: "event_type = 'view'", windows: [.last("7d")]),
-    feature("last_items", .lastK, value: "item_id", where: "event_type = 'view'", windows: [.last("7d")], k: 5),
+    feature(
+      "last_items", .lastK, value: "item_id", where: "event_type = 'view'", windows: [.last("7d")], k: 5),
     feature("last_seen", .secondsSinceLast, windows: [.lifetime]),
     feature("heat", .decayedCount, windows: [.lifetime], halfLife: 7 * 86_400_000_000),
     feature("visits", .count, windows: [.last("30d"), .lifetime]),
@@ -56,7 +57,9 @@ enum Shop {
         "f", .histogram, value: "price", windows: [.lifetime],
         buckets: [.int64(5), .int64(20), .int64(50), .int64(200)])
     ),
-    ("decayed_sum", feature("f", .decayedSum, value: "price", windows: [.lifetime], halfLife: 86_400_000_000)),
+    (
+      "decayed_sum", feature("f", .decayedSum, value: "price", windows: [.lifetime], halfLife: 86_400_000_000)
+    ),
     ("seconds_since_last", feature("f", .secondsSinceLast, windows: [.lifetime])),
   ]
 
@@ -84,6 +87,7 @@ enum Shop {
       name,
       .aggregate(
         Aggregate(
-          function, value: value, where: filter, windows: windows, k: k, q: q, halfLife: halfLife, buckets: buckets)))
+          function, value: value, where: filter, windows: windows, k: k, q: q, halfLife: halfLife,
+          buckets: buckets)))
   }
 }

@@ -29,7 +29,8 @@ struct Options {
 
   private static func exitWithUsage() -> Never {
     fatalError(
-      "usage: plumb-benchmarks [--events N] [--repetitions N] [--users N] [events] [folds] [states] [replay] [footprint]")
+      "usage: plumb-benchmarks [--events N] [--repetitions N] [--users N] [events] [folds] [states] [replay] [footprint]"
+    )
   }
 }
 
