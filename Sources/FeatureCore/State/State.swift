@@ -142,16 +142,17 @@ extension State {
     }
     let start = tile(level, place, 0)
     if time < start - gap { return .unseen }
-    let row = Row(position: 0, tile: min(start, time), isNew: false)
-    if time - previous > gap {
-      words.removeSubrange(place.words..<(place.words + level.stride))
-      cells.removeSubrange(place.cells..<(place.cells + level.cellCount))
-      words[1 + place.index] = 0
-      insert(Row(position: 0, tile: time, isNew: true), level, place)
-    } else if time < start {
-      words[place.words] = UInt64(bitPattern: time)
-    }
+    let isOver = time - previous > gap
+    if isOver { clear(level, place) }
+    let row = Row(position: 0, tile: isOver ? time : min(start, time), isNew: false)
+    words[place.words] = UInt64(bitPattern: row.tile)
     return row
+  }
+
+  /// Forgets what a level's only row holds.
+  private mutating func clear(_ level: Level, _ place: LevelPlace) {
+    for word in place.words..<(place.words + level.stride) { words[word] = 0 }
+    for cell in place.cells..<(place.cells + level.cellCount) { cells[cell] = Cell() }
   }
 
   private mutating func insert(_ row: Row, _ level: Level, _ place: LevelPlace) {
