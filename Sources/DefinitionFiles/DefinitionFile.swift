@@ -15,8 +15,8 @@ public struct DefinitionFile: Sendable {
   /// Bytes of a file: a definition of every feature that one person could write takes less.
   public static let bytesMax = 4 << 20
 
-  /// Reads text. All mistakes are reported together, in the order of the file: those of shape, and what `check`
-  /// finds in what could be read, unless it only follows from a mistake of shape.
+  /// Reads text. All mistakes are reported together, in the order of the file: those of shape, and what
+  /// `check` finds in what could be read, unless it only follows from a mistake of shape.
   public static func parse(
     _ text: String, file: String, database: ZoneDatabase = .system, check: Check
   ) throws(DefinitionFileError) -> DefinitionFile {

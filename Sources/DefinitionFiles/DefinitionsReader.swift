@@ -10,6 +10,8 @@ struct DefinitionsReader {
   var defaultZone = "UTC"
   /// Every zone that was looked up.
   var zones: [String: TimeZoneRules] = [:]
+  /// Names that no zone has.
+  private var unknownZones: Set<String> = []
   /// The zones of calendar windows.
   var usedZones: Set<String> = []
 
@@ -50,7 +52,7 @@ struct DefinitionsReader {
 
   /// Notes the rules of a zone, or reports that nobody knows it.
   mutating func look(up name: String, at place: Place) {
-    guard zones[name] == nil else { return }
+    guard zones[name] == nil || unknownZones.contains(name) else { return }
     if let rules = database.rules(name) {
       zones[name] = rules
       return
@@ -59,6 +61,7 @@ struct DefinitionsReader {
       place, database.isPresent ? "unknown time zone '\(name)'" : ZoneDatabase.missing(name),
       suggestion: database.isPresent ? database.suggestion(for: name) : ZoneDatabase.remedy)
     // A stand-in, so that what follows is not reported once more for lack of a zone.
+    unknownZones.insert(name)
     zones[name] = TimeZoneRules(name: name, initialOffsetSeconds: 0, transitions: [])
   }
 }

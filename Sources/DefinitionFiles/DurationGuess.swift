@@ -26,6 +26,10 @@ enum DurationGuess {
         return unit.isEmpty && rest.isEmpty && total == 0 && Duration.parse("\(number)s") != nil
           ? "\(number)s" : nil
       }
+      if rest.isEmpty, total == 0, let letter = unit.first, letter != "w", Int64(number) != nil {
+        // As written but for spaces and long words: the text names the window.
+        return Duration.parse("\(number)\(letter)").map { _ in "\(number)\(letter)" }
+      }
       total += count * length
     }
     guard total > 0, total < 1e10, total == total.rounded() else { return nil }

@@ -1,7 +1,7 @@
 import FeatureCore
 
-/// What a scalar without quotes denotes: YAML 1.2's numbers, `true` and `false`. Spellings that YAML 1.1 read as
-/// numbers and YAML 1.2 does not are neither guessed nor silently text.
+/// What a scalar without quotes denotes: YAML 1.2's numbers, `true` and `false`. Spellings that only YAML 1.1
+/// read as numbers are neither guessed nor silently text.
 enum PlainScalar {
   case text
   case bool(Bool)

@@ -1,7 +1,7 @@
 import FeatureCore
 
-/// The last line of a compiled time zone, such as `CET-1CEST,M3.5.0,M10.5.0/3`: POSIX's TZ with the extensions
-/// of RFC 8536 (names in angle brackets, times from -167 to 167 hours).
+/// The last line of a compiled time zone, such as `CET-1CEST,M3.5.0,M10.5.0/3`: POSIX's TZ with the
+/// extensions of RFC 8536 (names in angle brackets, times from -167 to 167 hours).
 struct PosixZoneRule {
   private let standardOffset: Int64
   private let daylight: Daylight?

@@ -1,7 +1,7 @@
 import Yams
 
-/// Follows the value of a YAML scalar through the file, so that an offset in an expression becomes a line and a
-/// column: over quotes, escapes, folded lines and the indentation of blocks.
+/// Follows the value of a YAML scalar through the file, so that an offset in an expression becomes a line and
+/// a column: over quotes, escapes, folded lines and the indentation of blocks.
 struct ScalarAlignment {
   private let source: SourceText
   private let style: Node.Scalar.Style

@@ -90,7 +90,7 @@ final class ShapeReader {
 
   /// The values of a mapping whose keys are `keys`; unknown ones are reported.
   func fields(_ place: Place, _ what: String, keys: [String], suggestion: String? = nil) -> Fields? {
-    let expected = "\(what) as a mapping (\(keys.joined(separator: ", ")))"
+    let expected = "\(what): a mapping with the keys \(keys.joined(separator: ", "))"
     guard let entries = entries(place, expected: expected, suggestion: suggestion) else { return nil }
     var fields = Fields(place: place, what: what, values: [:], misspelt: [])
     for (name, value) in entries {
@@ -113,12 +113,19 @@ final class ShapeReader {
     return fields
   }
 
-  /// The key that a slip was probably meant to be.
+  /// What other systems call our keys.
+  private static let keySynonyms = [
+    "agg": "aggregate", "function": "aggregate", "expr": "derive", "expression": "derive", "sql": "derive",
+    "filter": "where", "column": "value", "group_by": "entity", "entities": "entity", "columns": "fields",
+    "schema": "fields", "tz": "time_zone", "gap": "session", "quantile": "q", "percentile": "q",
+    "slide": "hop", "duration": "length", "size": "length", "stream": "source", "format": "unit",
+  ]
+
+  /// The key that was probably meant by an unknown one.
   private static func meantKey(_ name: String, among keys: [String]) -> String? {
-    keys.first {
-      Suggestion.didYouMean(name, among: [$0]) != nil
-        && Suggestion.didYouMean(name, among: keys) == Suggestion.didYouMean(name, among: [$0])
-    }
+    if let synonym = keySynonyms[name.lowercased()], keys.contains(synonym) { return synonym }
+    guard let sentence = Suggestion.didYouMean(name, among: keys) else { return nil }
+    return keys.first { sentence == Suggestion.didYouMean(name, among: [$0]) }
   }
 
   /// The value of a key that must be there.
@@ -128,7 +135,7 @@ final class ShapeReader {
       findings.append(
         Finding(
           fields.place.path.child(key), fields.place.keyPosition, "\(fields.what) needs '\(key)'",
-          suggestion: "such as \(example)"))
+          suggestion: "for example \(example)"))
     }
     return nil
   }
@@ -221,7 +228,7 @@ final class ShapeReader {
   ) -> Choice? {
     let names = Choice.allCases.map(\.rawValue)
     let list = names.joined(separator: ", ")
-    guard let text = text(place, expected: "\(what) (\(list))") else { return nil }
+    guard let text = text(place, expected: "one of \(list)") else { return nil }
     if let choice = Choice(rawValue: text) { return choice }
     let suggestion =
       synonyms[text.lowercased()].map { "did you mean '\($0.rawValue)'?" }

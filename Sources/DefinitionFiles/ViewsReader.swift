@@ -54,8 +54,10 @@ extension DefinitionsReader {
       if fields.misspelt.isDisjoint(with: ["aggregate", "derive"]) {
         reader.report(
           Place(node: .scalar(.init("")), path: place.path, keyPosition: place.keyPosition),
-          "a feature needs 'aggregate' or 'derive'", suggestion: "such as aggregate: count")
+          "a feature needs 'aggregate' or 'derive'", suggestion: "for example aggregate: count")
       }
+      // What else is wrong with it is reported too.
+      _ = aggregate(nil, fields)
       return nil
     }
     return aggregate(function, fields).map { Feature(name, .aggregate($0), default: fallback) }
@@ -72,9 +74,14 @@ extension DefinitionsReader {
     }
   }
 
-  private mutating func aggregate(_ place: Place, _ fields: Fields) -> Aggregate? {
-    let function: Aggregate.Function? = reader.choice(place, "aggregate", synonyms: Self.functionSynonyms)
-    let windows = reader.required("windows", of: fields, example: "windows: [1h, 24h, lifetime]")
+  private mutating func aggregate(_ place: Place?, _ fields: Fields) -> Aggregate? {
+    let function: Aggregate.Function? = place.flatMap {
+      reader.choice($0, "aggregate", synonyms: Self.functionSynonyms)
+    }
+    let windows =
+      place == nil
+      ? fields["windows"]
+      : reader.required("windows", of: fields, example: "windows: [1h, 24h, lifetime]")
     var read: [Window] = []
     for element in windows.map(reader.elements) ?? [] {
       if let window = window(element) { read.append(window) }

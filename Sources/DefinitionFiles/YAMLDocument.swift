@@ -16,8 +16,8 @@ final class YAMLDocument {
   /// What is wrong with the YAML itself, besides duplicate keys of readable mappings.
   private(set) var findings: [Finding] = []
 
-  /// Yams refuses a whole file at its first duplicate key. To find the others too, the first of the equal keys
-  /// gets another first character, and the file is parsed again; here is what stood there.
+  /// Yams refuses a whole file at its first duplicate key. To find the others too, the first of the equal
+  /// keys gets another first character, and the file is parsed again; here is what stood there.
   private let renamed: [Unicode.Scalar: Unicode.Scalar]
   /// More duplicates than this in one file are reported after the first ones are mended.
   private static let renamesMax = 64
@@ -74,8 +74,8 @@ final class YAMLDocument {
     self.renamed = [:]
   }
 
-  /// The entries of a mapping in the file's order, merge keys (`<<: *defaults`) expanded. `duplicates` is told
-  /// of every key that stood before, with the position of the first.
+  /// The entries of a mapping in the file's order, merge keys (`<<: *defaults`) expanded. `duplicates` is
+  /// told of every key that stood before, with the position of the first.
   func entries(
     of mapping: Node.Mapping, duplicates: (Entry, Position) -> Void = { _, _ in },
     unreadable: (Node) -> Void = { _ in }

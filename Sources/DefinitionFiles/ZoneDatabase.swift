@@ -3,8 +3,8 @@ import Foundation
 
 /// The machine's time zones: IANA's tzdata in its compiled form (RFC 8536).
 ///
-/// Not Foundation's `TimeZone`: its transitions are those of daylight saving, and zones also change their offset
-/// for good (Moscow in 2011 and 2014).
+/// Not Foundation's `TimeZone`: its transitions are those of daylight saving, and zones also change their
+/// offset for good (Moscow in 2011 and 2014).
 public struct ZoneDatabase: Sendable {
   /// Where systems keep tzdata.
   public static let standardDirectories = [

@@ -10,4 +10,15 @@ public struct DeadLetter {
   public let message: String
   /// The record as it came, or its beginning if it was oversized. Valid only while the letter is handed over.
   public let payload: UnsafeRawBufferPointer
+
+  /// A letter from its parts.
+  public init(
+    sequence: Int64, reason: String, view: String?, message: String, payload: UnsafeRawBufferPointer
+  ) {
+    self.sequence = sequence
+    self.reason = reason
+    self.view = view
+    self.message = message
+    self.payload = payload
+  }
 }

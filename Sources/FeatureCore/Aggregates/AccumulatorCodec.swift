@@ -146,7 +146,9 @@ extension Accumulator {
       let distance = try reader.signed()
       guard index == 0 || distance > 0 else { throw reader.corrupt("buckets do not ascend") }
       let (key, overflow) = previous.addingReportingOverflow(distance)
-      guard !overflow, key.magnitude <= keyMax.magnitude else { throw reader.corrupt("a bucket is out of range") }
+      guard !overflow, key.magnitude <= keyMax.magnitude else {
+        throw reader.corrupt("a bucket is out of range")
+      }
       previous = key
       let count = try positive(&reader)
       try add(count, to: &total, reader)
@@ -220,7 +222,9 @@ extension Accumulator {
 
   private func time(asOf: Int64, _ reader: inout ByteReader) throws(StateError) -> Int64 {
     let distance = try reader.varint()
-    guard distance <= UInt64(asOf - Limits.eventTimeMin) else { throw reader.corrupt("a time is out of range") }
+    guard distance <= UInt64(asOf - Limits.eventTimeMin) else {
+      throw reader.corrupt("a time is out of range")
+    }
     return asOf - Int64(distance)
   }
 
@@ -322,7 +326,9 @@ extension Accumulator {
       for byte in 0..<3 { packed |= UInt32(try reader.byte()) << UInt32(8 * byte) }
       for index in 0..<4 {
         let register = UInt8(truncatingIfNeeded: packed >> UInt32(6 * index)) & 0x3F
-        guard register <= DistinctSketch.registerMax else { throw reader.corrupt("a register is out of range") }
+        guard register <= DistinctSketch.registerMax else {
+          throw reader.corrupt("a register is out of range")
+        }
         cell.bytes.append(register)
       }
     }

@@ -30,7 +30,8 @@ enum QuantileSketch {
     for index in stride(from: 1, to: other.words.count, by: 2) {
       // Looked up for every bucket: adding one may collapse the cell.
       let shift = cell.words[0] - other.words[0]
-      add(count: other.words[index + 1], key: halve(Int64(bitPattern: other.words[index]), shift), into: &cell)
+      add(
+        count: other.words[index + 1], key: halve(Int64(bitPattern: other.words[index]), shift), into: &cell)
     }
   }
 

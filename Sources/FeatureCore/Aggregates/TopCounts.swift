@@ -40,7 +40,8 @@ enum TopCounts {
   /// The `k` most frequent values, the most frequent first; equally frequent ones ascending.
   static func top(_ cell: Cell, _ type: ValueType, k: Int) -> [FeatureValue] {
     var entries: [(rank: Int, count: UInt64, value: FeatureValue)] = []
-    forEach(cell, type) { scalar, count in entries.append((entries.count, count, FeatureValue(scalar, type))) }
+    forEach(cell, type) { scalar, count in entries.append((entries.count, count, FeatureValue(scalar, type)))
+    }
     entries.sort { ($1.count, $0.rank) < ($0.count, $1.rank) }
     return entries.prefix(k).map(\.value)
   }

@@ -106,14 +106,18 @@ struct AggregateRule {
 
   private mutating func checkParameters() {
     let takesK = [.firstK, .lastK, .topK].contains(aggregate.function)
-    check("k", isGiven: aggregate.k != nil, isTaken: takesK, isValid: 1...Limits.kMax ~= aggregate.k ?? 0,
+    check(
+      "k", isGiven: aggregate.k != nil, isTaken: takesK, isValid: 1...Limits.kMax ~= aggregate.k ?? 0,
       form: "a whole number from 1 to \(Limits.kMax)")
-    check("q", isGiven: aggregate.q != nil, isTaken: aggregate.function == .approxQuantile,
+    check(
+      "q", isGiven: aggregate.q != nil, isTaken: aggregate.function == .approxQuantile,
       isValid: 0...1 ~= aggregate.q ?? -1, form: "a number from 0 to 1, such as 0.95")
     let takesHalfLife = [.decayedSum, .decayedCount].contains(aggregate.function)
-    check("half_life", isGiven: aggregate.halfLife != nil, isTaken: takesHalfLife,
+    check(
+      "half_life", isGiven: aggregate.halfLife != nil, isTaken: takesHalfLife,
       isValid: (aggregate.halfLife ?? 0) > 0, form: "a duration of more than 0s, such as 7d")
-    check("buckets", isGiven: aggregate.buckets != nil, isTaken: aggregate.function == .histogram,
+    check(
+      "buckets", isGiven: aggregate.buckets != nil, isTaken: aggregate.function == .histogram,
       isValid: 1...(Limits.histogramBucketsMax - 1) ~= aggregate.buckets?.count ?? 0,
       form: "a list of 1 to \(Limits.histogramBucketsMax - 1) ascending edges or of strings")
   }
@@ -139,8 +143,10 @@ struct AggregateRule {
       report("value", "\(name) takes no 'value': it is about events", "use 'where' to choose the events")
     case .sum, .mean, .variance, .stddev, .approxQuantile, .decayedSum:
       require([.int64, .double], value.type, "a number")
-    case .min, .max: require([.int64, .double, .timestamp, .string], value.type, "a number, timestamp or string")
-    case .topK: require([.string, .int64, .bool, .timestamp], value.type, "a string, int64, timestamp or bool")
+    case .min, .max:
+      require([.int64, .double, .timestamp, .string], value.type, "a number, timestamp or string")
+    case .topK:
+      require([.string, .int64, .bool, .timestamp], value.type, "a string, int64, timestamp or bool")
     case .histogram: require([.string, .int64, .double], value.type, "a string or a number")
     case .count, .first, .last, .firstK, .lastK, .countDistinct: break
     }
@@ -154,7 +160,8 @@ struct AggregateRule {
   private mutating func bucketTable(_ literals: [Literal], _ type: ValueType) -> BucketTable? {
     let values = literals.compactMap { $0.value(as: .scalar(type)) }
     guard values.count == literals.count else {
-      report("buckets", "the buckets are not all of the value's type, \(type.rawValue)", "write them in that type")
+      report(
+        "buckets", "the buckets are not all of the value's type, \(type.rawValue)", "write them in that type")
       return nil
     }
     switch type {

@@ -95,7 +95,8 @@ struct DerivedCompiler {
       return Output(
         name: feature.name, type: type, origin: .derived(derived), fallback: fallback(feature, type))
     } catch {
-      mistakes.append(Mistake(place(feature), offset: error.offset, error.message, suggestion: error.suggestion))
+      mistakes.append(
+        Mistake(place(feature), offset: error.offset, error.message, suggestion: error.suggestion))
       return nil
     }
   }
@@ -115,7 +116,9 @@ struct DerivedCompiler {
     for (feature, expression) in pending {
       let others = expression.columns.filter(names.contains).joined(separator: "', '")
       mistakes.append(
-        Mistake(place(feature), "'\(feature.name)' is derived from '\(others)', which depends on it in turn", suggestion: "break the cycle"))
+        Mistake(
+          place(feature), "'\(feature.name)' is derived from '\(others)', which depends on it in turn",
+          suggestion: "break the cycle"))
     }
   }
 

@@ -20,7 +20,8 @@ enum Fingerprint {
     for calendar in calendars.sorted(by: { Text($0.rules.name) < Text($1.rules.name) }) {
       let transitions = calendar.rules.transitions.map { "\($0.atSeconds)/\($0.offsetSeconds)" }
       lines.append(
-        "zone \(calendar.rules.name) \(calendar.rules.initialOffsetSeconds) \(transitions.joined(separator: " "))")
+        "zone \(calendar.rules.name) \(calendar.rules.initialOffsetSeconds) \(transitions.joined(separator: " "))"
+      )
     }
     return lines
   }
@@ -28,7 +29,8 @@ enum Fingerprint {
   private static func line(_ feature: Feature) -> String {
     let fallback = feature.fallback.map(text) ?? ""
     switch feature.computation {
-    case .derive(let expression): return "feature \(feature.name) default \(fallback) derive \(canonical(expression))"
+    case .derive(let expression):
+      return "feature \(feature.name) default \(fallback) derive \(canonical(expression))"
     case .aggregate(let aggregate):
       return "feature \(feature.name) default \(fallback) \(text(aggregate))"
     }
@@ -37,9 +39,11 @@ enum Fingerprint {
   private static func text(_ aggregate: Aggregate) -> String {
     let windows = aggregate.windows.map { "\($0.name)=\(text($0.span))" }.sorted().joined(separator: ",")
     return [
-      aggregate.function.rawValue, "value \(canonical(aggregate.value))", "where \(canonical(aggregate.filter))",
+      aggregate.function.rawValue, "value \(canonical(aggregate.value))",
+      "where \(canonical(aggregate.filter))",
       "windows \(windows)", "k \(aggregate.k ?? 0)", "q \(aggregate.q.map { "\($0.bitPattern)" } ?? "")",
-      "half_life \(aggregate.halfLife ?? 0)", "buckets \((aggregate.buckets ?? []).map(text).joined(separator: ","))",
+      "half_life \(aggregate.halfLife ?? 0)",
+      "buckets \((aggregate.buckets ?? []).map(text).joined(separator: ","))",
     ].joined(separator: " ")
   }
 
@@ -83,7 +87,8 @@ extension FeatureSummary {
         guard let output = outputs.first(where: { $0.name == name }) else { return nil }
         let filter = aggregate.filter.map { " where \($0)" } ?? ""
         return FeatureSummary(
-          name: feature.name, computation: "\(aggregate.function.rawValue)(\(aggregate.value ?? "*"))\(filter)",
+          name: feature.name,
+          computation: "\(aggregate.function.rawValue)(\(aggregate.value ?? "*"))\(filter)",
           windows: aggregate.windows.map(\.name), type: output.type)
       }
     }

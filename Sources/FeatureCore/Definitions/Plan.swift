@@ -46,15 +46,21 @@ struct PlanCompiler {
 
   init(zones: [String: TimeZoneRules]) { self.zones = zones }
 
-  mutating func report(_ path: DefinitionPath, offset: Int? = nil, _ message: String, _ suggestion: String? = nil) {
+  mutating func report(
+    _ path: DefinitionPath, offset: Int? = nil, _ message: String, _ suggestion: String? = nil
+  ) {
     mistakes.append(Mistake(path, offset: offset, message, suggestion: suggestion))
   }
 
   mutating func compile(_ definitions: Definitions) -> (sources: [SourcePlan], views: [ViewPlan]) {
     let root = DefinitionPath()
     checkName(definitions.name, at: root.child("name"), isProject: true)
-    if definitions.version < 1 { report(root.child("version"), "the version is \(definitions.version)", "use 1 or more") }
-    if definitions.sources.isEmpty { report(root.child("sources"), "there is no source", "declare at least one") }
+    if definitions.version < 1 {
+      report(root.child("version"), "the version is \(definitions.version)", "use 1 or more")
+    }
+    if definitions.sources.isEmpty {
+      report(root.child("sources"), "there is no source", "declare at least one")
+    }
     if definitions.views.isEmpty { report(root.child("views"), "there is no view", "declare at least one") }
     checkUnique(definitions.sources.map(\.name), "source", at: root.child("sources"))
     checkUnique(definitions.views.map(\.name), "view", at: root.child("views"))
@@ -115,7 +121,8 @@ struct PlanCompiler {
     return mistakes.count == before
   }
 
-  private mutating func checkKey(_ key: String, _ source: Source, _ names: [String], at path: DefinitionPath) {
+  private mutating func checkKey(_ key: String, _ source: Source, _ names: [String], at path: DefinitionPath)
+  {
     guard let field = source.fields.first(where: { $0.name == key }) else {
       report(path, "the key '\(key)' is not a declared field", Suggestion.didYouMean(key, among: names))
       return
@@ -128,7 +135,9 @@ struct PlanCompiler {
   }
 
   private mutating func checkTopic(_ topic: String, at path: DefinitionPath) {
-    let isLegal = topic.utf8.allSatisfy { NameRule.isWord($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: ".") }
+    let isLegal = topic.utf8.allSatisfy {
+      NameRule.isWord($0) || $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: ".")
+    }
     if topic.isEmpty || topic.utf8.count > 249 || !isLegal || topic == "." || topic == ".." {
       report(path, "'\(topic)' is no Kafka topic name", "use 1 to 249 letters, digits, '.', '_' and '-'")
     }
@@ -159,7 +168,9 @@ enum NameRule {
   static func windowProblem(_ name: String) -> (String, String)? {
     let isLegal = !name.isEmpty && name.utf8.count <= lengthMax && name.utf8.allSatisfy(isWord)
     if !isLegal || name.hasPrefix("_") || name.contains("__") {
-      return ("'\(name)' is not a name of a window", "use 1 to \(lengthMax) letters, digits and '_', such as 24h")
+      return (
+        "'\(name)' is not a name of a window", "use 1 to \(lengthMax) letters, digits and '_', such as 24h"
+      )
     }
     return nil
   }

@@ -26,7 +26,9 @@ struct ViewCompiler {
     builder = ProgramBuilder(columns: source.schema.expressionColumns)
   }
 
-  mutating func report(_ path: DefinitionPath, offset: Int? = nil, _ message: String, _ suggestion: String? = nil) {
+  mutating func report(
+    _ path: DefinitionPath, offset: Int? = nil, _ message: String, _ suggestion: String? = nil
+  ) {
     mistakes.append(Mistake(path, offset: offset, message, suggestion: suggestion))
   }
 
@@ -56,7 +58,9 @@ struct ViewCompiler {
 
   private mutating func compileEntity() -> [EntityColumn] {
     let columns = source.schema.columns
-    if view.entity.isEmpty { report(path.child("entity"), "the entity has no column", "name at least one field") }
+    if view.entity.isEmpty {
+      report(path.child("entity"), "the entity has no column", "name at least one field")
+    }
     var entity: [EntityColumn] = []
     for (index, name) in view.entity.enumerated() {
       let place = path.child("entity").child(String(index))
@@ -69,7 +73,9 @@ struct ViewCompiler {
       if columns[column].type == .double {
         report(place, "a double can't be an entity column", "use a string or int64 field")
       }
-      if entity.contains(where: { $0.name == name }) { report(place, "'\(name)' is named twice", "remove one") }
+      if entity.contains(where: { $0.name == name }) {
+        report(place, "'\(name)' is named twice", "remove one")
+      }
       entity.append(EntityColumn(name: name, type: columns[column].type, column: column))
     }
     return entity
@@ -79,7 +85,8 @@ struct ViewCompiler {
     let place = path.child("features")
     if view.features.isEmpty { report(place, "the view has no feature", "declare at least one") }
     if view.features.count > Limits.featuresPerViewMax {
-      report(place, "the view has more than \(Limits.featuresPerViewMax) features", "split it into several views")
+      report(
+        place, "the view has more than \(Limits.featuresPerViewMax) features", "split it into several views")
     }
     var seen: Set<String> = []
     for feature in view.features {
@@ -97,10 +104,13 @@ struct ViewCompiler {
     // Features of one name have been reported already.
     let hasTwins = Set(view.features.map(\.name)).count < view.features.count
     for output in outputs where !seen.insert(output.name).inserted && !hasTwins {
-      report(path.child("features"), "two features make a column named '\(output.name)'", "rename one of them")
+      report(
+        path.child("features"), "two features make a column named '\(output.name)'", "rename one of them")
     }
     for output in outputs where view.entity.contains(output.name) {
-      report(path.child("features"), "the column '\(output.name)' is named like an entity column", "rename the feature")
+      report(
+        path.child("features"), "the column '\(output.name)' is named like an entity column",
+        "rename the feature")
     }
   }
 
@@ -126,19 +136,24 @@ struct ViewCompiler {
     guard mistakes.count == before else { return [] }
     var rule = AggregateRule(aggregate, value: value, path: place)
     defer { mistakes += rule.mistakes }
-    guard var accumulator = rule.accumulator(tables: &bucketTables), let type = rule.resultType else { return [] }
+    guard var accumulator = rule.accumulator(tables: &bucketTables), let type = rule.resultType else {
+      return []
+    }
     accumulator.filter = filter?.index ?? -1
     accumulator.value = value?.index ?? -1
     let fallback = rule.fallback(feature.fallback, type: type)
     let input = AggregateInput(feature: feature.name, filter: accumulator.filter, value: accumulator.value)
     if input.filter >= 0 || input.value >= 0 { inputs.append(input) }
     // In the order of their names, so that the order of the list changes no byte of a state.
-    for window in windows.sorted(by: { Text($0.name) < Text($1.name) }) { _ = slot(for: accumulator, window.tiling) }
+    for window in windows.sorted(by: { Text($0.name) < Text($1.name) }) {
+      _ = slot(for: accumulator, window.tiling)
+    }
     return windows.map { window in
       let (level, column) = slot(for: accumulator, window.tiling)
       return Output(
         name: "\(feature.name)_\(window.name)", type: type,
-        origin: .window(level: level, column: column, span: window.span, result: rule.result), fallback: fallback)
+        origin: .window(level: level, column: column, span: window.span, result: rule.result),
+        fallback: fallback)
     }
   }
 
@@ -160,20 +175,24 @@ struct ViewCompiler {
   }
 
   private mutating func resolveWindows(_ windows: [Window], at place: DefinitionPath) -> [ResolvedWindow] {
-    if windows.isEmpty { report(place, "the feature has no window", "add 'windows', such as [1h, 24h, lifetime]") }
+    if windows.isEmpty {
+      report(place, "the feature has no window", "add 'windows', such as [1h, 24h, lifetime]")
+    }
     var names: Set<String> = []
     var spans: [WindowSpan?] = []
     for (index, window) in windows.enumerated() {
       let place = place.child(String(index))
       if let problem = NameRule.windowProblem(window.name) { report(place, problem.0, problem.1) }
       if !names.insert(window.name).inserted {
-        report(place, "two windows are named '\(window.name)'", "remove one, or write its length in another unit")
+        report(
+          place, "two windows are named '\(window.name)'", "remove one, or write its length in another unit")
       }
       spans.append(resolveSpan(window.span, at: place))
     }
     return zip(windows, spans).compactMap { window, span in
       guard let span else { return nil }
-      return ResolvedWindow(name: window.name, tiling: tiling(window, span, among: windows, spans), span: span)
+      return ResolvedWindow(
+        name: window.name, tiling: tiling(window, span, among: windows, spans), span: span)
     }
   }
 
@@ -189,14 +208,17 @@ struct ViewCompiler {
       return .session(gap: gap)
     case .calendar(let unit, let zone):
       guard zones[zone] != nil else {
-        report(place, "there is no time zone '\(zone)'", Suggestion.didYouMean(zone, among: zones.keys.sorted()))
+        report(
+          place, "there is no time zone '\(zone)'", Suggestion.didYouMean(zone, among: zones.keys.sorted()))
         return nil
       }
       return .calendar(unit)
     }
   }
 
-  private mutating func resolveSliding(_ length: Int64, _ hop: Int64?, at place: DefinitionPath) -> WindowSpan? {
+  private mutating func resolveSliding(_ length: Int64, _ hop: Int64?, at place: DefinitionPath)
+    -> WindowSpan?
+  {
     guard Limits.windowMin...Limits.windowMax ~= length else {
       report(place, "the window is \(Duration.text(length)) long", "use 10s to 400d, or lifetime")
       return nil
@@ -210,7 +232,8 @@ struct ViewCompiler {
     }
     guard length / hop <= Int64(Limits.tilesPerWindowMax) else {
       report(
-        place, "a window of \(Duration.text(length)) with a hop of \(Duration.text(hop)) has \(length / hop) tiles",
+        place,
+        "a window of \(Duration.text(length)) with a hop of \(Duration.text(hop)) has \(length / hop) tiles",
         "use a hop of at least \(Duration.text(Tiling.defaultHop(length)))")
       return nil
     }
@@ -240,7 +263,9 @@ struct ViewCompiler {
 
   private mutating func calendarIndex(_ zone: String) -> Int {
     if let index = calendars.firstIndex(where: { $0.rules.name == zone }) { return index }
-    guard let rules = zones[zone] else { preconditionFailure("Cannot find zone \(zone) after it was checked") }
+    guard let rules = zones[zone] else {
+      preconditionFailure("Cannot find zone \(zone) after it was checked")
+    }
     calendars.append(ZoneCalendar(rules))
     return calendars.count - 1
   }

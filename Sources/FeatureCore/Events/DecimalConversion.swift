@@ -14,8 +14,8 @@ enum DecimalConversion {
     7_450_580_596_923_828_125,
   ]
 
-  /// The double of a number, whose text is there for the few that need more than 128 bits; infinite when it is
-  /// beyond a double's range.
+  /// The double of a number, whose text is there for the few that need more than 128 bits; infinite when it
+  /// is beyond a double's range.
   @inline(__always)
   static func double(_ number: JSONNumber, _ text: UnsafeRawBufferPointer) -> Double {
     guard number.isExact else { return fromText(text) }
@@ -60,8 +60,8 @@ enum DecimalConversion {
       exponent: exponent - 63 - shift + power.leadingZeroBitCount - mantissa.leadingZeroBitCount)
   }
 
-  /// `significand`, whose highest bit is set, and a rest below its last bit, times 2^`exponent`. All results of
-  /// the callers are normal numbers.
+  /// `significand`, whose highest bit is set, and a rest below its last bit, times 2^`exponent`. All results
+  /// of the callers are normal numbers.
   private static func rounded(_ significand: UInt64, hasRest: Bool, exponent: Int) -> Double {
     let kept = significand >> 11
     let dropped = significand & 0x7FF

@@ -1,8 +1,10 @@
 /// Reads the declared fields of JSON events into rows.
 ///
 /// Strict: everything that is read is validated, undeclared fields too, and the first thing that is wrong
-/// decides the failure. Nothing is allocated for an event, except arena room for strings with escapes, and text
-/// for numbers that 128 bits can't convert exactly.
+/// decides the failure. An undeclared field may stand twice, a declared one may not.
+///
+/// Nothing is allocated for an event, except arena room for strings with escapes, and text for numbers that
+/// 128 bits can't convert exactly.
 ///
 /// Copies share their memory, so a decoder and its copies belong to one thread.
 public struct EventDecoder {
@@ -27,9 +29,9 @@ public struct EventDecoder {
     startSlot = keys.start
   }
 
-  /// Reads one event. `row` holds as many scalars as the schema has columns; each is written, an absent field as
-  /// null. Texts point into the payload, or into the arena when they had escapes. After a failure the row means
-  /// nothing.
+  /// Reads one event. `row` holds as many scalars as the schema has columns; each is written, an absent field
+  /// as null. Texts point into the payload, or into the arena when they had escapes. After a failure the row
+  /// means nothing.
   public mutating func decode(
     _ payload: UnsafeRawBufferPointer, into row: UnsafeMutablePointer<Scalar>, arena: TextArena
   ) throws(DecodeFailure) {
@@ -94,6 +96,7 @@ public struct EventDecoder {
     return try keys.read(json, at, after: previous, arena)
   }
 
+  /// Reads the most frequent kinds of values right here, and leaves the rest and every mistake to the reader.
   @inline(__always)
   private func value(
     _ json: JSONBytes, _ at: Int, _ reader: ValueReader, _ scalar: inout Scalar, _ arena: TextArena
@@ -103,7 +106,7 @@ public struct EventDecoder {
       let string = try json.string(at + 1)
       scalar =
         string.hasEscapes
-        ? Self.unescaped(json, at + 1, string.end, arena) : .text(json.slice(at + 1, string.end))
+        ? ValueReader.unescaped(json, at + 1, string.end, arena) : .text(json.slice(at + 1, string.end))
       return string.end + 1
     case .int64:
       guard let integer = json.shortInteger(at) else { break }
@@ -117,14 +120,6 @@ public struct EventDecoder {
       return integer.end
     default: break
     }
-    return try RareValues.read(json, at, reader, &scalar, arena)
-  }
-
-  @inline(never)
-  static func unescaped(_ json: JSONBytes, _ start: Int, _ end: Int, _ arena: TextArena) -> Scalar {
-    let room = arena.allocate(end - start)
-    let count = json.unescape(start, end, into: room)
-    arena.trim(room, to: count)
-    return .text(UnsafeRawBufferPointer(rebasing: room[..<count]))
+    return try reader.read(json, at, &scalar, arena)
   }
 }

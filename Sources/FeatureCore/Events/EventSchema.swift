@@ -17,7 +17,8 @@ public struct EventSchema: Sendable {
   /// The column that the topic is partitioned by; nil if it is by nothing.
   public let keyColumn: Int?
 
-  /// The schema of a valid source: names are unique, the key is a column, a declared time field is a timestamp.
+  /// The schema of a valid source: names are unique, the key is a column, a declared time field is a
+  /// timestamp.
   public init(_ source: Source) {
     let time = source.timestamp
     var columns = source.fields.map { field in

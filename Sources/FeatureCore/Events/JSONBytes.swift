@@ -1,9 +1,9 @@
 /// A JSON text that is read by position.
 ///
-/// No position can read outside the text: beyond its end every byte is zero, and zero is valid nowhere in JSON.
-/// So the scanners need no bounds checks of their own, and a text that ends early fails like any other mistake.
-/// A scanner takes the position where its part starts and returns the position after it; every value lives in
-/// registers.
+/// No position can read outside the text: beyond its end every byte is zero, and zero is valid nowhere in
+/// JSON. So the scanners need no bounds checks of their own, and a text that ends early fails like any other
+/// mistake. A scanner takes the position where its part starts and returns the position after it; every value
+/// lives in registers.
 struct JSONBytes {
   private let base: UnsafeRawPointer
   /// The count of bytes.
@@ -36,10 +36,11 @@ struct JSONBytes {
     return UnsafeRawBufferPointer(start: base + start, count: end - start)
   }
 
-  /// The first position from here that is not JSON whitespace.
+  /// The first position from here that is not JSON whitespace. Producers write none or a single space.
   @inline(__always)
   func skipSpace(_ at: Int) -> Int {
-    self[at] > Byte.space ? at : skipSpaces(at)
+    if self[at] > Byte.space { return at }
+    return self[at] == Byte.space && self[at + 1] > Byte.space ? at + 1 : skipSpaces(at)
   }
 
   /// A failure at a position; at the end of the text, that it ends is the problem.

@@ -40,8 +40,8 @@ enum Digits {
   @inline(__always)
   static func power(_ exponent: Int) -> UInt64 { powers[exponent] }
 
-  /// How many digits a word starts with. Bytes above the first other one may be misjudged (sums carry upwards)
-  /// and don't matter.
+  /// How many digits a word starts with. Bytes above the first other one may be misjudged (sums carry
+  /// upwards) and don't matter.
   @inline(__always)
   static func leading(_ word: UInt64) -> Int {
     let values = word ^ 0x3030_3030_3030_3030

@@ -52,8 +52,8 @@ extension JSONBytes {
     return count
   }
 
-  /// Marks, with its high bit, the first byte of a word that is a quote, a backslash, a control character or not
-  /// ASCII; bits above the lowest one set mean nothing, since borrows run upwards.
+  /// Marks, with its high bit, the first byte of a word that is a quote, a backslash, a control character or
+  /// not ASCII; bits above the lowest one set mean nothing, since borrows run upwards.
   @inline(__always)
   private static func stops(_ word: UInt64) -> UInt64 {
     let quotes = (word ^ 0x2222_2222_2222_2222) &- 0x0101_0101_0101_0101
@@ -133,8 +133,8 @@ extension JSONBytes {
     return at
   }
 
-  /// The bytes of the sequence that starts here: 2 to 4, or 0 if it is overlong, a surrogate, beyond U+10FFFF or
-  /// cut off.
+  /// The bytes of the sequence that starts here: 2 to 4, or 0 if it is overlong, a surrogate, beyond U+10FFFF
+  /// or cut off.
   @inline(__always)
   private func multibyteLength(_ at: Int) -> Int {
     let second = self[at + 1]

@@ -1,8 +1,9 @@
 /// The keys that a decoder knows: the declared ones, and undeclared ones that it has met.
 ///
 /// Producers write the same keys in the same order, so every slot remembers which one came after it, and a
-/// guess that holds costs a comparison of a few words instead of a scan and a look-up. Guesses change the speed
-/// and nothing else. The memory is fixed: when the undeclared slots are full, all of them are forgotten.
+/// guess that holds costs a comparison of a few words instead of a scan and a look-up. Guesses change the
+/// speed and nothing else. The memory is fixed: when the undeclared slots are full, all of them are
+/// forgotten.
 final class KeyTable {
   /// A key. `"name":` is its token.
   struct Slot {
@@ -10,8 +11,8 @@ final class KeyTable {
     var column: Int32 = -1
     /// The slot that came next the last time.
     var next: Int32
-    /// The last event that had it; in the start slot, the current event. So duplicates are found without clearing
-    /// anything between events.
+    /// The last event that had it; in the start slot, the current event. So duplicates are found without
+    /// clearing anything between events.
     var lastEvent: UInt64 = 0
     /// How the value is read.
     var reader = ValueReader.skip
@@ -169,28 +170,5 @@ final class KeyTable {
     buckets.initialize(repeating: -1)
     for slot in columnCount..<start { slots[slot].words = 0 }
     for slot in 0..<columnCount { buckets[find(slots[slot].name).bucket] = Int32(slot) }
-  }
-}
-
-/// How the value of a key is read.
-enum ValueReader: UInt8 {
-  case skip, string, int64, double, bool, seconds, milliseconds, microseconds, nanoseconds, rfc3339
-
-  init(_ column: EventSchema.Column) {
-    switch column.type {
-    case .string: self = .string
-    case .int64: self = .int64
-    case .double: self = .double
-    case .bool: self = .bool
-    case .timestamp:
-      switch column.unit {
-      case .seconds: self = .seconds
-      case .milliseconds: self = .milliseconds
-      case .microseconds: self = .microseconds
-      case .nanoseconds: self = .nanoseconds
-      case .rfc3339: self = .rfc3339
-      case nil: preconditionFailure("Cannot read timestamps of '\(column.name)' without a unit")
-      }
-    }
   }
 }

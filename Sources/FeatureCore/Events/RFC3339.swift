@@ -17,7 +17,8 @@ public enum RFC3339 {
   /// RFC 3339 can't write, have a sign.
   public static func format(_ time: EventTime) -> String {
     let seconds = floorDivide(time.microseconds, microsecondsPerSecond)
-    let fraction = time.microseconds - seconds * microsecondsPerSecond
+    // The product may lie beyond Int64.min; the difference doesn't.
+    let fraction = time.microseconds &- seconds &* microsecondsPerSecond
     let days = floorDivide(seconds, secondsPerDay)
     let second = seconds - days * secondsPerDay
     let date = CivilDate(days: days)

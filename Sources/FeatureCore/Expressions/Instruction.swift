@@ -68,8 +68,7 @@ struct Instruction: Hashable, Sendable {
 }
 
 extension Opcode {
-  /// Whether the result of strict computation is text. Choices and extremes of constants never get here as
-  /// text: they give back one of their operands.
+  /// Whether a value that it computes is text. A choice between constants is made without running it.
   var givesText: Bool {
     switch self {
     case .concatenate, .lower, .upper, .trim, .trimStart, .trimEnd, .substring, .substringFrom, .left, .right,

@@ -122,7 +122,8 @@ enum TextOperations {
 
   /// The last `count` code points, or all but the first -count.
   static func right(_ text: Bytes, _ count: Int64) -> Bytes {
-    let skipped = count >= 0 ? max(0, length(text).subtractingClamped(count)) : Int64(0).subtractingClamped(count)
+    let skipped =
+      count >= 0 ? max(0, length(text).subtractingClamped(count)) : Int64(0).subtractingClamped(count)
     return slice(text, offset(of: skipped, in: text), text.count)
   }
 

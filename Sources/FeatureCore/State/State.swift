@@ -27,9 +27,10 @@ public struct State: Sendable {
   @inline(__always)
   func rowCount(_ level: Int) -> Int { Int(words[1 + level]) }
 
-  /// Reads the cache line that a fold will need first. Done for a whole batch before its folds, the misses overlap.
+  /// Reads the cache lines that a fold will need: the header, and at the end the latest tile of the last level.
+  /// Done for a whole batch before its folds, the misses overlap.
   @inline(__always)
-  func touch() -> UInt64 { words[0] }
+  func touch() -> UInt64 { words[0] &+ words[words.count - 1] }
 }
 
 /// Where a level's rows and cells begin.
@@ -58,7 +59,8 @@ extension State {
       let level = layout.levels[place.index]
       if advanced { expire(level, place, asOf: asOf, layout) }
       let row = locate(level, place, time: time, previous: previous, asOf: asOf, layout)
-      if case .lifetime = level.tiling {} else {
+      if case .lifetime = level.tiling {
+      } else {
         hasWindows = true
         if row.position >= 0 { isSeen = true }
       }

@@ -86,7 +86,9 @@ struct StateCodec {
       throw StateError(kind: .otherDefinitions(found: found, expected: fingerprint), offset: 1)
     }
     let asOf = try reader.signed()
-    guard Limits.eventTimeMin...Limits.eventTimeMax ~= asOf else { throw reader.corrupt("as_of is out of range") }
+    guard Limits.eventTimeMin...Limits.eventTimeMax ~= asOf else {
+      throw reader.corrupt("as_of is out of range")
+    }
     var state = State(asOf: asOf, layout: layout)
     for (index, level) in layout.levels.enumerated() {
       let rows = try decodeLevel(level, asOf: asOf, into: &state, &reader)

@@ -66,7 +66,9 @@ struct JSONObjectFields: Sequence, IteratorProtocol {
     let body = string.dropFirst().dropLast()
     guard body.contains(UInt8(ascii: "\\")) else { return Text(UnsafeRawBufferPointer(rebasing: body)) }
     let schema = EventSchema(
-      Source("field", topic: "field", timestamp: Source.Timestamp(field: "", unit: .seconds), fields: [Source.Field("v", .string)]))
+      Source(
+        "field", topic: "field", timestamp: Source.Timestamp(field: "", unit: .seconds),
+        fields: [Source.Field("v", .string)]))
     var decoder = EventDecoder(schema)
     let arena = TextArena()
     let object = Array("{\"\":0,\"v\":".utf8) + Array(string) + Array("}".utf8)

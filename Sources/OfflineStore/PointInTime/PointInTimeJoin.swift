@@ -27,7 +27,9 @@ public final class PointInTimeJoin {
 
   /// A join of a complete spine with features of views of one source. The features of one view keep their
   /// names; those of several are named `<view>__<feature>`.
-  public init(_ spine: consuming Spine, source: SourcePlan, views: [ViewPlan], path: String) throws(TableError) {
+  public init(_ spine: consuming Spine, source: SourcePlan, views: [ViewPlan], path: String)
+    throws(TableError)
+  {
     self.source = source
     batch = EventBatch(source.schema, capacity: 1)
     columns = spine.columns

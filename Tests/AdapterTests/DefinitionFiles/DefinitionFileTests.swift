@@ -134,7 +134,8 @@ import Testing
     #expect(try windows("[1d, '24h']") == [.last("1d"), .last("24h")])
     #expect(try windows("[lifetime, today]") == [.lifetime, .calendar(.today)])
     #expect(try windows("{ session: 30m }") == [.session("30m")])
-    #expect(try windows("[{ length: 2h, hop: 1m }, { length: 1h }]") == [.last("2h", hop: "1m"), .last("1h")])
+    #expect(
+      try windows("[{ length: 2h, hop: 1m }, { length: 1h }]") == [.last("2h", hop: "1m"), .last("1h")])
     #expect(try windows("[{ calendar: this_month }]") == [.calendar(.thisMonth)])
     #expect(
       try windows("{ calendar: this_week, time_zone: Europe/Berlin }")
@@ -146,12 +147,15 @@ import Testing
       try aggregate("{ aggregate: approx_quantile, q: 0.99, value: a, windows: 1h }")
         == Aggregate(.approxQuantile, value: "a", windows: [.last("1h")], q: 0.99))
     #expect(try aggregate("{ aggregate: approx_quantile, q: 1, windows: 1h }").q == 1)
-    #expect(try aggregate("{ aggregate: decayed_count, half_life: 12h, windows: lifetime }").halfLife == 43_200_000_000)
+    #expect(
+      try aggregate("{ aggregate: decayed_count, half_life: 12h, windows: lifetime }").halfLife
+        == 43_200_000_000)
     #expect(
       try aggregate("{ aggregate: histogram, buckets: [1, 2.5, -3, 1e3], windows: 1h }").buckets
         == [.int64(1), .double(2.5), .int64(-3), .double(1000)])
     #expect(
-      try aggregate("{ aggregate: histogram, buckets: [no, y, 2024-01-01, 12:30:00, '5'], windows: 1h }").buckets
+      try aggregate("{ aggregate: histogram, buckets: [no, y, 2024-01-01, 12:30:00, '5'], windows: 1h }")
+        .buckets
         == [.string("no"), .string("y"), .string("2024-01-01"), .string("12:30:00"), .string("5")])
   }
 
@@ -159,14 +163,17 @@ import Testing
     ("0", Literal.int64(0)), ("-7", .int64(-7)), ("+7", .int64(7)), ("0.5", .double(0.5)), ("1.", .double(1)),
     (".5", .double(0.5)), ("-1e-3", .double(-0.001)), ("true", .bool(true)), ("false", .bool(false)),
     ("yes", .string("yes")), ("off", .string("off")), ("True", .string("True")), ("'true'", .string("true")),
-    ("\"1\"", .string("1")), ("!!str 1", .string("1")), ("''", .string("")), ("none of these", .string("none of these")),
+    ("\"1\"", .string("1")), ("!!str 1", .string("1")), ("''", .string("")),
+    ("none of these", .string("none of these")),
     ("9223372036854775807", .int64(.max)), ("a_b", .string("a_b")), ("e5", .string("e5")),
   ])
   func readsLiterals(_ yaml: String, _ literal: Literal) throws {
     #expect(try feature("{ derive: a, default: \(yaml) }").fallback == literal)
   }
 
-  @Test(arguments: ["on", "y", "no", "null", "1_000", "0123", "12:30:00", "2024-01-01", "日本", "'a b'", "\"x\\ty\""])
+  @Test(arguments: [
+    "on", "y", "no", "null", "1_000", "0123", "12:30:00", "2024-01-01", "日本", "'a b'", "\"x\\ty\"",
+  ])
   func namesStayText(_ name: String) throws {
     let expected = ["'a b'": "a b", "\"x\\ty\"": "x\ty"][name] ?? name
     #expect(try feature("{ derive: a }", name: name).name == expected)
@@ -210,7 +217,8 @@ import Testing
     let features = file.definitions.views[0].features
     let base = Aggregate(.count, where: "a = 'x'", windows: [.last("1h")])
     #expect(features[1].computation == .aggregate(base))
-    #expect(features[2].computation == .aggregate(Aggregate(.count, where: "a = 'y'", windows: [.last("1h")])))
+    #expect(
+      features[2].computation == .aggregate(Aggregate(.count, where: "a = 'y'", windows: [.last("1h")])))
     #expect(
       features[3].computation
         == .aggregate(Aggregate(.sum, value: "1", where: "a = 'x'", windows: [.last("1h")])))

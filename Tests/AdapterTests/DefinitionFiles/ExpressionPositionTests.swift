@@ -59,13 +59,14 @@ import Testing
   }
 
   @Test(arguments: [
-    (["views", "v", "where"], 7, 12), (["views", "v", "entity"], 6, 5), (["views", "v", "entity", "1"], 6, 17),
-    (["views", "v", "features", "f", "windows", "0"], 9, 38),
-    (["views", "v", "features", "g", "windows", "0"], 10, 38),
-    (["views", "v", "features", "g", "windows", "0", "session"], 10, 49),
+    (["views", "v", "where"], 7, 12), (["views", "v", "entity"], 6, 5),
+    (["views", "v", "entity", "1"], 6, 18),
+    (["views", "v", "features", "f", "windows", "0"], 9, 39),
+    (["views", "v", "features", "g", "windows", "0"], 10, 30),
+    (["views", "v", "features", "g", "windows", "0", "session"], 10, 50),
     (["views", "v", "features", "f"], 9, 7), (["views", "v", "features", "f", "k"], 9, 7),
     (["views", "v", "nothing"], 4, 3), (["nothing"], 1, 1), ([], 1, 1),
-    (["sources", "s", "fields", "a", "type"], 2, 65),
+    (["sources", "s", "fields", "a", "type"], 2, 66),
   ])
   func findsEveryPath(_ names: [String], _ line: Int, _ column: Int) {
     let text = """
@@ -77,10 +78,9 @@ import Testing
           entity: [ a, a ]
           where: a
           features:
-            # a comment
             f: { aggregate: count, windows: 1h }
             g: { aggregate: count, windows: { session: 1h } }
-      """.replacing("      # a comment\n", with: "")
+      """
     let error = #expect(throws: DefinitionFileError.self) {
       try DefinitionFile.parse(text, file: "f.yaml") { _, _ in [Mistake(DefinitionPath(names), "m")] }
     }

@@ -68,14 +68,19 @@ private let hasZones = ZoneDatabase.rules("Europe/Berlin") != nil
   @Test(.enabled(if: hasZones, "needs tzdata"))
   func rulesGoOnTo2100() throws {
     let berlin = try #require(ZoneDatabase.rules("Europe/Berlin"))
-    #expect(berlin.transitions.last?.atSeconds == 4_128_728_400)
-    #expect(zip(berlin.transitions, berlin.transitions.dropFirst()).allSatisfy { $0.atSeconds < $1.atSeconds })
-    #expect(zip(berlin.transitions, berlin.transitions.dropFirst()).allSatisfy { $0.offsetSeconds != $1.offsetSeconds })
+    #expect(berlin.transitions.last?.atSeconds == 4_128_627_600)
+    #expect(
+      zip(berlin.transitions, berlin.transitions.dropFirst()).allSatisfy { $0.atSeconds < $1.atSeconds })
+    #expect(
+      zip(berlin.transitions, berlin.transitions.dropFirst()).allSatisfy {
+        $0.offsetSeconds != $1.offsetSeconds
+      })
   }
 
   @Test(arguments: [
     "", "Europe", "Europe/Berlim", "europe/berlin", "/etc/passwd", "../zoneinfo/Europe/Berlin", "right/UTC",
-    "posix/Europe/Berlin", "Europe//Berlin", "Europe/Berlin/", "zone.tab", "tzdata.zi", "Europe/Berlin\u{0}", "a b",
+    "posix/Europe/Berlin", "Europe//Berlin", "Europe/Berlin/", "zone.tab", "tzdata.zi", "Europe/Berlin\u{0}",
+    "a b",
   ])
   func otherNamesAreUnknown(_ name: String) {
     #expect(ZoneDatabase.rules(name) == nil)
@@ -105,7 +110,9 @@ private let hasZones = ZoneDatabase.rules("Europe/Berlin") != nil
     var random = SplitMix(state: seed)
     for _ in 0..<300 {
       var bytes = [UInt8](whole)
-      for _ in 0..<4 { bytes[Int(random.next() % UInt64(bytes.count))] = UInt8(truncatingIfNeeded: random.next()) }
+      for _ in 0..<4 {
+        bytes[Int(random.next() % UInt64(bytes.count))] = UInt8(truncatingIfNeeded: random.next())
+      }
       try Data(bytes).write(to: directory.appending(path: "Hit"))
       if let rules = database.rules("Hit") {
         let isAscending = zip(rules.transitions, rules.transitions.dropFirst())

@@ -73,7 +73,9 @@ import Testing
 
   @Test func missingFolderIsAClearError() throws {
     let path = folder.path("none/out.csv")
-    let error = try #require(throws: TableError.self) { _ = try TableWriter(path: path, format: .csv, columns: ["a"]) }
+    let error = try #require(throws: TableError.self) {
+      _ = try TableWriter(path: path, format: .csv, columns: ["a"])
+    }
     #expect(error.description.contains("none/out.csv: cannot be created: No such file"))
   }
 

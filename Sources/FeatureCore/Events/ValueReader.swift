@@ -1,23 +1,53 @@
-/// The values that the decoder's loop doesn't read itself: nulls, every type's full grammar, and mistakes.
-enum RareValues {
-  /// Reads the value that starts here and returns the position after it. Null leaves the scalar as it is.
+/// How the value of a key is read.
+enum ValueReader: UInt8 {
+  case skip, string, int64, double, bool, seconds, milliseconds, microseconds, nanoseconds, rfc3339
+
+  init(_ column: EventSchema.Column) {
+    switch column.type {
+    case .string: self = .string
+    case .int64: self = .int64
+    case .double: self = .double
+    case .bool: self = .bool
+    case .timestamp:
+      switch column.unit {
+      case .seconds: self = .seconds
+      case .milliseconds: self = .milliseconds
+      case .microseconds: self = .microseconds
+      case .nanoseconds: self = .nanoseconds
+      case .rfc3339: self = .rfc3339
+      case nil: preconditionFailure("Cannot read timestamps of '\(column.name)' without a unit")
+      }
+    }
+  }
+
+  /// Reads the value that starts here, by its type's full grammar, and returns the position after it. Null
+  /// leaves the scalar as it is.
   @inline(never)
-  static func read(
-    _ json: JSONBytes, _ at: Int, _ reader: ValueReader, _ scalar: inout Scalar, _ arena: TextArena
+  func read(
+    _ json: JSONBytes, _ at: Int, _ scalar: inout Scalar, _ arena: TextArena
   ) throws(DecodeFailure) -> Int {
     if json.isNull(at) { return at + 4 }
-    switch reader {
+    switch self {
     case .skip: return try json.skipValue(at)
-    case .string: return try string(json, at, &scalar, arena)
-    case .int64: return try int64(json, at, &scalar)
-    case .double: return try double(json, at, &scalar)
-    case .bool: return try bool(json, at, &scalar)
-    case .seconds: return try time(json, at, .seconds, &scalar)
-    case .milliseconds: return try time(json, at, .milliseconds, &scalar)
-    case .microseconds: return try time(json, at, .microseconds, &scalar)
-    case .nanoseconds: return try time(json, at, .nanoseconds, &scalar)
-    case .rfc3339: return try rfc3339(json, at, &scalar, arena)
+    case .string: return try Self.string(json, at, &scalar, arena)
+    case .int64: return try Self.int64(json, at, &scalar)
+    case .double: return try Self.double(json, at, &scalar)
+    case .bool: return try Self.bool(json, at, &scalar)
+    case .seconds: return try Self.time(json, at, .seconds, &scalar)
+    case .milliseconds: return try Self.time(json, at, .milliseconds, &scalar)
+    case .microseconds: return try Self.time(json, at, .microseconds, &scalar)
+    case .nanoseconds: return try Self.time(json, at, .nanoseconds, &scalar)
+    case .rfc3339: return try Self.rfc3339(json, at, &scalar, arena)
     }
+  }
+
+  /// The text of a string with escapes.
+  @inline(never)
+  static func unescaped(_ json: JSONBytes, _ start: Int, _ end: Int, _ arena: TextArena) -> Scalar {
+    let room = arena.allocate(end - start)
+    let count = json.unescape(start, end, into: room)
+    arena.trim(room, to: count)
+    return .text(UnsafeRawBufferPointer(rebasing: room[..<count]))
   }
 
   /// A wrong type, once the value has turned out to be valid JSON.
@@ -33,7 +63,7 @@ enum RareValues {
     let string = try json.string(at + 1)
     scalar =
       string.hasEscapes
-      ? EventDecoder.unescaped(json, at + 1, string.end, arena) : .text(json.slice(at + 1, string.end))
+      ? unescaped(json, at + 1, string.end, arena) : .text(json.slice(at + 1, string.end))
     return string.end + 1
   }
 

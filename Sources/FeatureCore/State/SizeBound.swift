@@ -1,0 +1,101 @@
+/// How large the encoded states of a view can get.
+public struct StateSizeBound: Hashable, Sendable {
+  /// Tilings of event time.
+  public var levels: Int
+  /// Tiles of all levels, when every one holds something.
+  public var tiles: Int
+  /// Bytes of a state in which every tile and every sketch is full.
+  public var bytes: Int
+  /// About the bytes of a state after one event that every feature counts.
+  public var bytesOfOneEvent: Int
+}
+
+extension ViewPlan {
+  /// The bound of this view's states.
+  public var sizeBound: StateSizeBound {
+    // Format, fingerprint and as_of; a full as_of takes 9 bytes.
+    let header = 1 + 8 + 9
+    var bound = StateSizeBound(levels: layout.levels.count, tiles: 0, bytes: header, bytesOfOneEvent: header)
+    for level in layout.levels {
+      let columns = layout.columns(of: level).map(\.accumulator)
+      let mask = (level.columnCount + 7) / 8
+      let tiles = level.tiling.tilesMax
+      bound.tiles += tiles
+      // A count of tiles of up to 2 bytes.
+      bound.bytes += 2 + tiles * (level.tiling.placeBytesMax + mask + columns.map(\.bytesMax).reduce(0, +))
+      bound.bytesOfOneEvent += 2 + mask + columns.map(\.bytesOfOneEvent).reduce(0, +)
+    }
+    return bound
+  }
+}
+
+extension Tiling {
+  /// Bytes of a tile's place: a session's is a stretch of time, the others' is a distance in tiles.
+  fileprivate var placeBytesMax: Int { if case .session = self { 9 } else { 3 } }
+
+  /// Tiles that can be kept at once: those that the longest window covers, and the one that its tail is in.
+  fileprivate var tilesMax: Int {
+    switch self {
+    case .hops(let hop, let retention): Int((retention + hop - 1) / hop) + 1
+    case .lifetime, .session: 1
+    case .days(_, let units): units.contains(.thisMonth) ? 37 : units.contains(.thisWeek) ? 7 : 1
+    }
+  }
+}
+
+extension Accumulator {
+  private static let varintMax = 9
+  private static let timeMax = 9
+
+  private var valueMax: Int {
+    switch type {
+    case .string: 2 + Limits.stateTextBytesMax
+    case .double: 8
+    case .bool: 1
+    case .int64, .timestamp: 10
+    }
+  }
+
+  /// Bytes of a full accumulator in one tile.
+  fileprivate var bytesMax: Int {
+    switch kind {
+    case .count: Self.varintMax
+    case .sumInt64: 19
+    case .sumDouble, .minDouble, .maxDouble: 8
+    case .meanInt64: Self.varintMax + 19
+    case .meanDouble: Self.varintMax + 8
+    case .moments: Self.varintMax + 16
+    case .minInt64, .maxInt64: 10
+    case .first, .last: Self.timeMax + valueMax
+    case .decayed: Self.timeMax + 8
+    case .latestTime: Self.timeMax
+    case .histogram: bucketCount * Self.varintMax
+    case .minText, .maxText: valueMax
+    case .firstList, .lastList: 1 + k * (Self.timeMax + valueMax)
+    case .distinct: 1 + max(8 * Limits.distinctExactMax, DistinctSketch.registerCount * 6 / 8)
+    // A bucket's distance of up to 3 bytes, and its count.
+    case .quantiles: 3 + Limits.quantileBucketsMax * (3 + Self.varintMax)
+    case .topCounts: 2 + TopCounts.capacity(k: k) * (valueMax + Self.varintMax)
+    }
+  }
+
+  /// About the bytes of an accumulator that has seen one event: small numbers, texts of 8 bytes.
+  fileprivate var bytesOfOneEvent: Int {
+    let value = type == .double ? 8 : type == .string ? 9 : 2
+    switch kind {
+    case .count, .latestTime: return 1
+    case .sumInt64, .minInt64, .maxInt64: return 2
+    case .sumDouble, .minDouble, .maxDouble: return 8
+    case .meanInt64: return 3
+    case .meanDouble, .decayed: return 9
+    case .moments: return 17
+    case .first, .last: return 1 + value
+    case .histogram: return bucketCount
+    case .minText, .maxText: return value
+    case .firstList, .lastList: return 2 + value
+    case .distinct: return 9
+    case .quantiles: return 6
+    case .topCounts: return 2 + value
+    }
+  }
+}

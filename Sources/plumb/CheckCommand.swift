@@ -1,0 +1,77 @@
+import ArgumentParser
+import DefinitionFiles
+import FeatureCore
+
+struct CheckCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "check",
+    abstract: "Report every mistake in a definitions file, or what it will compute.",
+    discussion: """
+      Examples:
+        plumb check -d features.yaml
+        plumb check -d features.yaml && git commit features.yaml
+      """)
+
+  @Option(name: [.customShort("d"), .long], help: "The definitions file.")
+  var definitions: String
+
+  func run() throws {
+    try reporting {
+      let plan = try DefinitionFile.compile(path: definitions)
+      print("\(plan.name), version \(plan.version), fingerprint \(fingerprintText(plan.fingerprint))")
+      for view in plan.views { describe(view, plan) }
+    }
+  }
+
+  private func describe(_ view: ViewPlan, _ plan: Plan) {
+    let source = plan.sources[view.source].source
+    let size = view.sizeBound
+    print("")
+    print("view \(view.name), fingerprint \(fingerprintText(view.fingerprint))")
+    print("  source   \(source.name) (topic \(source.topic))")
+    print("  entity   \(view.entity.map(\.name).joined(separator: ", ")): \(keying(view, source))")
+    print(
+      "  state    up to \(byteText(size.bytes)) an entity: \(size.tiles) tiles in \(size.levels) levels; an entity "
+        + "with one event has about \(byteText(size.bytesOfOneEvent))")
+    var rows = [["feature", "type", "windows", "computation"]]
+    rows += view.summaries.map {
+      [$0.name, $0.type.description, $0.windows.joined(separator: " "), $0.computation]
+    }
+    for line in textTable(rows) { print("  \(line)") }
+  }
+
+  private func keying(_ view: ViewPlan, _ source: Source) -> String {
+    let isLocal = source.partitioner == .murmur2 && view.entity.map(\.name) == [source.key]
+    return isLocal
+      ? "folded straight from the source, whose key it is"
+      : "repartitioned by it, since the source is not keyed by it"
+  }
+}
+
+/// Rows as aligned columns, two spaces apart.
+func textTable(_ rows: [[String]]) -> [String] {
+  guard let first = rows.first else { return [] }
+  let widths = first.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
+  return rows.map { row in
+    var line = ""
+    for (column, cell) in row.enumerated() {
+      line += cell
+      if column < row.count - 1 { line += String(repeating: " ", count: widths[column] - cell.count + 2) }
+    }
+    return line
+  }
+}
+
+/// A count of bytes for people.
+func byteText(_ bytes: Int) -> String {
+  let units = ["B", "KiB", "MiB", "GiB", "TiB"]
+  var value = Double(bytes)
+  var unit = 0
+  while value >= 1024, unit < units.count - 1 {
+    value /= 1024
+    unit += 1
+  }
+  if unit == 0 { return "\(bytes) B" }
+  let tenths = (value * 10).rounded() / 10
+  return tenths >= 10 ? "\(Int(tenths.rounded())) \(units[unit])" : "\(tenths) \(units[unit])"
+}

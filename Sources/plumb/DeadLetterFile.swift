@@ -1,0 +1,60 @@
+import FeatureCore
+import OfflineStore
+import Processor
+
+/// Counts dead letters by reason and, if there is a file, keeps them in it: file, line, reason, view, message, record.
+struct DeadLetterFile: ~Copyable {
+  private let path: String?
+  private var counts: [String: Int] = [:]
+  /// Letters that are not written yet.
+  private var writer: TableWriter?
+
+  init(path: String?) throws(TableError) {
+    self.path = path
+    guard let path else {
+      writer = nil
+      return
+    }
+    writer = try TableWriter(
+      path: path, format: .ndjson, columns: ["file", "line", "reason", "view", "message", "record"])
+  }
+
+  mutating func append(_ letter: DeadLetter, path: String) throws(TableError) {
+    counts[letter.reason, default: 0] += 1
+    try writer?.write([
+      .string(Text(path)), .int64(letter.sequence), .string(Text(letter.reason)),
+      letter.view.map { .string(Text($0)) } ?? .null, .string(Text(letter.message)),
+      // The record may be anything, and the file has to be valid JSON: what is no UTF-8 becomes U+FFFD.
+      .string(Text(String(decoding: letter.payload, as: UTF8.self))),
+    ])
+  }
+
+  mutating func finish() throws(TableError) {
+    guard let writer = writer.take() else { return }
+    try writer.finish()
+  }
+
+  /// Whether there are letters that nothing keeps.
+  var areLost: Bool { path == nil && !counts.isEmpty }
+
+  /// The counts, as a sentence.
+  var summary: String {
+    if counts.isEmpty { return "no dead letters" }
+    let reasons = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.value) \($0.key)" }
+    let place = path.map { "in \($0)" } ?? "not kept: name a file with --dead-letters"
+    return "\(counts.values.reduce(0, +)) dead letters (\(reasons.joined(separator: ", "))) \(place)"
+  }
+}
+
+/// Holds the letters of a block until they can be written: a callback can't throw.
+final class DeadLetterSink {
+  private var letters: [DeadLetter] = []
+
+  func collect(_ letter: DeadLetter) { letters.append(letter) }
+
+  /// Writes the letters; the lines that they borrow must still be valid.
+  func drain(into file: inout DeadLetterFile, path: String) throws(TableError) {
+    for letter in letters { try file.append(letter, path: path) }
+    letters.removeAll(keepingCapacity: true)
+  }
+}

@@ -1,0 +1,86 @@
+import ArgumentParser
+import EventFiles
+import FeatureCore
+import OfflineStore
+import Processor
+
+/// `plumb replay --features-at`: folds the files and writes every entity's features at a time.
+struct FeaturesReplay {
+  private let source: SourcePlan
+  private let view: ViewPlan
+  /// nil: the largest event time folded.
+  private let time: EventTime?
+
+  init(_ selection: Selection, at text: String) throws(ValidationError) {
+    guard selection.views.count == 1 else {
+      let names = selection.views.map(\.name).joined(separator: ", ")
+      throw ValidationError(
+        "Rows of different views have different columns; choose one with --view: \(names).")
+    }
+    source = selection.source
+    view = selection.views[0]
+    time = text == "end" ? nil : try Self.parse(text, selection.source.source.timestamp.unit)
+  }
+
+  func run(
+    _ paths: [String], out: String, format: TableFormat, letters: inout DeadLetterFile
+  ) throws -> String {
+    let columns = view.entity.map(\.name) + view.features.map(\.name)
+    var writer = try TableWriter(path: out, format: format, columns: columns)
+    let sink = DeadLetterSink()
+    let processor = BatchProcessor(
+      source, views: [view], until: time ?? EventTime(microseconds: .max), deadLetter: sink.collect)
+    try readEvents(paths) { path, lines in
+      for line in lines {
+        if line.isOversized {
+          processor.addOversized(line.bytes, sequence: line.number)
+        } else {
+          processor.add(line.bytes, sequence: line.number)
+        }
+      }
+      processor.flush()
+      try sink.drain(into: &letters, path: path)
+    }
+    let counts = processor.counts
+    // Without any event there is no time to evaluate at, and no entity either.
+    if let at = time ?? counts.asOf {
+      try processor.forEachState(0) { key, state in
+        guard let entity = EntityKey.values(of: key, view.entity) else {
+          preconditionFailure("Cannot read a key that was made by this view")
+        }
+        try writer.write(entity + view.evaluate(state, at: at))
+      }
+    }
+    try writer.finish()
+    return "\(counts.records) events, \(processor.entityCount(0)) entities, \(counts.late) late; "
+      + letters.summary
+  }
+
+  private static func parse(_ text: String, _ unit: TimeUnit) throws(ValidationError) -> EventTime {
+    var text = text
+    let parsed = text.withUTF8 { EventTime.parse(UnsafeRawBufferPointer($0), unit: unit) }
+    guard let parsed else {
+      throw ValidationError(
+        "'\(text)' is no time: write RFC 3339 (2026-01-02T03:04:05Z), an integer in the source's unit "
+          + "(\(unit.rawValue)), or 'end'.")
+    }
+    return parsed
+  }
+}
+
+extension EventTime {
+  /// A time as a person writes it: RFC 3339, or an integer in a unit.
+  static func parse(_ bytes: UnsafeRawBufferPointer, unit: TimeUnit) -> EventTime? {
+    if let time = RFC3339.parse(bytes) { return time }
+    guard let number = NumberText.int64(bytes) else { return nil }
+    let (product, overflow) =
+      switch unit {
+      case .seconds: number.multipliedReportingOverflow(by: 1_000_000)
+      case .milliseconds: number.multipliedReportingOverflow(by: 1000)
+      case .microseconds, .rfc3339: (partialValue: number, overflow: false)
+      case .nanoseconds: (partialValue: (number - (number % 1000 + 1000) % 1000) / 1000, overflow: false)
+      }
+    guard !overflow, Limits.eventTimeMin...Limits.eventTimeMax ~= product else { return nil }
+    return EventTime(microseconds: product)
+  }
+}

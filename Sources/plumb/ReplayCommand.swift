@@ -1,0 +1,115 @@
+public import ArgumentParser
+import DefinitionFiles
+import FeatureCore
+public import OfflineStore
+
+struct ReplayCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "replay",
+    abstract: "Fold event files and write features, or training rows for a spine.",
+    discussion: """
+      With --features-at, the features of every entity of one view at a time, ordered by entity key. Events after \
+      that time are left out.
+
+      With --spine, each row of a CSV or NDJSON file of entity keys and times gets the features just before its \
+      time: events with an earlier event time, in order of (event time, place in the files), and never the labelled \
+      event itself. The spine's columns and the order of its rows are kept.
+
+      Event files are NDJSON, plain, gzip or zstd; several are read one after the other, and - is the standard input. \
+      What can't be used is counted, and kept with its reason in the --dead-letters file.
+
+      Examples:
+        plumb replay -d shop.yaml --events events.ndjson.zst --view user_activity --features-at end --out users.csv
+        plumb replay -d shop.yaml --events a.ndjson.gz b.ndjson.gz --spine labels.csv --out training.ndjson
+      """)
+
+  @Option(name: [.customShort("d"), .long], help: "The definitions file.")
+  var definitions: String
+  @Option(parsing: .upToNextOption, help: "Event files, in log order; - is the standard input.")
+  var events: [String]
+  @Option(help: "The source that the events are of; needed if the definitions have several.")
+  var source: String?
+  @Option(help: "A view to compute; may be repeated. Without it, every view of the source.")
+  var view: [String] = []
+  @Option(
+    help: ArgumentHelp(
+      "Write features at this time: RFC 3339, an integer in the source's unit, or 'end' (the largest event time).",
+      valueName: "time|end"))
+  var featuresAt: String?
+  @Option(help: "Write training rows for the rows of this file: .csv, or .ndjson, .jsonl, .json.")
+  var spine: String?
+  @Option(help: "The spine's column of times. Without it, the one named like the source's time field.")
+  var spineTime: String?
+  @Option(help: "The file to write; - is the standard output.")
+  var out: String
+  @Option(help: "The form of the output: ndjson or csv. Without it, csv if --out ends so, else ndjson.")
+  var format: TableFormat?
+  @Option(help: "Keep what can't be used in this file, as NDJSON with file, line and reason.")
+  var deadLetters: String?
+
+  func validate() throws {
+    if (featuresAt == nil) == (spine == nil) {
+      throw ValidationError("Give either --features-at TIME or --spine FILE.")
+    }
+    if spineTime != nil, spine == nil { throw ValidationError("--spine-time goes with --spine.") }
+    if events.isEmpty { throw ValidationError("Give at least one file with --events.") }
+  }
+
+  func run() throws {
+    try reporting {
+      let plan = try DefinitionFile.compile(path: definitions)
+      let selection = try Selection(plan, source: source, views: view)
+      let format = format ?? (out.hasSuffix(".csv") ? .csv : .ndjson)
+      var letters = try DeadLetterFile(path: deadLetters)
+      let summary =
+        if let spine {
+          try SpineReplay(selection, path: spine, timeColumn: spineTime)
+            .run(events, out: out, format: format, letters: &letters)
+        } else {
+          try FeaturesReplay(selection, at: featuresAt ?? "end")
+            .run(events, out: out, format: format, letters: &letters)
+        }
+      try letters.finish()
+      printError(summary)
+      if letters.areLost { throw Outcome.lostRecords }
+    }
+  }
+}
+
+extension TableFormat: ExpressibleByArgument {}
+
+/// The source and the views that a run is about.
+struct Selection {
+  let source: SourcePlan
+  let views: [ViewPlan]
+
+  init(_ plan: Plan, source name: String?, views names: [String]) throws(ValidationError) {
+    let sourceNames = plan.sources.map(\.source.name)
+    let index: Int
+    if let name {
+      guard let found = sourceNames.firstIndex(of: name) else {
+        throw ValidationError(Self.unknown("source", name, sourceNames))
+      }
+      index = found
+    } else {
+      guard sourceNames.count == 1 else {
+        throw ValidationError(
+          "There are several sources; choose one with --source: \(sourceNames.joined(separator: ", ")).")
+      }
+      index = 0
+    }
+    let candidates = plan.views.filter { $0.source == index }
+    for name in names where !candidates.contains(where: { $0.name == name }) {
+      throw ValidationError(
+        Self.unknown("view of source \(sourceNames[index])", name, candidates.map(\.name)))
+    }
+    source = plan.sources[index]
+    views = names.isEmpty ? candidates : candidates.filter { names.contains($0.name) }
+    if views.isEmpty { throw ValidationError("No view is about source '\(sourceNames[index])'.") }
+  }
+
+  private static func unknown(_ kind: String, _ name: String, _ candidates: [String]) -> String {
+    let meant = Suggestion.didYouMean(name, among: candidates).map { " (\($0))" } ?? ""
+    return "There is no \(kind) '\(name)'\(meant). There are: \(candidates.joined(separator: ", "))."
+  }
+}
