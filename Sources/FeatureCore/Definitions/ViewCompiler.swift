@@ -101,9 +101,10 @@ struct ViewCompiler {
 
   private mutating func checkOutputNames(_ outputs: [Output]) {
     var seen: Set<String> = []
-    for output in outputs where !seen.insert(output.name).inserted {
-      report(
-        path.child("features"), "two features make a column named '\(output.name)'", "rename one of them")
+    // Features of one name have been reported already.
+    let hasTwins = Set(view.features.map(\.name)).count < view.features.count
+    for output in outputs where !seen.insert(output.name).inserted && !hasTwins {
+      report(path.child("features"), "two features make a column named '\(output.name)'", "rename one of them")
     }
     for output in outputs where view.entity.contains(output.name) {
       report(
@@ -180,6 +181,7 @@ struct ViewCompiler {
     var spans: [WindowSpan?] = []
     for (index, window) in windows.enumerated() {
       let place = place.child(String(index))
+      if let problem = NameRule.windowProblem(window.name) { report(place, problem.0, problem.1) }
       if !names.insert(window.name).inserted {
         report(
           place, "two windows are named '\(window.name)'", "remove one, or write its length in another unit")
