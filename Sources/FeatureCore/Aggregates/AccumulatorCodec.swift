@@ -67,7 +67,7 @@ extension Accumulator {
 
   func encode(_ cell: Cell, asOf: Int64, into writer: inout ByteWriter) {
     switch kind {
-    case .minText, .maxText: encodeText(cell.bytes, &writer)
+    case .minText, .maxText: cell.bytes.withUnsafeBytes { encodeText($0, &writer) }
     case .firstList, .lastList:
       writer.varint(UInt64(cell.words.count / 2))
       TimedList.forEach(cell, isText: isText) { time, scalar in
@@ -216,7 +216,7 @@ extension Accumulator {
     return bytes
   }
 
-  private func encodeText(_ text: some Collection<UInt8>, _ writer: inout ByteWriter) {
+  private func encodeText(_ text: UnsafeRawBufferPointer, _ writer: inout ByteWriter) {
     writer.varint(UInt64(text.count))
     writer.raw(text)
   }
