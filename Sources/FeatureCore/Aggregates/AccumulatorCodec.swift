@@ -115,7 +115,9 @@ extension Accumulator {
     asOf: Int64, into cell: inout Cell, _ reader: inout ByteReader
   ) throws(StateError) {
     var previous = Int64.min
-    for _ in 0..<(try count(&reader, atMost: k)) {
+    let count = try count(&reader, atMost: k)
+    cell.words.reserveCapacity(2 * count)
+    for _ in 0..<count {
       let time = try time(asOf: asOf, &reader)
       guard time >= previous else { throw reader.corrupt("a list is not in order of time") }
       previous = time
@@ -127,6 +129,7 @@ extension Accumulator {
   private func decodeDistinct(into cell: inout Cell, _ reader: inout ByteReader) throws(StateError) {
     let count = try reader.count(atMost: Limits.distinctExactMax)
     if count == 0 { return try decodeRegisters(into: &cell, &reader) }
+    cell.words.reserveCapacity(count)
     for index in 0..<count {
       let hash = try reader.fixed()
       guard index == 0 || hash > cell.words[index - 1] else { throw reader.corrupt("hashes do not ascend") }
@@ -137,10 +140,12 @@ extension Accumulator {
   private func decodeQuantiles(into cell: inout Cell, _ reader: inout ByteReader) throws(StateError) {
     let halvings = try reader.varint()
     guard halvings <= 11 else { throw reader.corrupt("a quantile sketch has \(halvings) halvings") }
-    cell.words.append(halvings)
     let keyMax = Int64(Double.greatestFiniteMagnitude.bitPattern >> 45) >> Int64(halvings)
     var previous: Int64 = 0
-    for index in 0..<(try count(&reader, atMost: Limits.quantileBucketsMax)) {
+    let count = try count(&reader, atMost: Limits.quantileBucketsMax)
+    cell.words.reserveCapacity(1 + 2 * count)
+    cell.words.append(halvings)
+    for index in 0..<count {
       let distance = try reader.signed()
       guard index == 0 || distance > 0 else { throw reader.corrupt("buckets do not ascend") }
       let (key, overflow) = previous.addingReportingOverflow(distance)
@@ -156,7 +161,9 @@ extension Accumulator {
   private func decodeTopCounts(into cell: inout Cell, _ reader: inout ByteReader) throws(StateError) {
     var previousText: UnsafeRawBufferPointer?
     // None is left where all values were equally frequent when there was one too many.
-    for _ in 0..<(try reader.count(atMost: TopCounts.capacity(k: k))) {
+    let count = try reader.count(atMost: TopCounts.capacity(k: k))
+    cell.words.reserveCapacity(2 * count)
+    for _ in 0..<count {
       let before = reader.offset
       try decodeEntry(into: &cell, &reader)
       let entries = cell.words.count
@@ -212,7 +219,10 @@ extension Accumulator {
     let length = try reader.varint()
     guard length <= UInt64(Limits.stateTextBytesMax) else { throw reader.corrupt("a text is too long") }
     let bytes = try reader.raw(Int(length))
-    guard String(validating: bytes, as: UTF8.self) != nil else { throw reader.corrupt("a text is not UTF-8") }
+    // Nearly all texts are ASCII, which needs no decoding to be known as valid.
+    guard bytes.allSatisfy({ $0 < 0x80 }) || String(validating: bytes, as: UTF8.self) != nil else {
+      throw reader.corrupt("a text is not UTF-8")
+    }
     return bytes
   }
 
