@@ -83,7 +83,8 @@ extension ViewPlan {
     }
   }
 
-  private func derive(_ feature: DerivedFeature, _ values: [FeatureValue], _ arena: TextArena) -> FeatureValue {
+  private func derive(_ feature: DerivedFeature, _ values: [FeatureValue], _ arena: TextArena) -> FeatureValue
+  {
     withUnsafeTemporaryAllocation(of: Scalar.self, capacity: feature.program.registerCount) { registers in
       let base = registers.baseAddress!
       feature.program.prepare(base)
