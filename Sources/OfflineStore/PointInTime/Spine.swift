@@ -59,9 +59,9 @@ public struct Spine: ~Copyable {
   public mutating func append(_ reader: borrowing CSVReader) throws(TableError) {
     var payload: [UInt8] = [UInt8(ascii: "{")]
     for (index, column) in columns.enumerated() {
-      fields.append(Self.field(reader, index))
-      guard let declared = schema.columns.first(where: { $0.name == column }), let text = reader.text(index)
-      else { continue }
+      let declared = schema.columns.first { $0.name == column }
+      fields.append(Self.field(reader, index, declared?.type))
+      guard let declared, let text = reader.text(index) else { continue }
       if payload.count > 1 { payload.append(UInt8(ascii: ",")) }
       ValueText.appendJSONString([UInt8](column.utf8), to: &payload)
       payload.append(UInt8(ascii: ":"))
@@ -119,9 +119,11 @@ public struct Spine: ~Copyable {
   /// The rows of each view's entities, once every row has been added.
   consuming func keys() -> [SpineKeys] { views }
 
-  private static func field(_ reader: borrowing CSVReader, _ index: Int) -> Field {
+  /// A field as it is kept. CSV has no types: a column that the definitions declare has its declared one, and
+  /// elsewhere what looks like a JSON number or bool, without quotes, is one.
+  private static func field(_ reader: borrowing CSVReader, _ index: Int, _ declared: ValueType?) -> Field {
     guard let text = reader.text(index) else { return .null }
-    if reader.isQuoted(index) { return .text(text) }
+    if reader.isQuoted(index) || declared == .string { return .text(text) }
     let isLiteral =
       text == "true" || text == "false" || text.utf8.withUnsafeBytes { NumberText.double($0) != nil }
     return isLiteral ? .literal(text) : .text(text)
