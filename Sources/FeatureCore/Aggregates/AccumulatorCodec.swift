@@ -35,7 +35,8 @@ extension Accumulator {
     switch kind {
     case .count: words[word] = try positive(&reader)
     case .sumInt64: try decodeInt128(at: word, into: &words, &reader)
-    case .sumDouble, .minDouble, .maxDouble: words[word] = try double(&reader)
+    case .sumDouble: words[word] = try double(&reader)
+    case .minDouble, .maxDouble: words[word] = try finiteDouble(&reader)
     case .meanInt64:
       words[word] = try positive(&reader)
       try decodeInt128(at: word + 1, into: &words, &reader)
@@ -55,12 +56,12 @@ extension Accumulator {
       words[word + 1] = try double(&reader)
     case .latestTime: words[word] = UInt64(bitPattern: try time(asOf: asOf, &reader))
     case .histogram:
-      var any = false
+      var total: UInt64 = 0
       for bucket in 0..<bucketCount {
         words[word + bucket] = try reader.varint()
-        if words[word + bucket] != 0 { any = true }
+        try add(words[word + bucket], to: &total, reader)
       }
-      guard any else { throw reader.corrupt("a histogram holds nothing") }
+      guard total > 0 else { throw reader.corrupt("a histogram holds nothing") }
     case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts: break
     }
   }
@@ -142,10 +143,11 @@ extension Accumulator {
     guard halvings <= 11 else { throw reader.corrupt("a quantile sketch has \(halvings) halvings") }
     let keyMax = Int64(Double.greatestFiniteMagnitude.bitPattern >> 45) >> Int64(halvings)
     var previous: Int64 = 0
-    let count = try count(&reader, atMost: Limits.quantileBucketsMax)
-    cell.words.reserveCapacity(1 + 2 * count)
+    let buckets = try count(&reader, atMost: Limits.quantileBucketsMax)
+    cell.words.reserveCapacity(1 + 2 * buckets)
     cell.words.append(halvings)
-    for index in 0..<count {
+    var total: UInt64 = 0
+    for index in 0..<buckets {
       let distance = try reader.signed()
       guard index == 0 || distance > 0 else { throw reader.corrupt("buckets do not ascend") }
       let (key, overflow) = previous.addingReportingOverflow(distance)
@@ -153,17 +155,20 @@ extension Accumulator {
         throw reader.corrupt("a bucket is out of range")
       }
       previous = key
+      let count = try positive(&reader)
+      try add(count, to: &total, reader)
       cell.words.append(UInt64(bitPattern: key))
-      cell.words.append(try positive(&reader))
+      cell.words.append(count)
     }
   }
 
   private func decodeTopCounts(into cell: inout Cell, _ reader: inout ByteReader) throws(StateError) {
     var previousText: UnsafeRawBufferPointer?
+    var total: UInt64 = 0
     // None is left where all values were equally frequent when there was one too many.
-    let count = try reader.count(atMost: TopCounts.capacity(k: k))
-    cell.words.reserveCapacity(2 * count)
-    for _ in 0..<count {
+    let counters = try reader.count(atMost: TopCounts.capacity(k: k))
+    cell.words.reserveCapacity(2 * counters)
+    for _ in 0..<counters {
       let before = reader.offset
       try decodeEntry(into: &cell, &reader)
       let entries = cell.words.count
@@ -180,7 +185,9 @@ extension Accumulator {
       {
         throw StateError(kind: .corrupt("values do not ascend"), offset: before)
       }
-      cell.words.append(try positive(&reader))
+      let count = try positive(&reader)
+      try add(count, to: &total, reader)
+      cell.words.append(count)
     }
   }
 
@@ -195,8 +202,14 @@ extension Accumulator {
 
   private func positive(_ reader: inout ByteReader) throws(StateError) -> UInt64 {
     let value = try reader.varint()
-    guard value > 0, value <= UInt64(Int64.max) else { throw reader.corrupt("a count is out of range") }
+    guard value > 0, value <= Limits.tileEventsMax else { throw reader.corrupt("a count is out of range") }
     return value
+  }
+
+  /// Adds up the counts of a tile, which are one number of events.
+  private func add(_ count: UInt64, to total: inout UInt64, _ reader: ByteReader) throws(StateError) {
+    guard count <= Limits.tileEventsMax - total else { throw reader.corrupt("a count is out of range") }
+    total += count
   }
 
   private func double(_ reader: inout ByteReader) throws(StateError) -> UInt64 {
@@ -204,6 +217,13 @@ extension Accumulator {
     guard !Double(bitPattern: bits).isNaN || bits == Double.nan.bitPattern else {
       throw reader.corrupt("a NaN is not canonical")
     }
+    return bits
+  }
+
+  /// A value of an event: unlike a sum, it can't have overflowed.
+  private func finiteDouble(_ reader: inout ByteReader) throws(StateError) -> UInt64 {
+    let bits = try reader.fixed()
+    guard Double(bitPattern: bits).isFinite else { throw reader.corrupt("a value is not finite") }
     return bits
   }
 
@@ -255,7 +275,7 @@ extension Accumulator {
 
   private func decodeValue(_ reader: inout ByteReader) throws(StateError) -> UInt64 {
     switch type {
-    case .double: return try double(&reader)
+    case .double: return try finiteDouble(&reader)
     case .bool:
       let byte = try reader.byte()
       guard byte <= 1 else { throw reader.corrupt("a bool is \(byte)") }

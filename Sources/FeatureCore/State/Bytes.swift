@@ -53,7 +53,18 @@ struct ByteWriter: ~Copyable {
     capacity = memory.count
   }
 
+  /// A writer that begins with some bytes, on the heap: for parts of a state by themselves.
+  init(bytes: [UInt8]) {
+    capacity = max(bytes.count, 64)
+    base = .allocate(capacity: capacity)
+    isOnHeap = true
+    raw(bytes)
+  }
+
   deinit { if isOnHeap { base.deallocate() } }
+
+  /// What has been written.
+  var bytes: [UInt8] { Array(UnsafeBufferPointer(start: base, count: count)) }
 
   /// Appends what `body` writes to an array.
   static func append(to bytes: inout [UInt8], _ body: (inout ByteWriter) -> Void) {
@@ -95,10 +106,9 @@ struct ByteWriter: ~Copyable {
   }
 
   /// Bytes as they are.
-  mutating func raw(_ bytes: UnsafeRawBufferPointer) {
-    reserve(bytes.count)
-    UnsafeMutableRawBufferPointer(start: base + count, count: bytes.count).copyMemory(from: bytes)
-    count += bytes.count
+  mutating func raw(_ values: some Collection<UInt8>) {
+    reserve(values.count)
+    for value in values { put(value) }
   }
 
   /// Writes where there is room.

@@ -1,3 +1,5 @@
+import Foundation
+
 @testable import FeatureCore
 
 /// Generated definitions and event streams: everything that a seed decides.
@@ -181,7 +183,9 @@ struct TestStreams {
   }
 }
 
-/// The seeds of a run: some that stay, one that is new. A failure prints its seed.
+/// The seeds of a run: some that stay, and one that is new (PLUMB_FRESH_SEEDS says how many). A failure prints
+/// its seed.
 func seeds(_ count: Int) -> [UInt64] {
-  (1...UInt64(count)).map { $0 } + [UInt64.random(in: .min ... .max)]
+  let fresh = ProcessInfo.processInfo.environment["PLUMB_FRESH_SEEDS"].flatMap { Int($0) } ?? 1
+  return (1...UInt64(count)).map { $0 } + (0..<fresh).map { _ in UInt64.random(in: .min ... .max) }
 }
