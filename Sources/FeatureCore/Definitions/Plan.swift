@@ -168,7 +168,9 @@ enum NameRule {
   static func windowProblem(_ name: String) -> (String, String)? {
     let isLegal = !name.isEmpty && name.utf8.count <= lengthMax && name.utf8.allSatisfy(isWord)
     if !isLegal || name.hasPrefix("_") || name.contains("__") {
-      return ("'\(name)' is not a name of a window", "use 1 to \(lengthMax) letters, digits and '_', such as 24h")
+      return (
+        "'\(name)' is not a name of a window", "use 1 to \(lengthMax) letters, digits and '_', such as 24h"
+      )
     }
     return nil
   }

@@ -104,7 +104,8 @@ struct ViewCompiler {
     // Features of one name have been reported already.
     let hasTwins = Set(view.features.map(\.name)).count < view.features.count
     for output in outputs where !seen.insert(output.name).inserted && !hasTwins {
-      report(path.child("features"), "two features make a column named '\(output.name)'", "rename one of them")
+      report(
+        path.child("features"), "two features make a column named '\(output.name)'", "rename one of them")
     }
     for output in outputs where view.entity.contains(output.name) {
       report(
