@@ -68,7 +68,7 @@ extension Accumulator {
 
   func encode(_ cell: Cell, asOf: Int64, into writer: inout ByteWriter) {
     switch kind {
-    case .minText, .maxText: encodeText(cell.bytes, &writer)
+    case .minText, .maxText: cell.bytes.withUnsafeBytes { encodeText($0, &writer) }
     case .firstList, .lastList:
       writer.varint(UInt64(cell.words.count / 2))
       TimedList.forEach(cell, isText: isText) { time, scalar in
@@ -116,7 +116,9 @@ extension Accumulator {
     asOf: Int64, into cell: inout Cell, _ reader: inout ByteReader
   ) throws(StateError) {
     var previous = Int64.min
-    for _ in 0..<(try count(&reader, atMost: k)) {
+    let count = try count(&reader, atMost: k)
+    cell.words.reserveCapacity(2 * count)
+    for _ in 0..<count {
       let time = try time(asOf: asOf, &reader)
       guard time >= previous else { throw reader.corrupt("a list is not in order of time") }
       previous = time
@@ -128,6 +130,7 @@ extension Accumulator {
   private func decodeDistinct(into cell: inout Cell, _ reader: inout ByteReader) throws(StateError) {
     let count = try reader.count(atMost: Limits.distinctExactMax)
     if count == 0 { return try decodeRegisters(into: &cell, &reader) }
+    cell.words.reserveCapacity(count)
     for index in 0..<count {
       let hash = try reader.fixed()
       guard index == 0 || hash > cell.words[index - 1] else { throw reader.corrupt("hashes do not ascend") }
@@ -138,11 +141,13 @@ extension Accumulator {
   private func decodeQuantiles(into cell: inout Cell, _ reader: inout ByteReader) throws(StateError) {
     let halvings = try reader.varint()
     guard halvings <= 11 else { throw reader.corrupt("a quantile sketch has \(halvings) halvings") }
-    cell.words.append(halvings)
     let keyMax = Int64(Double.greatestFiniteMagnitude.bitPattern >> 45) >> Int64(halvings)
     var previous: Int64 = 0
+    let buckets = try count(&reader, atMost: Limits.quantileBucketsMax)
+    cell.words.reserveCapacity(1 + 2 * buckets)
+    cell.words.append(halvings)
     var total: UInt64 = 0
-    for index in 0..<(try count(&reader, atMost: Limits.quantileBucketsMax)) {
+    for index in 0..<buckets {
       let distance = try reader.signed()
       guard index == 0 || distance > 0 else { throw reader.corrupt("buckets do not ascend") }
       let (key, overflow) = previous.addingReportingOverflow(distance)
@@ -161,7 +166,9 @@ extension Accumulator {
     var previousText: UnsafeRawBufferPointer?
     var total: UInt64 = 0
     // None is left where all values were equally frequent when there was one too many.
-    for _ in 0..<(try reader.count(atMost: TopCounts.capacity(k: k))) {
+    let counters = try reader.count(atMost: TopCounts.capacity(k: k))
+    cell.words.reserveCapacity(2 * counters)
+    for _ in 0..<counters {
       let before = reader.offset
       try decodeEntry(into: &cell, &reader)
       let entries = cell.words.count
@@ -232,11 +239,14 @@ extension Accumulator {
     let length = try reader.varint()
     guard length <= UInt64(Limits.stateTextBytesMax) else { throw reader.corrupt("a text is too long") }
     let bytes = try reader.raw(Int(length))
-    guard String(validating: bytes, as: UTF8.self) != nil else { throw reader.corrupt("a text is not UTF-8") }
+    // Nearly all texts are ASCII, which needs no decoding to be known as valid.
+    guard bytes.allSatisfy({ $0 < 0x80 }) || String(validating: bytes, as: UTF8.self) != nil else {
+      throw reader.corrupt("a text is not UTF-8")
+    }
     return bytes
   }
 
-  private func encodeText(_ text: some Collection<UInt8>, _ writer: inout ByteWriter) {
+  private func encodeText(_ text: UnsafeRawBufferPointer, _ writer: inout ByteWriter) {
     writer.varint(UInt64(text.count))
     writer.raw(text)
   }
