@@ -103,19 +103,19 @@ final class MemoryLog: EventLogPort {
     records = []
     if cluster.isFault() { throw LogError(.retry, "the broker is away") }
     if !isMember {
-      let lost = Array(owned)
+      let lost = sorted(owned)
       owned = []
       guard lost.isEmpty else { return poll([.lost(lost)], []) }
       throw LogError(.fenced, "no member any more")
     }
     let revoked = owned.subtracting(target)
-    if !revoked.isEmpty { return poll([.revoked(Array(revoked))], []) }
-    let new = target.subtracting(announced).filter { cluster.owners[$0] == nil }
+    if !revoked.isEmpty { return poll([.revoked(sorted(revoked))], []) }
+    let new = sorted(target.subtracting(announced)).filter { cluster.owners[$0] == nil }
     for partition in new { cluster.owners[partition] = member }
     announced.formUnion(new)
-    let partitions = owned.subtracting(paused).sorted { $0.description < $1.description }
+    let partitions = sorted(owned.subtracting(paused))
     for (index, partition) in partitions.enumerated() { fetch(partition, index, max: 1 + recordsMax / 2) }
-    return poll(new.isEmpty ? [] : [.assigned(Array(new))], partitions)
+    return poll(new.isEmpty ? [] : [.assigned(new)], partitions)
   }
 
   private func poll(_ assignments: [LogAssignment], _ partitions: [TopicPartition]) -> LogPoll {
@@ -123,6 +123,10 @@ final class MemoryLog: EventLogPort {
     _ = buffer.initialize(from: records)
     keep.append(UnsafeMutableRawBufferPointer(buffer))
     return LogPoll(assignments: assignments, partitions: partitions, records: UnsafeBufferPointer(buffer))
+  }
+
+  private func sorted(_ partitions: Set<TopicPartition>) -> [TopicPartition] {
+    partitions.sorted { $0.description < $1.description }
   }
 
   private func fetch(_ partition: TopicPartition, _ index: Int, max: Int) {
@@ -221,7 +225,7 @@ final class MemoryLog: EventLogPort {
 final class MemoryStore: StateStorePort {
   struct Contents {
     var epochs: [String: Int64] = [:]
-    var positions: [String: Int64] = [:]
+    private var positions: [String: Int64] = [:]
     var states: [String: [[UInt8]: [UInt8]]] = [:]
   }
 
@@ -252,9 +256,14 @@ final class MemoryStore: StateStorePort {
   }
 
   func load(
-    _ task: String, _ keys: [[UInt8]], _ body: (Int, UnsafeRawBufferPointer?) -> Void
+    _ task: String, epoch: Int64, position: Int64?, _ keys: [[UInt8]],
+    _ body: (Int, UnsafeRawBufferPointer?) -> Void
   ) throws(StoreError) {
     if cluster.isFault() { throw StoreError(.retry, "away") }
+    if !server.isFenceOff {
+      guard server.contents.epochs[task] == epoch else { throw StoreError(.fenced, "epoch") }
+      guard server.contents.positions[task] == position else { throw StoreError(.moved, "position") }
+    }
     for (index, key) in keys.enumerated() {
       guard let state = server.contents.states[task]?[key] else {
         body(index, nil)

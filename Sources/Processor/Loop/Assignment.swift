@@ -17,10 +17,13 @@ extension ProcessorLoop {
     }
   }
 
-  /// Keeps the place in the group while a commit can't be completed: polls, but fetches nothing.
+  /// Keeps the place in the group while the store or the log is away: polls, but fetches nothing.
   func hold() throws(LoopFault) {
-    if !isHolding { try onLog { () throws(LogError) in try log.pause(Array(tasks.keys)) } }
-    isHolding = true
+    if held == nil {
+      let partitions = orderedTasks.map(\.partition)
+      try onLog { () throws(LogError) in try log.pause(partitions) }
+      held = partitions
+    }
     let poll = try onLog { () throws(LogError) in
       try log.poll(recordsMax: 1, timeoutMilliseconds: Int(limits.commitIntervalMilliseconds))
     }
@@ -35,15 +38,15 @@ extension ProcessorLoop {
 
   /// Fetches again after a hold.
   func release() throws(LoopFault) {
-    if !isHolding { return }
-    try onLog { () throws(LogError) in try log.resume(Array(tasks.keys)) }
-    isHolding = false
+    guard let partitions = held?.filter(fetched.contains) else { return }
+    try onLog { () throws(LogError) in try log.resume(partitions) }
+    held = nil
     // A record that a holding poll returned was not folded.
     refetch()
   }
 
   private func giveUpTransaction() throws(LoopFault) {
-    do throws(ProcessorError) { try abort() } catch { throw .stop(error.description) }
+    do throws(ProcessorError) { try abort() } catch { throw .failed(error) }
   }
 
   private func drop(_ partitions: [TopicPartition]) throws(LoopFault) {
@@ -55,16 +58,16 @@ extension ProcessorLoop {
   }
 
   /// Begins the tasks of the partitions that were assigned, then fetches them all. Interrupted, it goes on where it was.
-  func beginPending(now: Int64) throws(LoopFault) {
+  func beginPending() throws(LoopFault) {
     if pending.isEmpty && begun.isEmpty { return }
-    // A new task publishes its first offset in a transaction of its own.
-    if isInTransaction { try commit(now: now) }
     while let partition = pending.last {
       begun.append(try begin(partition))
       pending.removeLast()
     }
     // A task that is begun anew is fetched already: it only goes back.
-    let (back, new) = (begun.filter { fetched.contains($0.partition) }, begun.filter { !fetched.contains($0.partition) })
+    let (back, new) = (
+      begun.filter { fetched.contains($0.partition) }, begun.filter { !fetched.contains($0.partition) }
+    )
     try onLog { () throws(LogError) in
       if !new.isEmpty { try log.assign(new.map { ($0.partition, $0.position) }) }
       for task in new { fetched.insert(task.partition) }
@@ -92,13 +95,6 @@ extension ProcessorLoop {
       return WorkerTask(
         partition, input, plan, claim: claim, start: offset, published: published, limits: limits)
     case .new(let offset):
-      // The log first, as with every commit.
-      try onLog { () throws(LogError) in
-        try log.begin()
-        isInTransaction = true
-        try log.commit([(partition, offset)])
-        isInTransaction = false
-      }
       let task = WorkerTask(
         partition, input, plan, claim: claim, start: offset, published: offset, limits: limits)
       try storeStates(of: task)

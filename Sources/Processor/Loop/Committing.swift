@@ -8,7 +8,7 @@ extension ProcessorLoop {
     try completeCommit(now: now)
     lastCommit = now
     recordsSinceCommit = 0
-    let published = tasks.values.filter { $0.position > $0.published }
+    let published = orderedTasks.filter(\.hasNews)
     if !published.isEmpty {
       do throws(LoopFault) {
         for task in published { try sendSnapshots(of: task) }
@@ -22,27 +22,38 @@ extension ProcessorLoop {
       phase = .storing
     }
     try completeCommit(now: now)
+    if now - lastCheck >= limits.checkIntervalMilliseconds { try checkStore(now: now) }
+  }
+
+  /// Notices that the store has lost writes although there is nothing to load or store.
+  private func checkStore(now: Int64) throws(LoopFault) {
+    lastCheck = now
+    for task in orderedTasks {
+      try onStore(task.partition) { () throws(StoreError) in
+        try store.load(task.name, epoch: task.epoch, position: task.stored, []) { _, _ in }
+      }
+    }
   }
 
   /// Goes on with a commit that was interrupted. Every step may be repeated.
   func completeCommit(now: Int64) throws(LoopFault) {
     if phase == .publishing {
-      let offsets = tasks.values.filter { $0.position > $0.published }.map { ($0.partition, $0.position) }
+      let offsets = orderedTasks.filter(\.hasNews).map { ($0.partition, $0.position) }
       try onLog { () throws(LogError) in try log.commit(offsets) }
       isInTransaction = false
       counts.commits += 1
-      for task in tasks.values where task.position > task.published { task.published = task.position }
+      for task in orderedTasks where task.hasNews { task.published = task.position }
       phase = .storing
     }
     if phase == .storing {
-      for task in tasks.values { try storeStates(of: task) }
+      for task in orderedTasks { try storeStates(of: task) }
       phase = .folding
     }
   }
 
   /// Writes a task's changed states and its position in one atomic step.
   func storeStates(of task: WorkerTask) throws(LoopFault) {
-    if task.stored == task.position { return }
+    if task.stored == task.position && !task.isCatchingUp { return }
     var states: [(key: [UInt8], value: [UInt8])] = []
     for view in task.views {
       let plan = view.fold.view
@@ -55,8 +66,7 @@ extension ProcessorLoop {
         task.name, epoch: task.epoch, from: task.stored, to: task.position, states: states,
         timeToLiveMilliseconds: nil)
     }
-    task.stored = task.position
-    for view in task.views { view.cache.committed() }
+    task.didStore()
   }
 
   private func sendSnapshots(of task: WorkerTask) throws(LoopFault) {

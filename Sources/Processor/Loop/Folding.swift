@@ -9,7 +9,7 @@ extension ProcessorLoop {
       var end = start + 1
       while end < poll.records.count, poll.records[end].partition == partition { end += 1 }
       // Records of a partition that was given up may still come; they are not ours.
-      if let task = tasks[poll.partitions[partition]] {
+      if let task = tasks[poll.partitions[partition]], !task.mustSeek {
         try fold(UnsafeBufferPointer(rebasing: poll.records[start..<end]), task)
       }
       start = end
@@ -21,21 +21,17 @@ extension ProcessorLoop {
     // A fetch that was under way when the loop went back may deliver what has been folded, or leave a gap.
     while next < records.endIndex, records[next].offset < task.position { next += 1 }
     while next < records.endIndex {
-      let isRecovering = task.isRecovering
-      var end = next
-      while end < records.endIndex, end - next < limits.batchRecords,
-        !isRecovering || records[end].offset < task.published
-      { end += 1 }
-      if end > next {
-        try foldBatch(UnsafeBufferPointer(rebasing: records[next..<end]), task)
-        next = end
-      }
-      // What was published before is folded: the store has it before anything new is folded, so that what is
-      // new can be told from it.
-      if isRecovering, next < records.endIndex, records[next].offset >= task.published {
-        task.position = task.published
+      if task.isCatchingUp, records[next].offset >= task.published {
+        // The records below may have ended before the offset: control records take offsets too.
+        task.position = max(task.position, task.published)
         try storeStates(of: task)
       }
+      var end = next
+      while end < records.endIndex, end - next < limits.batchRecords,
+        !task.isCatchingUp || records[end].offset < task.published
+      { end += 1 }
+      try foldBatch(UnsafeBufferPointer(rebasing: records[next..<end]), task)
+      next = end
     }
   }
 
@@ -58,7 +54,7 @@ extension ProcessorLoop {
       }
     }
     for view in task.views { try load(view, task) }
-    let isSilent = task.isRecovering
+    let isSilent = task.isCatchingUp
     let position = records[records.count - 1].offset + 1
     do throws(LoopFault) {
       try foldViews(task, records, &letters)
@@ -88,7 +84,8 @@ extension ProcessorLoop {
     guard ahead > source.maxAhead else { return nil }
     return DeadLetter(
       sequence: Int64(index), reason: "ahead_of_record", view: nil,
-      message: "the event time is \(ahead / 1_000_000) s later than the record's timestamp, more than max_ahead "
+      message:
+        "the event time is \(ahead / 1_000_000) s later than the record's timestamp, more than max_ahead "
         + "(\(Duration.text(source.maxAhead))); check the producer's clock and the unit of the time",
       payload: payload)
   }
@@ -100,7 +97,9 @@ extension ProcessorLoop {
     let plan = view.fold.view
     var corrupt: String?
     try onStore(task.partition) { () throws(StoreError) in
-      try store.load(task.name, keys.map { StateKey.make(plan, $0) }) { index, bytes in
+      try store.load(
+        task.name, epoch: task.epoch, position: task.stored, keys.map { StateKey.make(plan, $0) }
+      ) { index, bytes in
         guard let bytes else { return }
         do throws(StateError) {
           let state = try plan.decode(bytes)
@@ -118,7 +117,7 @@ extension ProcessorLoop {
     _ letters: inout [(record: Int, letter: DeadLetter)]
   ) throws(LoopFault) {
     for view in task.views {
-      if view.fold.view.emit == .event, !task.isRecovering {
+      if view.fold.view.emit == .event, !task.isCatchingUp {
         try foldEmitting(view, task, records, &letters)
         continue
       }
@@ -155,7 +154,8 @@ extension ProcessorLoop {
 
   /// Sends what the batch's records cause besides states: forwarded records and dead letters.
   private func send(
-    _ letters: [(record: Int, letter: DeadLetter)], _ records: UnsafeBufferPointer<LogRecord>, _ task: WorkerTask
+    _ letters: [(record: Int, letter: DeadLetter)], _ records: UnsafeBufferPointer<LogRecord>,
+    _ task: WorkerTask
   ) throws(LoopFault) {
     var letters = letters
     for forward in task.forwards { try send(forward, records, task, &letters) }

@@ -18,5 +18,10 @@ public struct ProcessorError: Error, Sendable, CustomStringConvertible {
 enum LoopFault: Error {
   case log(LogError)
   case store(StoreError, TopicPartition?)
-  case stop(String)
+  case failed(ProcessorError)
+
+  /// Only a person can help.
+  static func stop(_ message: String) -> LoopFault {
+    .failed(ProcessorError(remedy: .stop, description: message))
+  }
 }

@@ -22,11 +22,12 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   /// Assigned in the log.
   var fetched: Set<TopicPartition> = []
   var phase = Phase.folding
-  /// Whether fetching is paused because a commit can't be completed.
-  var isHolding = false
+  /// The partitions that are not fetched because the store or the log is away; nil if all are.
+  var held: [TopicPartition]?
   var isInTransaction = false
   var recordsSinceCommit = 0
   var lastCommit: Int64
+  var lastCheck: Int64
   var writer = ProtobufWriter()
   /// What was done so far.
   public internal(set) var counts = LoopCounts()
@@ -49,24 +50,28 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
     routing = Routing(plan)
     inputs = Dictionary(uniqueKeysWithValues: routing.inputs.map { ($0.topic, $0) })
     lastCommit = now
+    lastCheck = now
   }
 
   /// One turn:
   /// 1. completes a commit that could not be completed before,
-  /// 2. polls, waiting until the next commit is due,
-  /// 3. takes on and gives up partitions,
-  /// 4. loads the states of the records' entities and folds the records,
-  /// 5. commits, if it is time: first the log, then the store.
+  /// 2. begins the tasks of partitions that were assigned,
+  /// 3. polls, waiting until the next commit is due,
+  /// 4. takes on and gives up partitions,
+  /// 5. loads the states of the records' entities and folds the records,
+  /// 6. commits, if it is time: first the log, then the store.
   public func step(now: Int64) throws(ProcessorError) {
     do throws(LoopFault) {
       try completeCommit(now: now)
       try release()
+      try seekBack()
+      // Before the poll: a task that begins anew goes back, and a poll from before that has a gap.
+      try beginPending()
       let wait = max(0, lastCommit + limits.commitIntervalMilliseconds - now)
       let poll = try onLog { () throws(LogError) in
         try log.poll(recordsMax: limits.pollRecordsMax, timeoutMilliseconds: Int(wait))
       }
       for assignment in poll.assignments { try handle(assignment, now: now) }
-      try beginPending(now: now)
       try fold(poll)
       if isCommitDue(now) { try commit(now: now) }
     } catch {
@@ -93,7 +98,7 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   /// Does what a fault asks for. Throws if the loop can't go on.
   private func handle(_ fault: LoopFault) throws(ProcessorError) {
     switch fault {
-    case .stop(let message): throw ProcessorError(remedy: .stop, description: message)
+    case .failed(let error): throw error
     case .log(let error): try handle(error)
     case .store(let error, let task): try handle(error, task)
     }
@@ -115,35 +120,46 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
     switch error.remedy {
     case .retry: try wait()
     case .fenced:
-      // Its new owner goes on from the log's offset. If the group still thinks that it is ours, it will say so anew.
+      // A new owner, or an old one whose claim came back with a store that lost writes. The group decides who it is: the
+      // next poll says if the partition is not ours any more, before the task is claimed again.
       counts.fenced += 1
-      if let task { tasks[task] = nil }
-      refetch()
+      try beginAnew(task)
     case .moved:
-      // The store has lost its last writes: begin the task anew from what it still has.
+      // The store has lost its last writes: what it lacks is folded again.
       counts.recoveries += 1
-      if let task {
-        tasks[task] = nil
-        pending.append(task)
-      }
-      refetch()
+      try beginAnew(task)
     case .fatal: throw ProcessorError(remedy: .stop, description: error.message)
     }
   }
 
-  /// After a fault that may pass: fetches again what was not folded, or holds until the commit is complete.
+  /// After a fault that may pass: keeps the place in the group, and fetches again later what was not folded.
   private func wait() throws(ProcessorError) {
-    if phase == .folding { return refetch() }
+    refetch()
     do throws(LoopFault) {
       try hold()
     } catch {
       // The next step tries again; what can't be waited for stops it.
-      if case .stop(let message) = error { throw ProcessorError(remedy: .stop, description: message) }
+      if case .failed(let error) = error { throw error }
       if case .log(let error) = error, error.remedy != .retry { try handle(error) }
     }
   }
 
-  /// Forgets the transaction and what was folded in it.
+  /// Begins one task anew. What it has sent in an open transaction it will send again, so that has to go.
+  private func beginAnew(_ task: TopicPartition?) throws(ProcessorError) {
+    if isInTransaction { return try abort() }
+    beginAnew(task.map { [$0] } ?? [])
+  }
+
+  /// Forgets what some tasks have folded; they begin again from what the log and the store have.
+  private func beginAnew(_ partitions: [TopicPartition]) {
+    for partition in partitions where tasks.removeValue(forKey: partition) != nil {
+      pending.append(partition)
+    }
+    refetch()
+  }
+
+  /// Forgets the transaction and what was folded in it. Whether a commit that was not answered took effect, only the
+  /// committed offsets tell, so every task begins anew.
   func abort() throws(ProcessorError) {
     counts.aborts += 1
     do throws(LogError) {
@@ -154,15 +170,26 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
     isInTransaction = false
     phase = .folding
     recordsSinceCommit = 0
-    for task in tasks.values { task.rewind() }
-    refetch()
+    beginAnew(orderedTasks.map(\.partition))
   }
 
   /// Fetches again from where each task stands: records of the last poll may not have been folded.
   func refetch() {
-    for task in tasks.values {
-      // If this fails too, the next step's records show the gap and are fetched again.
-      try? log.seek(task.partition, to: task.position)
+    for task in orderedTasks { task.mustSeek = true }
+  }
+
+  /// Goes back where `refetch` asked for it. Until that has succeeded nothing of the task is folded.
+  private func seekBack() throws(LoopFault) {
+    for task in orderedTasks where task.mustSeek {
+      try onLog { () throws(LogError) in try log.seek(task.partition, to: task.position) }
+      task.mustSeek = false
+    }
+  }
+
+  /// The tasks in an order that does not depend on the process, so that a seed of the simulator gives one run.
+  var orderedTasks: [WorkerTask] {
+    tasks.values.sorted {
+      ($0.partition.topic, $0.partition.partition) < ($1.partition.topic, $1.partition.partition)
     }
   }
 

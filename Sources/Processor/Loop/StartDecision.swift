@@ -3,7 +3,7 @@
 /// The log is committed first, then the store, so the store is never ahead: what it lacks up to the log's
 /// offset is folded again without sending anything.
 enum StartDecision: Equatable {
-  /// Nothing is known of the task: publish and store `offset` before the first fold.
+  /// Nothing is known of the task: store `offset` before the first fold, so that a later look finds where it began.
   case new(offset: Int64)
   /// Fold from `offset`; below `published` nothing is sent.
   case fold(from: Int64, published: Int64)
@@ -17,6 +17,8 @@ enum StartDecision: Equatable {
   ) -> StartDecision {
     switch (stored, committed) {
     case (nil, nil): return .new(offset: low)
+    // Begun, but nothing was committed yet.
+    case (let stored?, nil) where stored == low: return .fold(from: low, published: low)
     case (let stored?, nil):
       return .stop(
         "task \(task): the store is at offset \(stored), but the consumer group has no offset; if it was deleted, "

@@ -35,10 +35,4 @@ final class StateCache {
     swap(&young, &old)
     young = StateTable()
   }
-
-  /// Drops everything: the store is the truth again.
-  func removeAll() {
-    young = StateTable()
-    old = StateTable()
-  }
 }

@@ -18,6 +18,8 @@ final class WorkerTask {
   var published: Int64
   /// The next offset to fold.
   var position: Int64
+  /// Whether the fetch has to go back to `position` before anything is folded.
+  var mustSeek = false
 
   /// One view of the task.
   struct TaskView {
@@ -51,17 +53,23 @@ final class WorkerTask {
     stored = claim.position
     position = start
     self.published = published
+    isCatchingUp = start < published
+  }
+
+  /// Whether something was folded that the log's readers have not seen.
+  var hasNews: Bool { !isCatchingUp && position > published }
+
+  /// The store has the states and the position.
+  func didStore() {
+    stored = position
+    for view in views { view.cache.committed() }
+    if position >= published { isCatchingUp = false }
   }
 
   /// Whether what is folded now has been published before: the store is behind the log, after a crash between the two
-  /// commits or a loss of the store's last writes. Such records are folded again without sending anything.
-  var isRecovering: Bool { position < published }
-
-  /// Forgets what was folded since the store's position, which is the log's too.
-  func rewind() {
-    for view in views { view.cache.removeAll() }
-    position = stored ?? position
-  }
+  /// commits or a loss of the store's last writes. Such records are folded again without sending anything, and the
+  /// store has them before anything new is folded, so that what is new can be told from it.
+  private(set) var isCatchingUp: Bool
 }
 
 /// Bounds of a worker.
@@ -74,6 +82,9 @@ public struct WorkerLimits: Sendable {
   public var commitRecordsMax = 10_000
   /// Milliseconds between two commits: bounds how old what is served can be.
   public var commitIntervalMilliseconds: Int64 = 100
+  /// Milliseconds between two looks whether the store is still where the tasks left it: bounds how long an idle
+  /// entity is served from a store that has lost its last writes.
+  public var checkIntervalMilliseconds: Int64 = 1000
   /// States of one view of one task in memory.
   public var cachedStatesMax = 100_000
 
