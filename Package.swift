@@ -47,6 +47,8 @@ let package = Package(
       name: "AdapterTests",
       dependencies: ["FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream"],
       swiftSettings: strict),
+    .testTarget(
+      name: "ProcessorTests", dependencies: ["FeatureCore", "Processor"], swiftSettings: strict),
     .testTarget(name: "CLITests", dependencies: ["FeatureCore"], swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ],
