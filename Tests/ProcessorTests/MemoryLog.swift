@@ -225,7 +225,7 @@ final class MemoryLog: EventLogPort {
 final class MemoryStore: StateStorePort {
   struct Contents {
     var epochs: [String: Int64] = [:]
-    private var positions: [String: Int64] = [:]
+    var positions: [String: Int64] = [:]
     var states: [String: [[UInt8]: [UInt8]]] = [:]
   }
 
