@@ -44,7 +44,8 @@ let package = Package(
       name: "AdapterTests",
       dependencies: ["FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream"],
       swiftSettings: strict),
-    .testTarget(name: "CLITests", dependencies: ["FeatureCore"], swiftSettings: strict),
+    .testTarget(
+      name: "CLITests", dependencies: ["plumb"], exclude: ["Oracle"], swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
