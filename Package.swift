@@ -29,7 +29,7 @@ let package = Package(
       dependencies: ["FeatureCore", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
     .target(
       name: "EventFiles", dependencies: ["FeatureCore", "CZlib", "CZstd"], swiftSettings: strict),
-    .target(name: "OfflineStore", dependencies: ["FeatureCore"], swiftSettings: strict),
+    .target(name: "OfflineStore", dependencies: ["FeatureCore", "EventFiles"], swiftSettings: strict),
     .target(name: "Clickstream", swiftSettings: strict),
     .target(name: "Processor", dependencies: ["FeatureCore"], swiftSettings: strict),
     .executableTarget(
