@@ -14,6 +14,9 @@ let package = Package(
   products: [
     .library(name: "FeatureCore", targets: ["FeatureCore"]),
     .library(name: "DefinitionFiles", targets: ["DefinitionFiles"]),
+    .library(name: "EventFiles", targets: ["EventFiles"]),
+    .library(name: "Clickstream", targets: ["Clickstream"]),
+    .library(name: "Processor", targets: ["Processor"]),
     .executable(name: "plumb", targets: ["plumb"]),
   ],
   dependencies: [

@@ -35,11 +35,11 @@ public final class BatchProcessor {
   private let batch: EventBatch
   private let folds: [ViewFold]
   private let tables: [TableBox]
-  private var payloads: [UnsafeRawBufferPointer] = []
+  @exclusivity(unchecked) private var payloads: [UnsafeRawBufferPointer] = []
   private let deadLetter: (DeadLetter) -> Void
   private let until: EventTime
-  private var records = 0
-  private var undecodable = 0
+  @exclusivity(unchecked) private var records = 0
+  @exclusivity(unchecked) private var undecodable = 0
   private var deadLetters = 0
 
   /// A class around a table, so that an array can hold tables, which can't be copied.

@@ -155,7 +155,8 @@ extension Accumulator {
 
   private func decodeTopCounts(into cell: inout Cell, _ reader: inout ByteReader) throws(StateError) {
     var previousText: UnsafeRawBufferPointer?
-    for _ in 0..<(try count(&reader, atMost: TopCounts.capacity(k: k))) {
+    // None is left where all values were equally frequent when there was one too many.
+    for _ in 0..<(try reader.count(atMost: TopCounts.capacity(k: k))) {
       let before = reader.offset
       try decodeEntry(into: &cell, &reader)
       let entries = cell.words.count

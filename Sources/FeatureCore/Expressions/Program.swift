@@ -9,7 +9,8 @@ public final class Program: Sendable {
   public let registerCount: Int
   /// How many of them, the first ones, the caller writes before each run.
   public let columnCount: Int
-  let instructionCount: Int
+  /// How many instructions a run executes.
+  public let instructionCount: Int
   nonisolated(unsafe) private let instructions: UnsafeMutablePointer<Instruction>
   nonisolated(unsafe) private let constants: [(register: Int, scalar: Scalar)]
   /// Keeps the constants' text alive. Nothing reads the arena itself.

@@ -27,9 +27,10 @@ public struct State: Sendable {
   @inline(__always)
   func rowCount(_ level: Int) -> Int { Int(words[1 + level]) }
 
-  /// Reads the cache line that a fold will need first. Done for a whole batch before its folds, the misses overlap.
+  /// Reads the cache lines that a fold will need: the header, and at the end the latest tile of the last level.
+  /// Done for a whole batch before its folds, the misses overlap.
   @inline(__always)
-  func touch() -> UInt64 { words[0] }
+  func touch() -> UInt64 { words[0] &+ words[words.count - 1] }
 }
 
 /// Where a level's rows and cells begin.
@@ -141,16 +142,17 @@ extension State {
     }
     let start = tile(level, place, 0)
     if time < start - gap { return .unseen }
-    let row = Row(position: 0, tile: min(start, time), isNew: false)
-    if time - previous > gap {
-      words.removeSubrange(place.words..<(place.words + level.stride))
-      cells.removeSubrange(place.cells..<(place.cells + level.cellCount))
-      words[1 + place.index] = 0
-      insert(Row(position: 0, tile: time, isNew: true), level, place)
-    } else if time < start {
-      words[place.words] = UInt64(bitPattern: time)
-    }
+    let isOver = time - previous > gap
+    if isOver { clear(level, place) }
+    let row = Row(position: 0, tile: isOver ? time : min(start, time), isNew: false)
+    words[place.words] = UInt64(bitPattern: row.tile)
     return row
+  }
+
+  /// Forgets what a level's only row holds.
+  private mutating func clear(_ level: Level, _ place: LevelPlace) {
+    for word in place.words..<(place.words + level.stride) { words[word] = 0 }
+    for cell in place.cells..<(place.cells + level.cellCount) { cells[cell] = Cell() }
   }
 
   private mutating func insert(_ row: Row, _ level: Level, _ place: LevelPlace) {

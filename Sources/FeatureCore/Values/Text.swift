@@ -37,11 +37,12 @@ func compareBytes(_ lhs: UnsafeRawBufferPointer, _ rhs: UnsafeRawBufferPointer) 
 
 /// Memory for texts that live as long as a batch: unescaped JSON strings, results of string functions.
 ///
-/// A bump allocator of chunks, so that addresses stay valid until `reset`. Not Sendable: one owner, one thread.
+/// A bump allocator of chunks, so that addresses stay valid until `reset`. Not Sendable: one owner, one thread,
+/// and no method calls out, so exclusivity needs no check at run time.
 public final class TextArena {
-  private var chunks: [UnsafeMutableRawBufferPointer] = []
-  private var current = 0
-  private var used = 0
+  @exclusivity(unchecked) private var chunks: [UnsafeMutableRawBufferPointer] = []
+  @exclusivity(unchecked) private var current = 0
+  @exclusivity(unchecked) private var used = 0
   private static let chunkBytes = 1 << 16
 
   /// An empty arena; the first text allocates the first chunk.

@@ -161,8 +161,7 @@ extension Accumulator {
   }
 
   private func variance(_ words: UnsafePointer<UInt64>) -> Double? {
-    // Rounding may leave a sum of squares a hair below zero.
-    words[0] < 2 ? nil : max(0, Double(bitPattern: words[2])) / Double(words[0] - 1)
+    words[0] < 2 ? nil : Double(bitPattern: words[2]) / Double(words[0] - 1)
   }
 }
 

@@ -1,19 +1,20 @@
 /// Decoded events of one source: rows of scalars side by side, and the memory of their unescaped texts.
 ///
-/// A batch exists so that the cache misses of its events overlap; its size changes no result. One owner, one thread.
+/// A batch exists so that the cache misses of its events overlap; its size changes no result. One owner, one
+/// thread, and nothing is called that could come back: so exclusivity needs no check at run time.
 public final class EventBatch {
   /// The source's columns.
   public let schema: EventSchema
   /// Rows that fit.
   public let capacity: Int
   /// Rows that are in.
-  public private(set) var count = 0
+  @exclusivity(unchecked) public private(set) var count = 0
 
   let width: Int
   let scalars: UnsafeMutablePointer<Scalar>
   private let sequences: UnsafeMutablePointer<Int64>
   private let arena = TextArena()
-  private var decoder: EventDecoder
+  @exclusivity(unchecked) private var decoder: EventDecoder
 
   /// An empty batch of at most `capacity` rows.
   public init(_ schema: EventSchema, capacity: Int) {

@@ -1,19 +1,25 @@
 /// The states of one view by entity key, all in memory.
 ///
-/// An index of (hash, slot) pairs by open addressing, and slabs of keys and states by slot: probing a batch of
-/// keys before folding it lets their cache misses overlap.
+/// An index of (hash, slot) pairs by open addressing, and a slab of entities by slot: probing a batch of keys
+/// before folding it lets their cache misses overlap.
 public struct StateTable: ~Copyable {
+  /// A state, and where its key's bytes are: side by side, since whoever wants one wants the other.
+  private struct Entity {
+    var state: State
+    let keyStart: Int
+    let keyCount: Int
+  }
+
   /// The upper half of a key's hash and its slot + 1 (0: free).
   private var index: ContiguousArray<UInt64>
   private var keyBytes: ContiguousArray<UInt8> = []
-  private var keyEnds: ContiguousArray<Int> = [0]
-  private var states: ContiguousArray<State> = []
+  private var entities: ContiguousArray<Entity> = []
 
   /// An empty table.
   public init() { index = ContiguousArray(repeating: 0, count: 1024) }
 
   /// Entities.
-  public var count: Int { states.count }
+  public var count: Int { entities.count }
 
   /// The slot of a key, or -1.
   @inline(__always)
@@ -33,27 +39,32 @@ public struct StateTable: ~Copyable {
 
   /// Adds an entity that is not in the table; returns its slot.
   mutating func insert(_ key: UnsafeRawBufferPointer, hash: UInt64, _ state: State) -> Int {
-    let slot = states.count
-    states.append(state)
+    let slot = entities.count
+    entities.append(Entity(state: state, keyStart: keyBytes.count, keyCount: key.count))
     keyBytes.append(contentsOf: key)
-    keyEnds.append(keyBytes.count)
-    if states.count * 2 > index.count { grow() }
+    if entities.count * 2 > index.count { grow() }
     place(hash, slot)
     return slot
   }
 
   /// Changes the state of a slot in place.
   @inline(__always)
-  mutating func update<Result>(_ slot: Int, _ body: (inout State) -> Result) -> Result { body(&states[slot]) }
+  mutating func update<Result>(_ slot: Int, _ body: (inout State) -> Result) -> Result {
+    body(&entities[slot].state)
+  }
+
+  /// Starts loading the place in the index where a key is looked for.
+  @inline(__always)
+  func touchIndex(_ hash: UInt64) -> UInt64 { index[Int(truncatingIfNeeded: hash) & (index.count - 1)] }
 
   /// Starts loading the state of a slot.
   @inline(__always)
-  func touch(_ slot: Int) -> UInt64 { states[slot].touch() }
+  func touch(_ slot: Int) -> UInt64 { entities[slot].state.touch() }
 
   /// The state of an entity, if anything of it was folded.
   public func state(_ key: UnsafeRawBufferPointer) -> State? {
     let slot = find(key, hash: Hash64.hash(key))
-    return slot < 0 ? nil : states[slot]
+    return slot < 0 ? nil : entities[slot].state
   }
 
   /// Visits every entity in ascending order of key bytes.
@@ -61,28 +72,28 @@ public struct StateTable: ~Copyable {
     _ body: (UnsafeRawBufferPointer, State) throws(Failure) -> Void
   ) throws(Failure) {
     let order = keyBytes.withUnsafeBytes { bytes in
-      states.indices.sorted { compareBytes(key($0, bytes), key($1, bytes)) < 0 }
+      entities.indices.sorted { compareBytes(key($0, bytes), key($1, bytes)) < 0 }
     }
     for slot in order {
-      let state = states[slot]
-      let bytes = keyBytes.span.bytes.extracting(keyEnds[slot]..<keyEnds[slot + 1])
+      let state = entities[slot].state
+      let start = entities[slot].keyStart
+      let bytes = keyBytes.span.bytes.extracting(start..<(start + entities[slot].keyCount))
       try bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(Failure) -> Void in
         try body(bytes, state)
       }
     }
   }
 
+  @inline(__always)
   private func key(_ slot: Int, _ bytes: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(rebasing: bytes[keyEnds[slot]..<keyEnds[slot + 1]])
+    let start = entities[slot].keyStart
+    return UnsafeRawBufferPointer(rebasing: bytes[start..<(start + entities[slot].keyCount)])
   }
 
   @inline(__always)
   private func isKey(_ key: UnsafeRawBufferPointer, _ slot: Int) -> Bool {
-    let start = keyEnds[slot]
-    guard keyEnds[slot + 1] - start == key.count else { return false }
-    return keyBytes.withUnsafeBytes {
-      compareBytes(UnsafeRawBufferPointer(rebasing: $0[start..<(start + key.count)]), key) == 0
-    }
+    guard entities[slot].keyCount == key.count else { return false }
+    return keyBytes.withUnsafeBytes { TextOperations.equalBytes(self.key(slot, $0), key) }
   }
 
   private mutating func place(_ hash: UInt64, _ slot: Int) {
@@ -93,9 +104,9 @@ public struct StateTable: ~Copyable {
   }
 
   private mutating func grow() {
-    precondition(states.count < 1 << 31, "Cannot hold more than 2^31 entities in one table")
+    precondition(entities.count < 1 << 31, "Cannot hold more than 2^31 entities in one table")
     index = ContiguousArray(repeating: 0, count: index.count * 2)
-    for slot in 0..<(states.count - 1) {
+    for slot in 0..<(entities.count - 1) {
       place(keyBytes.withUnsafeBytes { Hash64.hash(key(slot, $0)) }, slot)
     }
   }

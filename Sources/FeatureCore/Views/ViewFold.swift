@@ -55,21 +55,29 @@ public struct FoldCounts: Hashable, Sendable {
 
 /// Folds the events of a source into the states of one view. Owns the registers of the view's program: one
 /// owner, one thread. Pure: what it does to a state is a function of the state and the event alone.
+///
+/// Exclusivity is not checked at run time: a check an event cost more than the counting, and no method calls
+/// out while it changes a variable.
 public final class ViewFold {
   /// The view.
   public let view: ViewPlan
   /// What was done since it was made.
-  public private(set) var counts = FoldCounts()
+  @exclusivity(unchecked) public private(set) var counts = FoldCounts()
   /// The largest event time folded.
-  public private(set) var latest: EventTime?
+  @exclusivity(unchecked) public private(set) var latest: EventTime?
 
   private let registers: UnsafeMutablePointer<Scalar>
   /// Texts that the program makes for one event.
   private let arena = TextArena()
   private let keyArena = TextArena()
-  private var slots: ContiguousArray<Int> = []
-  /// Keeps the loads of `probe` from being optimised away.
-  private var touched: UInt64 = 0
+  @exclusivity(unchecked) private var probe = BatchProbe()
+  /// The registers of `view.inputs`, flat: no name is retained for an event.
+  private let inputs: UnsafeMutableBufferPointer<Input>
+
+  private struct Input {
+    let filter: Int
+    let value: Int
+  }
 
   /// A fold for a view.
   public init(_ view: ViewPlan) {
@@ -77,15 +85,20 @@ public final class ViewFold {
     registers = .allocate(capacity: view.program.registerCount)
     registers.initialize(repeating: .null, count: view.program.registerCount)
     view.program.prepare(registers)
+    inputs = .allocate(capacity: view.inputs.count)
+    _ = inputs.initialize(from: view.inputs.map { Input(filter: $0.filter, value: $0.value) })
   }
 
-  deinit { registers.deallocate() }
+  deinit {
+    registers.deallocate()
+    inputs.deallocate()
+  }
 
   /// Folds every row of a batch, in order. Records that the view can't use are passed to `fail` with their row.
   public func fold(
     _ batch: EventBatch, into table: inout StateTable, fail: (Int, ViewFailure) -> Void
   ) {
-    probe(batch, table)
+    probe.look(batch, view.entity, in: table)
     for index in 0..<batch.count {
       let row = batch.row(index)
       do {
@@ -94,7 +107,7 @@ public final class ViewFold {
           continue
         }
         let time = batch.time(index)
-        let slot = try slots[index] >= 0 ? slots[index] : slot(of: row, time, &table)
+        let slot = try probe[index].slot >= 0 ? probe[index].slot : slot(of: row, probe[index], time, &table)
         let isLate = table.update(slot) { fold(into: &$0, time: time) }
         count(isLate: isLate, time: time)
       } catch {
@@ -130,27 +143,17 @@ public final class ViewFold {
     }
   }
 
-  /// Looks up the keys of a whole batch and touches their states, so that the misses overlap.
-  private func probe(_ batch: EventBatch, _ table: borrowing StateTable) {
-    slots.removeAll(keepingCapacity: true)
-    for index in 0..<batch.count {
-      keyArena.reset()
-      guard let key = try? EntityKey.make(batch.row(index), view.entity, arena: keyArena) else {
-        slots.append(-1)
-        continue
-      }
-      slots.append(table.find(key, hash: Hash64.hash(key)))
-    }
-    for slot in slots where slot >= 0 { touched &+= table.touch(slot) }
-  }
-
+  /// The slot of an entity that was not in the table when the batch began.
   private func slot(
-    of row: UnsafePointer<Scalar>, _ time: Int64, _ table: inout StateTable
+    of row: UnsafePointer<Scalar>, _ entry: BatchProbe.Entry, _ time: Int64, _ table: inout StateTable
   ) throws(ViewFailure) -> Int {
-    let key = try key(of: row)
-    let hash = Hash64.hash(key)
-    let slot = table.find(key, hash: hash)
-    return slot >= 0 ? slot : table.insert(key, hash: hash, State(asOf: time, layout: view.layout))
+    guard entry.slot != BatchProbe.Entry.keyless else {
+      _ = try key(of: row)
+      preconditionFailure("Cannot find a key that was not found before")
+    }
+    let slot = table.find(entry.key, hash: entry.hash)
+    if slot >= 0 { return slot }
+    return table.insert(entry.key, hash: entry.hash, State(asOf: time, layout: view.layout))
   }
 
   @inline(__always)
@@ -177,13 +180,13 @@ public final class ViewFold {
       if filter.tag == .failed { throw failure(filter, feature: nil) }
       if !filter.isTrue { return false }
     }
-    for input in view.inputs where isFailed(input) { throw failure(input) }
+    for index in 0..<inputs.count where isFailed(inputs[index]) { throw failure(view.inputs[index]) }
     return true
   }
 
   /// A value counts only where its filter is true, so it may fail elsewhere.
   @inline(__always)
-  private func isFailed(_ input: AggregateInput) -> Bool {
+  private func isFailed(_ input: Input) -> Bool {
     if input.filter >= 0 {
       let filter = registers[input.filter]
       if filter.tag == .failed { return true }

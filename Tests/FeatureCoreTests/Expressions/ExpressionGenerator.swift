@@ -54,7 +54,7 @@ struct ExpressionGenerator {
       return .double(chance(70) ? pick(Self.doubles) : Double.random(in: -10...10, using: &random))
     case .bool: return .bool(chance(50))
     case .string:
-      if chance(2) { return .string(String(repeating: "xyß", count: 150_000)) }
+      if chance(10), chance(2) { return .string(String(repeating: "xyß", count: 100_000)) }
       return .string(pick(Self.strings))
     case .timestamp: return .timestamp(pick(Self.times))
     }

@@ -1,0 +1,72 @@
+import Clickstream
+
+/// What the command line asks for.
+struct Options {
+  var events = 1_000_000
+  var repetitions = 7
+  var manyUsers = 1_000_000
+  var groups: Set<String> = []
+  static let allGroups: Set<String> = ["events", "folds", "states", "replay", "footprint"]
+
+  init(_ arguments: ArraySlice<String>) {
+    var rest = arguments
+    while let argument = rest.popFirst() {
+      switch argument {
+      case "--events": events = Self.number(rest.popFirst())
+      case "--repetitions": repetitions = Self.number(rest.popFirst())
+      case "--users": manyUsers = Self.number(rest.popFirst())
+      case _ where Self.allGroups.contains(argument): groups.insert(argument)
+      default: Self.exitWithUsage()
+      }
+    }
+    if groups.isEmpty { groups = Self.allGroups }
+  }
+
+  private static func number(_ text: String?) -> Int {
+    guard let number = text.flatMap(Int.init), number > 0 else { exitWithUsage() }
+    return number
+  }
+
+  private static func exitWithUsage() -> Never {
+    fatalError(
+      "usage: plumb-benchmarks [--events N] [--repetitions N] [--users N] [events] [folds] [states] [replay] [footprint]"
+    )
+  }
+}
+
+let options = Options(CommandLine.arguments.dropFirst())
+// A week of events of 100,000 users: most of them come a few times.
+let week = EventBytes.clickstream(
+  events: options.events, users: 100_000, eventsPerSecond: Double(options.events) / (7 * 86_400))
+let harness = Harness(repetitions: options.repetitions, baseline: week)
+print(
+  "\(options.events) events, \(week.bytes.count / week.count) bytes each; \(options.repetitions) repetitions; "
+    + "baseline: \(decimals(week.splitTime(), 1)) ns to find the end of a line")
+
+if options.groups.contains("events") { EventBenchmarks.run(harness, week) }
+if options.groups.contains("replay") {
+  ReplayBenchmarks.run(harness, "a week of 100,000 users", week)
+  ReplayBenchmarks.run(
+    harness, "busy hours of 100,000 users",
+    EventBytes.clickstream(events: options.events, users: 100_000, eventsPerSecond: 100))
+}
+if options.groups.contains("folds") {
+  FoldBenchmarks.run(harness, events: options.events, manyUsers: options.manyUsers)
+}
+if options.groups.contains("states") { StateBenchmarks.run(harness, week) }
+if options.groups.contains("footprint") {
+  StateBenchmarks.printFootprintHeading()
+  let days = 30.0 * 86_400
+  let events = options.manyUsers * 10
+  var scattered = ScatteredEvents(users: options.manyUsers, gapMilliseconds: days * 1000 / Double(events))
+  StateBenchmarks.footprint("scattered over 30 days", events: events) { scattered.write(into: &$0) }
+  var visits = ClickstreamOptions()
+  visits.users = options.manyUsers
+  visits.eventsPerSecond = Double(events) / days
+  visits.malformedShare = 0
+  var stream = Clickstream(visits)
+  StateBenchmarks.footprint("in visits over 30 days", events: events) { line in
+    line.removeAll(keepingCapacity: true)
+    _ = stream.writeNext(into: &line)
+  }
+}

@@ -1,0 +1,62 @@
+/// What a store knows of a task.
+public struct TaskClaim: Hashable, Sendable {
+  /// The fence: writes with a smaller epoch are refused from now on.
+  public var epoch: Int64
+  /// The position of the states in the store: the next offset to fold. nil if the task has never committed.
+  public var position: Int64?
+
+  /// A claim from its parts.
+  public init(epoch: Int64, position: Int64?) {
+    self.epoch = epoch
+    self.position = position
+  }
+}
+
+/// What a caller can do about an error of the store.
+public struct StoreError: Error, Sendable, CustomStringConvertible {
+  /// What to do.
+  public enum Remedy: Hashable, Sendable {
+    /// The store is away or busy; whether a write took effect is unknown. Claim or read again before writing.
+    case retry
+    /// Another owner has claimed the task: drop its states.
+    case fenced
+    /// The store's position is not the one that the write builds on: it has lost or gained writes. Recover.
+    case moved
+    /// Only a person can help.
+    case fatal
+  }
+
+  /// What to do.
+  public var remedy: Remedy
+  /// What was attempted, where, and what the store says.
+  public var message: String
+
+  /// An error from its parts.
+  public init(_ remedy: Remedy, _ message: String) {
+    self.remedy = remedy
+    self.message = message
+  }
+
+  /// The message.
+  public var description: String { message }
+}
+
+/// The online store as one worker uses it. One thread.
+///
+/// All keys of a task carry its hash tag, so that one commit touches one slot.
+public protocol StateStorePort: AnyObject {
+  /// Claims a task for a new owner: increments its epoch, and reads its position, in one step.
+  func claim(_ task: String) throws(StoreError) -> TaskClaim
+
+  /// Reads states, in the order of the keys; nil where there is none. The bytes are valid during the call of `body`.
+  func load(
+    _ task: String, _ keys: [[UInt8]], _ body: (Int, UnsafeRawBufferPointer?) -> Void
+  ) throws(StoreError)
+
+  /// Writes states and the task's position in one atomic step, if the epoch is still the task's and its position
+  /// is still `from`. A write that finds its own position already there has succeeded before.
+  func commit(
+    _ task: String, epoch: Int64, from: Int64?, to position: Int64,
+    states: [(key: [UInt8], value: [UInt8])], timeToLiveMilliseconds: Int64?
+  ) throws(StoreError)
+}
