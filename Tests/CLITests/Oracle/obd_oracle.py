@@ -2,7 +2,7 @@
 
     obd_oracle.py DATA FILE
 
-FILE holds the training rows, made with obd.yaml, whose spine is every third of the impressions themselves.
+FILE holds the training rows, made with obd.yaml, whose spine is every sixth of the impressions themselves.
 """
 
 import sys
@@ -47,7 +47,7 @@ def main(data, path):
           '{data}/obd/impressions.ndjson.zst', format = 'newline_delimited', columns = {{impression_id: 'varchar',
           ts: 'varchar', policy: 'varchar', campaign: 'varchar', item_id: 'varchar', position: 'bigint',
           clicked: 'boolean', propensity: 'double', segment: 'varchar'}})""")
-    db.execute("create table rows as select n // 3 + 1 as row, ts as t, item_id from events where n % 3 = 1")
+    db.execute("create table rows as select n // 6 + 1 as row, ts as t, item_id from events where n % 6 = 1")
     db.execute("reset threads")
     oracle = Oracle(db, FEATURES, {"ctr": ctr})
     differences = check(

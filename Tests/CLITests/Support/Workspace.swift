@@ -63,7 +63,8 @@ final class Workspace {
     let logs = FileManager.default.temporaryDirectory.appendingPathComponent("plumb-log-\(UUID().uuidString)")
     try FileManager.default.createDirectory(at: logs, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: logs) }
-    process.standardInput = try FileHandle(forReadingFrom: URL(fileURLWithPath: input, relativeTo: url))
+    let inputURL = input.hasPrefix("/") ? URL(fileURLWithPath: input) : url.appendingPathComponent(input)
+    process.standardInput = try FileHandle(forReadingFrom: inputURL)
     process.standardOutput = try emptyFile(logs.appendingPathComponent("output"))
     process.standardError = try emptyFile(logs.appendingPathComponent("error"))
     try process.run()
