@@ -24,6 +24,20 @@ import Testing
     }
   }
 
+  /// Everything that a computation depends on stands in its row.
+  @Test func computationsAreComplete() throws {
+    let oracle = Workspace.root.appendingPathComponent("Tests/CLITests/Oracle/jd.yaml").path
+    let text = try work.done("check", "-d", oracle)
+    for computation in [
+      "last_k(sku_id, k: 5)", "approx_quantile(sqrt(model_id), q: 0.9)",
+      "decayed_sum(model_id, half_life: 1d)",
+      "histogram(event_type, 3 buckets)",
+      "decayed_count(*, half_life: 12h) where event_type in ('cart_add', 'order')",
+    ] {
+      #expect(text.contains("  \(computation)\n"), "\(computation)")
+    }
+  }
+
   @Test func mistakesComeWithTheirPlaceAndASuggestion() throws {
     try work.write(Shop.definitions.replacing("aggregate: last_k", with: "aggregate: lst_k"), to: "d.yaml")
     let result = try work.plumb("check", "-d", "d.yaml")
