@@ -17,10 +17,26 @@ enum OutputClash {
     return nil
   }
 
-  /// Whether two paths lead to one regular file.
+  /// Whether two paths lead to one regular file, or would once it is made.
   private static func isSame(_ first: String, _ second: String) -> Bool {
-    var (a, b) = (stat(), stat())
-    guard first != "-", second != "-", stat(first, &a) == 0, stat(second, &b) == 0 else { return false }
-    return a.st_dev == b.st_dev && a.st_ino == b.st_ino && a.st_mode & S_IFMT == S_IFREG
+    guard first != "-", second != "-" else { return false }
+    let (a, b) = (status(first), status(second))
+    if let a, let b { return a.isFile && b.isFile && a.identity == b.identity }
+    guard a == nil, b == nil else { return false }
+    let (x, y) = (place(first), place(second))
+    guard x.name == y.name, let one = status(x.folder), let other = status(y.folder) else { return false }
+    return one.identity == other.identity
+  }
+
+  private static func status(_ path: String) -> (identity: [UInt64], isFile: Bool)? {
+    var status = stat()
+    guard stat(path, &status) == 0 else { return nil }
+    return ([UInt64(status.st_dev), UInt64(status.st_ino)], status.st_mode & S_IFMT == S_IFREG)
+  }
+
+  private static func place(_ path: String) -> (folder: String, name: Substring) {
+    let parts = path.split(separator: "/", omittingEmptySubsequences: false)
+    let folder = parts.dropLast().joined(separator: "/")
+    return (parts.count == 1 ? "." : folder.isEmpty ? "/" : folder, parts[parts.count - 1])
   }
 }

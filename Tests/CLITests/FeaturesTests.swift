@@ -130,7 +130,7 @@ import Testing
     for (out, letters) in [
       ("e.ndjson", "l"), ("./e.ndjson", "l"), ("hard", "l"), ("soft", "l"), ("d.yaml", "l"),
       ("o", "e.ndjson"),
-      ("o", "o"), ("-", "-"), ("", "l"),
+      ("o", "o"), ("o", "./o"), ("-", "-"), ("", "l"),
     ] {
       let result = try replay(
         "--events", "e.ndjson", "--view", "users", "--features-at", "end", "--out", out, "--dead-letters",
