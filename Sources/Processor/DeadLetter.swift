@@ -1,4 +1,4 @@
-import FeatureCore
+public import FeatureCore
 
 /// A record, or a record for one view, that can't be used: what it says, where it stood, and why.
 public struct DeadLetter {
@@ -23,18 +23,29 @@ public struct DeadLetter {
     self.message = message
     self.payload = payload
   }
+}
 
+extension DeadLetter {
   /// Of a record that can't be decoded.
-  init(_ failure: DecodeFailure, _ schema: EventSchema, _ payload: UnsafeRawBufferPointer, sequence: Int64) {
+  public init(
+    _ failure: DecodeFailure, _ schema: EventSchema, _ payload: UnsafeRawBufferPointer, sequence: Int64
+  ) {
     self.init(
       sequence: sequence, reason: failure.reason.rawValue, view: nil, message: failure.message(schema),
       payload: payload)
   }
 
   /// Of a record that a view can't use.
-  init(_ failure: ViewFailure, _ payload: UnsafeRawBufferPointer?, sequence: Int64) {
+  public init(_ failure: ViewFailure, _ payload: UnsafeRawBufferPointer, sequence: Int64) {
     self.init(
-      sequence: sequence, reason: failure.code, view: failure.view, message: failure.message,
-      payload: payload ?? UnsafeRawBufferPointer(start: nil, count: 0))
+      sequence: sequence, reason: failure.code, view: failure.view, message: failure.message, payload: payload
+    )
+  }
+
+  /// Of a record that is larger than any record may be; only its beginning is kept.
+  public static func oversized(_ beginning: UnsafeRawBufferPointer, sequence: Int64) -> DeadLetter {
+    DeadLetter(
+      sequence: sequence, reason: DecodeFailure.Reason.oversized.rawValue, view: nil,
+      message: "the record is larger than \(Limits.recordBytesMax) bytes", payload: beginning)
   }
 }

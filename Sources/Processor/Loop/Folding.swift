@@ -42,7 +42,7 @@ extension ProcessorLoop {
     var letters: [(record: Int, letter: DeadLetter)] = []
     let source = plan.sources[task.input.source]
     for (index, record) in records.enumerated() {
-      let payload = record.value ?? UnsafeRawBufferPointer(start: nil, count: 0)
+      let payload = record.payload
       do throws(DecodeFailure) {
         try batch.append(payload, sequence: Int64(index))
         if let letter = ahead(record, batch.time(batch.count - 1), source.source, payload, index, task) {
@@ -125,7 +125,7 @@ extension ProcessorLoop {
         // The source's task has sent this one.
         if task.input.isRepartitioned { return }
         let record = Int(task.batch.sequence(row))
-        letters.append((record, DeadLetter(failure, records[record].value, sequence: Int64(record))))
+        letters.append((record, DeadLetter(failure, records[record].payload, sequence: Int64(record))))
       }
     }
   }
@@ -142,7 +142,7 @@ extension ProcessorLoop {
         key = try view.fold.fold(task.batch, row: row, into: &view.cache.young)
       } catch {
         if !task.input.isRepartitioned {
-          letters.append((record, DeadLetter(error, records[record].value, sequence: Int64(record))))
+          letters.append((record, DeadLetter(error, records[record].payload, sequence: Int64(record))))
         }
         continue
       }
@@ -179,7 +179,7 @@ extension ProcessorLoop {
         do throws(ViewFailure) {
           if try fold.takes(task.batch.row(row)) { key = try fold.key(of: task.batch.row(row)) }
         } catch {
-          letters.append((record, DeadLetter(error, records[record].value, sequence: Int64(record))))
+          letters.append((record, DeadLetter(error, records[record].payload, sequence: Int64(record))))
         }
       }
       guard let key else { continue }
@@ -213,4 +213,9 @@ enum StateKey {
   static func make(_ view: ViewPlan, _ key: some Sequence<UInt8>) -> [UInt8] {
     Array(view.name.utf8) + [UInt8(ascii: ":")] + key
   }
+}
+
+extension LogRecord {
+  /// The event's bytes: none for a tombstone.
+  var payload: UnsafeRawBufferPointer { value ?? UnsafeRawBufferPointer(start: nil, count: 0) }
 }
