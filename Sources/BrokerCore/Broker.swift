@@ -152,12 +152,13 @@ public final class Broker {
       let settings = (try? TopicSettings(configs)) ?? TopicSettings()
       install(name, number: number, partitions: partitions, settings: settings)
     case .topicDeleted(let name): remove(name)
-    case .logStart(let place, let offset): partition(place)?.advanceStart(to: offset)
-    case .batch(let place, let number, let bytes):
-      guard topics[place.topic]?.number == number, let partition = partition(place) else { return }
+    case .logStart(let place, let offset):
+      guard let partition = partition(place) else { return }
       let before = partition.memoryBytes
-      partition.restore(bytes, now: now)
+      partition.advanceStart(to: offset)
       memoryBytes += partition.memoryBytes - before
+    case .batch(let place, let number, let bytes):
+      if topics[place.topic]?.number == number { restore(bytes, at: place, now: now) }
     case .counters(let producerIds, let topics, let incarnation):
       nextProducerId = max(nextProducerId, producerIds)
       nextTopicNumber = max(nextTopicNumber, topics)
@@ -171,6 +172,15 @@ public final class Broker {
     case .offsetsDecided(let name, let producerId, let commit):
       group(name).decideOffsets(producerId: producerId, commit: commit)
     }
+  }
+
+  /// Takes back a batch; false if it is damaged or doesn't follow the ones before.
+  @discardableResult
+  public func restore(_ batch: [UInt8], at place: TopicPartition, now: Int64) -> Bool {
+    guard let partition = partition(place) else { return false }
+    let before = partition.memoryBytes
+    defer { memoryBytes += partition.memoryBytes - before }
+    return partition.restore(batch, now: now)
   }
 
   /// Begins a run after what was restored: finishes decided transactions and takes a new incarnation.

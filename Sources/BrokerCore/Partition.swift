@@ -127,7 +127,7 @@ public final class Partition {
 
   /// Takes back a batch that this log had appended, its offset as written; false if it doesn't belong here.
   @discardableResult
-  public func restore(_ bytes: [UInt8], now: Int64) -> Bool {
+  func restore(_ bytes: [UInt8], now: Int64) -> Bool {
     guard let header = try? bytes.withBytes({ (raw) throws(KafkaError) in try BatchHeader(checking: raw) }),
       header.baseOffset >= nextOffset
     else { return false }
