@@ -56,7 +56,11 @@ let package = Package(
       dependencies: ["FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream"],
       swiftSettings: strict),
     .testTarget(
-      name: "BrokerTests", dependencies: ["BrokerCore", "LocalBroker", "CRDKafka"],
+      name: "BrokerTests",
+      dependencies: [
+        "BrokerCore", "LocalBroker", "CRDKafka", "plumb", .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOEmbedded", package: "swift-nio"),
+      ],
       exclude: ["Conformance"], swiftSettings: strict),
     .testTarget(name: "CLITests", dependencies: ["FeatureCore"], swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),

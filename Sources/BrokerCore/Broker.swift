@@ -8,8 +8,8 @@ public struct BrokerLimits: Sendable {
   public var sessionTimeoutMax: Int32 = 1_800_000
   /// The longest transaction timeout a producer may ask for, in milliseconds.
   public var transactionTimeoutMax: Int32 = 900_000
-  /// Partitions of a topic. (Kafka has no limit; this keeps a mistyped number from using up the memory.)
-  public var partitionsMax: Int32 = 10_000
+  /// Partitions of all topics. (Kafka has no limit; this keeps a mistyped number from using up the memory.)
+  public var partitionsMax: Int32 = 20_000
   /// The longest metadata string of a committed offset.
   public var offsetMetadataMax = 4_096
 
@@ -57,7 +57,8 @@ public final class Broker {
   ) throws(KafkaError) {
     guard Self.isValid(topic: name) else { throw .invalidTopic }
     guard topics[name] == nil else { throw .topicAlreadyExists }
-    guard partitions > 0, partitions <= limits.partitionsMax else { throw .invalidPartitions }
+    let present = topics.values.reduce(0) { $0 + $1.partitions.count }
+    guard partitions > 0, Int(partitions) <= Int(limits.partitionsMax) - present else { throw .invalidPartitions }
     let settings = try TopicSettings(configs)
     if validateOnly { return }
     let number = nextTopicNumber
@@ -132,7 +133,10 @@ public final class Broker {
   /// Lets timeouts up to `now` happen: sessions, rebalances, transactions.
   public func advance(now: Int64) {
     expireTransactions(now: now)
-    for name in groups.keys.sorted() { groups[name]?.advance(now: now, &replies) }
+    for name in groups.keys.sorted() {
+      groups[name]?.advance(now: now, &replies)
+      if groups[name]?.wasNeverUsed == true { groups[name] = nil }
+    }
   }
 
   /// The next time at which ``advance(now:)`` has something to do.

@@ -84,6 +84,11 @@ final class Group {
     return index
   }
 
+  /// Someone asked to join and never came.
+  var wasNeverUsed: Bool {
+    generation == 0 && members.isEmpty && pendingMembers.isEmpty && offsets.isEmpty && pendingOffsets.isEmpty
+  }
+
   func isPending(_ id: String) -> Bool { pendingMembers[id] != nil }
 
   var nextDeadline: Int64? {

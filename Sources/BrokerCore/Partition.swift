@@ -38,7 +38,14 @@ public struct Appended: Sendable, Equatable {
   /// The append time of a `LogAppendTime` topic, otherwise -1.
   public var logAppendTime: Int64
   /// Whether the batch had been appended before.
-  public var isDuplicate = false
+  public var isDuplicate: Bool
+
+  /// An answer.
+  public init(baseOffset: Int64, logAppendTime: Int64, isDuplicate: Bool = false) {
+    self.baseOffset = baseOffset
+    self.logAppendTime = logAppendTime
+    self.isDuplicate = isDuplicate
+  }
 }
 
 /// What a consumer may see of a partition.

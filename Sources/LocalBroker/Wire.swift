@@ -25,6 +25,8 @@ struct WireReader {
 
   mutating func nullableString() throws -> String? {
     guard let length = try length(fixed: Int16.self) else { return nil }
+    // Compact strings could be longer, but no version of Kafka lets them.
+    guard length <= Int16.max else { throw Malformed(reason: "a string is too long") }
     guard let string = buffer.readString(length: length) else { throw Malformed(reason: "it ends in a string") }
     return string
   }
