@@ -85,6 +85,8 @@ final class Storage {
     for descriptor in dirty { _ = fdatasync(descriptor) }
     for file in logs.values { file.close() }
     metadata.close()
+    // A child that is just being started holds a copy of the descriptor: closing ours wouldn't unlock.
+    flock(directoryFile.descriptor, LOCK_UN)
     directoryFile.close()
     syncThread.shutdownGracefully { _ in }
   }
