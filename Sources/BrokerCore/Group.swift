@@ -190,7 +190,8 @@ final class Group {
 
   // MARK: Leaving
 
-  func leave(_ id: String, instanceId: String?, now: Int64, _ replies: inout [GroupReply]) throws(KafkaError) {
+  func leave(_ id: String, instanceId: String?, now: Int64, _ replies: inout [GroupReply]) throws(KafkaError)
+  {
     if instanceId == nil, pendingMembers.removeValue(forKey: id) != nil {
       return completeJoinIfAllThere(now: now, &replies)
     }

@@ -48,7 +48,8 @@ private struct Crowd {
       token += 1
       clients[index].token = token
       clients[index].state = .syncing
-      broker.syncGroup("g", member: member, assignments: assigned[client.generation] ?? [:], token: token, now: now)
+      broker.syncGroup(
+        "g", member: member, assignments: assigned[client.generation] ?? [:], token: token, now: now)
     case .stable:
       let error = failure { () throws(KafkaError) in try broker.heartbeat("g", member: member, now: now) }
       if error != .none { restart(index, error) }
@@ -69,7 +70,9 @@ private struct Crowd {
     for reply in broker.takeReplies() {
       switch reply {
       case .join(let token, let reply):
-        guard let index = clients.firstIndex(where: { $0.token == token && $0.state == .joining }) else { continue }
+        guard let index = clients.firstIndex(where: { $0.token == token && $0.state == .joining }) else {
+          continue
+        }
         clients[index].memberId = reply.memberId
         guard reply.error == .none else {
           restart(index, reply.error)
@@ -85,7 +88,9 @@ private struct Crowd {
           assigned[reply.generation] = shares
         }
       case .sync(let token, let reply):
-        guard let index = clients.firstIndex(where: { $0.token == token && $0.state == .syncing }) else { continue }
+        guard let index = clients.firstIndex(where: { $0.token == token && $0.state == .syncing }) else {
+          continue
+        }
         guard reply.error == .none else {
           restart(index, reply.error)
           continue
@@ -116,7 +121,9 @@ private struct Crowd {
         crowd.clients[index].isAlive = !isAlive
       } else if crowd.clients[index].isAlive, !crowd.clients[index].memberId.isEmpty {
         let member = GroupMember(id: crowd.clients[index].memberId)
-        _ = failure { () throws(KafkaError) in try crowd.broker.leaveGroup("g", member: member, now: crowd.now) }
+        _ = failure { () throws(KafkaError) in
+          try crowd.broker.leaveGroup("g", member: member, now: crowd.now)
+        }
         crowd.clients[index] = Client(name: "c\(index)")
       }
       crowd.now += Int64(random.below(300))
@@ -192,7 +199,8 @@ private struct Crowd {
       }
     }
     #expect(send(GroupMember(id: one.memberId, generation: one.generation), producer) == .none)
-    #expect(send(GroupMember(id: one.memberId, generation: one.generation - 1), producer) == .illegalGeneration)
+    #expect(
+      send(GroupMember(id: one.memberId, generation: one.generation - 1), producer) == .illegalGeneration)
     #expect(send(GroupMember(id: "nobody", generation: one.generation), producer) == .unknownMemberId)
     // Producers from before the group's metadata came along can't be checked.
     #expect(send(GroupMember(), producer) == .none)
@@ -236,7 +244,8 @@ private struct Crowd {
       broker.joinGroup(
         JoinRequest(
           group: "g", memberId: id, instanceId: instance, clientId: "c", sessionTimeout: 6_000,
-          rebalanceTimeout: 6_000, protocols: [GroupProtocol(name: "range", metadata: [])]), token: token, now: 0)
+          rebalanceTimeout: 6_000, protocols: [GroupProtocol(name: "range", metadata: [])]), token: token,
+        now: 0)
       for case .join(token, let reply) in broker.takeReplies() { return reply }
       return nil
     }
@@ -244,14 +253,22 @@ private struct Crowd {
     #expect(first.error == .none && first.leader == first.memberId)
     let old = GroupMember(id: first.memberId, instanceId: "i", generation: 1)
     broker.syncGroup("g", member: old, assignments: [first.memberId: [7]], token: 2, now: 0)
-    #expect(broker.takeReplies() == [.sync(2, SyncReply(error: .none, protocolType: "consumer", protocolName: "range", assignment: [7]))])
+    #expect(
+      broker.takeReplies() == [
+        .sync(2, SyncReply(error: .none, protocolType: "consumer", protocolName: "range", assignment: [7]))
+      ])
     let second = try #require(join("i", token: 3))
     #expect(second.error == .none && second.generation == 1 && second.memberId != first.memberId)
     #expect(second.leader == first.memberId && second.members.isEmpty)
     let new = GroupMember(id: second.memberId, instanceId: "i", generation: 1)
     broker.syncGroup("g", member: new, assignments: [:], token: 4, now: 0)
-    #expect(broker.takeReplies() == [.sync(4, SyncReply(error: .none, protocolType: "consumer", protocolName: "range", assignment: [7]))])
-    #expect(failure { () throws(KafkaError) in try broker.heartbeat("g", member: old, now: 0) } == .fencedInstanceId)
+    #expect(
+      broker.takeReplies() == [
+        .sync(4, SyncReply(error: .none, protocolType: "consumer", protocolName: "range", assignment: [7]))
+      ])
+    #expect(
+      failure { () throws(KafkaError) in try broker.heartbeat("g", member: old, now: 0) } == .fencedInstanceId
+    )
     #expect(failure { () throws(KafkaError) in try broker.heartbeat("g", member: new, now: 0) } == .none)
     #expect(join("i", first.memberId, token: 5)?.error == .fencedInstanceId)
   }
