@@ -272,4 +272,56 @@ private struct Crowd {
     #expect(failure { () throws(KafkaError) in try broker.heartbeat("g", member: new, now: 0) } == .none)
     #expect(join("i", first.memberId, token: 5)?.error == .fencedInstanceId)
   }
+
+  /// A static member that is away keeps its place, but another one leads meanwhile.
+  @Test func absentStaticLeadersAreReplaced() throws {
+    let broker = Broker()
+    func join(_ instance: String, _ id: String = "", token: UInt64, now: Int64) {
+      broker.joinGroup(
+        JoinRequest(
+          group: "g", memberId: id, instanceId: instance, clientId: "c", sessionTimeout: 30_000,
+          rebalanceTimeout: 6_000, protocols: [GroupProtocol(name: "range", metadata: [])]), token: token,
+        now: now)
+    }
+    func joined(_ token: UInt64) throws -> JoinReply {
+      for case .join(token, let reply) in broker.takeReplies() { return reply }
+      throw KafkaError.unknownMemberId
+    }
+    join("a", token: 1, now: 0)
+    let first = try joined(1)
+    broker.syncGroup(
+      "g", member: GroupMember(id: first.memberId, instanceId: "a", generation: 1), assignments: [:],
+      token: 2, now: 0)
+    #expect(first.leader == first.memberId)
+    _ = broker.takeReplies()
+    join("b", token: 3, now: 0)
+    broker.advance(now: 5_999)
+    #expect(broker.takeReplies() == [])
+    broker.advance(now: 6_000)
+    let second = try joined(3)
+    #expect(second.leader == second.memberId && second.generation == 2)
+    #expect(second.members.map(\.instanceId) == ["a", "b"])
+  }
+
+  @Test func rebalancesEndWaitingSyncs() throws {
+    var crowd = settled(2)
+    let generation = crowd.clients[0].generation
+    // A third comes; the first two join again and the followers wait for the leader's assignment.
+    crowd.clients.append(Client(name: "late"))
+    crowd.act(2)
+    crowd.act(2)
+    for index in 0..<2 {
+      crowd.act(index)
+      crowd.act(index)
+    }
+    #expect(crowd.clients.allSatisfy { $0.state == .joined && $0.generation == generation + 1 })
+    let leader = try #require(crowd.leaders[generation + 1])
+    let follower = try #require(crowd.clients.firstIndex { $0.memberId != leader })
+    crowd.act(follower)
+    #expect(crowd.clients[follower].state == .syncing)
+    // The leader leaves instead.
+    try crowd.broker.leaveGroup("g", member: GroupMember(id: leader), now: 0)
+    crowd.deliver()
+    #expect(crowd.clients[follower].state == .out)
+  }
 }
