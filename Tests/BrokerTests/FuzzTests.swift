@@ -217,15 +217,6 @@ private struct Requests {
 }
 
 @Suite struct FuzzTests {
-  private static func residentBytes() -> Int {
-    guard let file = fopen("/proc/self/statm", "r") else { return 0 }
-    defer { fclose(file) }
-    var line = [CChar](repeating: 0, count: 128)
-    guard fgets(&line, 128, file) != nil else { return 0 }
-    let fields = line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }.split(separator: UInt8(ascii: " "))
-    return (Int(String(decoding: fields[1], as: UTF8.self)) ?? 0) * 4_096
-  }
-
   private func handler() throws -> (RequestHandler, Broker, FakePeer) {
     var limits = BrokerLimits()
     limits.memoryBytes = 1 << 20
@@ -270,7 +261,7 @@ private struct Requests {
     var before = 0
     let rounds = 30_000
     for round in 0..<rounds {
-      if round == 5_000 { before = Self.residentBytes() }
+      if round == 5_000 { before = residentBytes() }
       let api = API.allCases[random.below(API.allCases.count)]
       let versions = Array(api.range.versions)
       var frame = Requests.make(
@@ -286,7 +277,7 @@ private struct Requests {
     }
     #expect(refused > rounds / 10, "seed \(seed)")
     #expect(broker.memoryBytes <= 1 << 20, "seed \(seed)")
-    let grown = Self.residentBytes() - before
+    let grown = residentBytes() - before
     #expect(grown < 200 << 20, "seed \(seed): grew by \(grown) bytes")
   }
 

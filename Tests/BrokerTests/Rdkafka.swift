@@ -64,6 +64,22 @@ final class Rdkafka {
     guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
       throw Failed(code: code.rawValue, description: "create \(name)")
     }
+    try client.awaitTopic(name, partitions)
+  }
+
+  /// Asks for metadata until a new topic is in it.
+  private func awaitTopic(_ name: String, _ partitions: Int32) throws {
+    let topic = rd_kafka_topic_new(handle, name, nil)
+    defer { rd_kafka_topic_destroy(topic) }
+    for _ in 0..<1_000 {
+      var metadata: UnsafePointer<rd_kafka_metadata>?
+      guard rd_kafka_metadata(handle, 0, topic, &metadata, 30_000) == RD_KAFKA_RESP_ERR_NO_ERROR else {
+        continue
+      }
+      defer { rd_kafka_metadata_destroy(metadata) }
+      if metadata?.pointee.topics[0].partition_cnt == partitions { return }
+    }
+    throw Failed(code: -1, description: "\(name) did not appear")
   }
 
   /// Throws an error object's error, and destroys it.

@@ -67,7 +67,7 @@ private final class PlumbBroker {
   @Test func firstMetadataComesAtOnce() throws {
     let clock = ContinuousClock()
     var best = Duration.seconds(60)
-    for _ in 0..<3 {
+    for _ in 0..<5 {
       let elapsed = try clock.measure {
         let broker = try PlumbBroker(["--topics", "t:4"])
         let client = try Rdkafka(RD_KAFKA_PRODUCER, broker.address)
@@ -79,7 +79,7 @@ private final class PlumbBroker {
       }
       best = min(best, elapsed)
     }
-    #expect(best < .milliseconds(500), "took \(best)")
+    #expect(best < .milliseconds(100), "took \(best)")
   }
 
   @Test func producersAreToldOfTheMemoryLimit() async throws {
@@ -123,8 +123,41 @@ private final class PlumbBroker {
     try await broker.stop()
   }
 
+  /// Requests that never end where a read ends: what was read is let go.
+  @Test func streamsOfRequestsTakeNoMemory() async throws {
+    let broker = try await LocalBroker.start(LocalBrokerConfiguration())
+    let descriptor = try connect(broker.port)
+    defer { close(descriptor) }
+    // Metadata of no topics, with bytes behind it that nobody reads.
+    let header: [UInt8] = [0, 3, 0, 1, 0, 0, 0, 1, 0xFF, 0xFF, 0, 0, 0, 0]
+    let frame = [0, 0, 0x27, 0x10] + header + [UInt8](repeating: 0, count: 10_000 - header.count)
+    let frames = 30_000
+    let before = residentBytes()
+    let stream = Array(repeatElement(frame, count: 7).joined())
+    var sent = 0
+    while sent < frames * frame.count {
+      let start = sent % frame.count
+      let count = min(65_537, stream.count - start, frames * frame.count - sent)
+      let written = stream.withUnsafeBytes { send(descriptor, $0.baseAddress! + start, count, 0) }
+      try #require(written > 0)
+      sent += written
+    }
+    var replies = 0
+    var chunk = [UInt8](repeating: 0, count: 65_536)
+    let replyBytes = 4 + 4 + 4 + (4 + 2 + 9 + 4 + 2) + 4 + 4
+    while replies < frames * replyBytes {
+      let count = recv(descriptor, &chunk, chunk.count, 0)
+      try #require(count > 0, "\(replies) bytes of replies")
+      replies += count
+    }
+    #expect(replies == frames * replyBytes)
+    let grown = residentBytes() - before
+    #expect(grown < 100 << 20, "grew by \(grown) bytes")
+    try await broker.stop()
+  }
+
   private func connect(_ port: Int) throws -> Int32 {
-    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    let descriptor = socket(AF_INET, streamSocket, 0)
     var address = sockaddr_in()
     address.sin_family = sa_family_t(AF_INET)
     address.sin_port = in_port_t(port).bigEndian

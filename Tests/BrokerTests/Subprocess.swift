@@ -69,7 +69,7 @@ final class Subprocess {
   /// Two connected ends that other children don't inherit. (pipe2 isn't imported.)
   private static func pair() throws -> [Int32] {
     var ends: [Int32] = [0, 0]
-    guard socketpair(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
+    guard socketpair(AF_UNIX, streamSocket | O_CLOEXEC, 0, &ends) == 0 else {
       throw Failed(reason: "no pipe: \(String(cString: strerror(errno)))")
     }
     return ends
@@ -92,5 +92,18 @@ final class Subprocess {
   }
 }
 
+/// SOCK_STREAM, by its number: whether the name is visible depends on which C modules were read first.
+let streamSocket: Int32 = 1
+
 /// Environment variables as strings.
 func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+
+/// What this process has in memory.
+func residentBytes() -> Int {
+  guard let file = fopen("/proc/self/statm", "r") else { return 0 }
+  defer { fclose(file) }
+  var line = [CChar](repeating: 0, count: 128)
+  guard fgets(&line, 128, file) != nil else { return 0 }
+  let fields = line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }.split(separator: UInt8(ascii: " "))
+  return (Int(String(decoding: fields[1], as: UTF8.self)) ?? 0) * 4_096
+}
