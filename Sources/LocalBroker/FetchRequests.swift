@@ -176,7 +176,7 @@ extension RequestHandler {
       writer.int16(KafkaError.none.rawValue)
       writer.int32(0)
     }
-    writer.topics(found.topics) { writer, partition in
+    writer.topics(found.topics) { writer, _, partition in
       writer.int32(partition.wanted)
       let fetched = try? partition.result.get()
       let error: KafkaError = if case .failure(let error) = partition.result { error } else { .none }

@@ -89,10 +89,7 @@ extension RequestHandler {
     let error = outcome { () throws(KafkaError) in
       try broker.heartbeat(group, member: member, now: clock())
     }
-    var writer = call.reply(throttleFrom: 1)
-    writer.int16(error.rawValue)
-    writer.tags()
-    return .reply(writer)
+    return call.answer(error, throttleFrom: 1)
   }
 
   func leaveGroup(_ call: inout Call) throws -> Outcome {
@@ -193,22 +190,17 @@ extension RequestHandler {
       .sorted { $0.key < $1.key }.map { ($0.key, $0.value.map(\.partition)) }
     let version = call.version
     var writer = call.reply(throttleFrom: 3)
-    writer.array(topics) { writer, topic in
-      writer.string(topic.name)
-      writer.array(topic.partitions) { writer, partition in
-        var committed: CommittedOffset?
-        let error = outcome { () throws(KafkaError) in
-          let place = TopicPartition(topic.name, partition)
-          committed = try broker.committedOffset(group, place, requireStable: requireStable)
-        }
-        writer.int32(partition)
-        writer.int64(committed?.offset ?? -1)
-        if version >= 5 { writer.int32(committed?.leaderEpoch ?? -1) }
-        writer.string(committed?.metadata ?? "")
-        writer.int16(error.rawValue)
-        writer.tags()
+    writer.topics(topics) { writer, topic, partition in
+      var committed: CommittedOffset?
+      let error = outcome { () throws(KafkaError) in
+        let place = TopicPartition(topic, partition)
+        committed = try broker.committedOffset(group, place, requireStable: requireStable)
       }
-      writer.tags()
+      writer.int32(partition)
+      writer.int64(committed?.offset ?? -1)
+      if version >= 5 { writer.int32(committed?.leaderEpoch ?? -1) }
+      writer.string(committed?.metadata ?? "")
+      writer.int16(error.rawValue)
     }
     if version >= 2 { writer.int16(KafkaError.none.rawValue) }
     writer.tags()
@@ -236,14 +228,9 @@ extension RequestHandler {
     }
     let error = outcome { () throws(KafkaError) in try commit(good) }
     var writer = call.reply(throttleFrom: throttleFrom)
-    writer.array(topics) { writer, topic in
-      writer.string(topic.name)
-      writer.array(topic.partitions) { writer, partition in
-        writer.int32(partition.index)
-        writer.int16((errors[TopicPartition(topic.name, partition.index)] ?? error).rawValue)
-        writer.tags()
-      }
-      writer.tags()
+    writer.topics(topics) { writer, topic, partition in
+      writer.int32(partition.index)
+      writer.int16((errors[TopicPartition(topic, partition.index)] ?? error).rawValue)
     }
     writer.tags()
     return .reply(writer)

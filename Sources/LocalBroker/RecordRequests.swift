@@ -38,7 +38,7 @@ extension RequestHandler {
       return .silent
     }
     var writer = call.reply()
-    writer.topics(results) { Self.write($1, version, &$0) }
+    writer.topics(results) { Self.write($2, version, &$0) }
     if version >= 1 { writer.int32(0) }
     return .reply(writer)
   }
@@ -74,22 +74,17 @@ extension RequestHandler {
       return wanted
     }
     var writer = call.reply(throttleFrom: 2)
-    writer.array(topics) { writer, topic in
-      writer.string(topic.name)
-      writer.array(topic.partitions) { writer, wanted in
-        var found: (timestamp: Int64, offset: Int64) = (-1, -1)
-        let error = outcome { () throws(KafkaError) in
-          let partition = try partition(TopicPartition(topic.name, wanted.index), leaderEpoch: wanted.epoch)
-          found = Self.find(wanted.time, in: partition, isolation)
-        }
-        writer.int32(wanted.index)
-        writer.int16(error.rawValue)
-        writer.int64(found.timestamp)
-        writer.int64(found.offset)
-        if version >= 4 { writer.int32(error == .none ? 0 : -1) }
-        writer.tags()
+    writer.topics(topics) { writer, topic, wanted in
+      var found: (timestamp: Int64, offset: Int64) = (-1, -1)
+      let error = outcome { () throws(KafkaError) in
+        let partition = try partition(TopicPartition(topic, wanted.index), leaderEpoch: wanted.epoch)
+        found = Self.find(wanted.time, in: partition, isolation)
       }
-      writer.tags()
+      writer.int32(wanted.index)
+      writer.int16(error.rawValue)
+      writer.int64(found.timestamp)
+      writer.int64(found.offset)
+      if version >= 4 { writer.int32(error == .none ? 0 : -1) }
     }
     writer.tags()
     return .reply(writer)

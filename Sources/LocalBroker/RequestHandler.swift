@@ -34,6 +34,14 @@ struct Call {
     if version >= first { writer.int32(0) }
     return writer
   }
+
+  /// A reply that is an error and no more.
+  func answer(_ error: KafkaError, throttleFrom first: Int16) -> Outcome {
+    var writer = reply(throttleFrom: first)
+    writer.int16(error.rawValue)
+    writer.tags()
+    return .reply(writer)
+  }
 }
 
 /// What a request comes to.

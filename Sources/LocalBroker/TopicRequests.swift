@@ -116,19 +116,14 @@ extension RequestHandler {
       return place
     }
     var writer = call.reply(throttleFrom: 0)
-    writer.array(topics) { writer, topic in
-      writer.string(topic.name)
-      writer.array(topic.partitions) { writer, wanted in
-        var start: Int64 = -1
-        let error = outcome { () throws(KafkaError) in
-          start = try broker.deleteRecords(TopicPartition(topic.name, wanted.0), before: wanted.1)
-        }
-        writer.int32(wanted.0)
-        writer.int64(start)
-        writer.int16(error.rawValue)
-        writer.tags()
+    writer.topics(topics) { writer, topic, wanted in
+      var start: Int64 = -1
+      let error = outcome { () throws(KafkaError) in
+        start = try broker.deleteRecords(TopicPartition(topic, wanted.0), before: wanted.1)
       }
-      writer.tags()
+      writer.int32(wanted.0)
+      writer.int64(start)
+      writer.int16(error.rawValue)
     }
     writer.tags()
     return .reply(writer)

@@ -33,15 +33,11 @@ extension RequestHandler {
       try broker.addPartitions(places, transactionalId: id, producer: producer, now: clock())
     }
     var writer = call.reply(throttleFrom: 0)
-    writer.array(topics) { writer, topic in
-      writer.string(topic.name)
-      writer.array(topic.partitions) { writer, partition in
-        let isUnknown = unknown.contains(TopicPartition(topic.name, partition))
-        writer.int32(partition)
-        writer.int16((isUnknown ? .unknownTopicOrPartition : Self.fencing(error, call, newFrom: 2)).rawValue)
-        writer.tags()
-      }
-      writer.tags()
+    let answer = Self.fencing(error, call, newFrom: 2)
+    writer.topics(topics) { writer, topic, partition in
+      let isUnknown = unknown.contains(TopicPartition(topic, partition))
+      writer.int32(partition)
+      writer.int16((isUnknown ? .unknownTopicOrPartition : answer).rawValue)
     }
     writer.tags()
     return .reply(writer)
@@ -80,11 +76,7 @@ extension RequestHandler {
   }
 
   private func answer(_ call: Call, _ body: () throws(KafkaError) -> Void) -> Outcome {
-    let error = outcome(body)
-    var writer = call.reply(throttleFrom: 0)
-    writer.int16(Self.fencing(error, call, newFrom: 2).rawValue)
-    writer.tags()
-    return .reply(writer)
+    call.answer(Self.fencing(outcome(body), call, newFrom: 2), throttleFrom: 0)
   }
 
   /// Older versions of a request know only one error for a fenced producer.

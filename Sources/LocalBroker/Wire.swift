@@ -152,13 +152,16 @@ struct WireWriter {
 
   mutating func int32Array(_ values: [Int32]) { array(values) { $0.int32($1) } }
 
-  /// Topics, each with its partitions; the mirror of ``WireReader/topics(_:)``.
+  /// Topics, each with its partitions, which are structures; the mirror of ``WireReader/topics(_:)``.
   mutating func topics<T>(
-    _ topics: [(name: String, partitions: [T])], _ partition: (inout WireWriter, T) -> Void
+    _ topics: [(name: String, partitions: [T])], _ partition: (inout WireWriter, String, T) -> Void
   ) {
     array(topics) { writer, topic in
       writer.string(topic.name)
-      writer.array(topic.partitions, partition)
+      writer.array(topic.partitions) { writer, element in
+        partition(&writer, topic.name, element)
+        writer.tags()
+      }
       writer.tags()
     }
   }
