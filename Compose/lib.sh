@@ -6,6 +6,10 @@ swift_needed=6.2
 declare -A debian_packages=(
   [libzstd-dev]='test -e /usr/include/zstd.h'
   [zlib1g-dev]='test -e /usr/include/zlib.h'
+  [librdkafka-dev]='test -e /usr/include/librdkafka/rdkafka.h'
+  [libhiredis-dev]='test -e /usr/include/hiredis/hiredis.h'
+  [redis-server]='command -v redis-server'
+  [kcat]='command -v kcat'
   [zstd]='command -v zstd'
   [python3-venv]='python3 -c "import venv, ensurepip"'
 )

@@ -45,8 +45,8 @@ struct Progress {
   }
 
   func finish() {
-    if isShown { writeError("\r\u{1B}[K") }
+    if isShown { StandardError.write("\r\u{1B}[K") }
   }
 
-  private func show(_ text: String) { writeError("\r\u{1B}[K\(text)") }
+  private func show(_ text: String) { StandardError.write("\r\u{1B}[K\(text)") }
 }

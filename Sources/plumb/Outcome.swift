@@ -2,7 +2,6 @@ import ArgumentParser
 import DefinitionFiles
 import EventFiles
 import FeatureCore
-import Glibc
 import OfflineStore
 
 /// Exit statuses of their own, besides 0 (done), 1 (failed) and 64 (usage).
@@ -18,17 +17,17 @@ func reporting(_ body: () throws -> Void) throws {
   do {
     try body()
   } catch let error as DefinitionFileError {
-    printError("\(error)")
+    StandardError.print("\(error)")
     throw Outcome.mistakes
   } catch let error as TableError {
-    printError("plumb: \(error)")
+    StandardError.print("plumb: \(error)")
     throw error.line == nil ? ExitCode.failure : Outcome.mistakes
   } catch let error as EventFileError {
-    printError("plumb: \(error)")
+    StandardError.print("plumb: \(error)")
     throw ExitCode.failure
   } catch let error as ValidationError {
     // What only shows once the definitions are read; the options by themselves are well formed.
-    printError("plumb: \(error.message)")
+    StandardError.print("plumb: \(error.message)")
     throw ExitCode.validationFailure
   }
 }
@@ -36,15 +35,6 @@ func reporting(_ body: () throws -> Void) throws {
 /// `1 event`, `2 events`.
 func counted(_ count: Int, _ one: String, _ many: String? = nil) -> String {
   "\(count) \(count == 1 ? one : many ?? one + "s")"
-}
-
-/// Writes a line to the standard error.
-func printError(_ message: String) { writeError(message + "\n") }
-
-/// Writes text to the standard error. What can't be written there is lost: there is nowhere to say so.
-func writeError(_ text: String) {
-  var text = text
-  text.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
 }
 
 extension DefinitionFile {

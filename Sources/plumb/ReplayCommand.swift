@@ -75,7 +75,7 @@ struct ReplayCommand: ParsableCommand {
           try FeaturesReplay(selection, at: featuresAt ?? "end")
             .run(events, out: out, format: format, letters: &letters)
         }
-      printError(summary)
+      StandardError.print(summary)
       if letters.areLost { throw Outcome.lostRecords }
     }
   }
