@@ -17,6 +17,7 @@ let package = Package(
     .library(name: "EventFiles", targets: ["EventFiles"]),
     .library(name: "Clickstream", targets: ["Clickstream"]),
     .library(name: "Processor", targets: ["Processor"]),
+    .library(name: "OnlineStore", targets: ["OnlineStore"]),
     .executable(name: "plumb", targets: ["plumb"]),
   ],
   dependencies: [
@@ -26,6 +27,8 @@ let package = Package(
   targets: [
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    // Linked by name: hiredis' pkg-config file asks for flags that SwiftPM refuses.
+    .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
     .target(name: "FeatureCore", swiftSettings: strict),
     .target(
       name: "DefinitionFiles",
@@ -35,6 +38,8 @@ let package = Package(
     .target(name: "OfflineStore", dependencies: ["FeatureCore"], swiftSettings: strict),
     .target(name: "Clickstream", swiftSettings: strict),
     .target(name: "Processor", dependencies: ["FeatureCore"], swiftSettings: strict),
+    .target(
+      name: "OnlineStore", dependencies: ["FeatureCore", "Processor", "CHiredis"], swiftSettings: strict),
     .executableTarget(
       name: "plumb",
       dependencies: [
@@ -46,6 +51,9 @@ let package = Package(
     .testTarget(
       name: "AdapterTests",
       dependencies: ["FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "OnlineStoreTests", dependencies: ["FeatureCore", "Processor", "OnlineStore"],
       swiftSettings: strict),
     .testTarget(name: "CLITests", dependencies: ["FeatureCore"], swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),
