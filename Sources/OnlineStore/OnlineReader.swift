@@ -3,11 +3,10 @@ public import Processor
 
 /// Reads states for serving. The bytes are what `ViewPlan` evaluates.
 ///
-/// One connection, used from one thread at a time. It reads only; it needs no claim.
+/// One connection (to each node of a Redis Cluster), used from one thread at a time. It reads only; it needs no claim.
 public final class OnlineReader {
   private let keys: StoreKeys
-  private let endpoint: RedisOptions.Endpoint
-  private var client: RedisClient
+  private let nodes: RedisNodes
   private var commands = CommandBuffer()
   private var metadata: StoreMetadata?
 
@@ -15,26 +14,27 @@ public final class OnlineReader {
   /// connect.
   public init(_ options: RedisOptions, keys: StoreKeys, nowMilliseconds: (() -> Int64)? = nil) {
     self.keys = keys
-    endpoint = options.endpoint
-    client = RedisClient(options, nowMilliseconds: nowMilliseconds ?? RedisClient.steadyMilliseconds)
+    nodes = RedisNodes(options, nowMilliseconds: nowMilliseconds ?? RedisClient.steadyMilliseconds)
   }
 
   /// Reads the metadata anew: after a source got more partitions, or to see the fingerprint.
   @discardableResult
   public func refresh() throws(StoreError) -> StoreMetadata {
-    try client.connect()
     commands.removeAll()
     commands.begin("GET", arguments: 2)
     commands.append(keys.metadata)
     var found: StoreMetadata?
     var isMissing = false
-    try client.exchange(commands, doing: "read the metadata") { _, reply in
-      isMissing = reply.isNull
-      found = StoreMetadata(reply.bytes)
+    try nodes.perform(Self.metadataRoute) { client throws(StoreError) in
+      try client.connect()
+      try client.exchange(commands, doing: "read the metadata") { _, reply in
+        isMissing = reply.isNull
+        found = StoreMetadata(reply.bytes)
+      }
     }
     guard let found else {
       let place =
-        "read the metadata at \(endpoint): key \(String(decoding: keys.metadata, as: UTF8.self))"
+        "read the metadata from key \(String(decoding: keys.metadata, as: UTF8.self))"
       throw StoreError(
         .fatal,
         isMissing
@@ -47,44 +47,75 @@ public final class OnlineReader {
 
   /// Writes the metadata. A worker does so when it starts.
   public func publish(_ metadata: StoreMetadata) throws(StoreError) {
-    try client.connect()
     commands.removeAll()
     commands.begin("SET", arguments: 3)
     commands.append(keys.metadata)
     commands.append(metadata.encoded)
-    try client.exchange(commands, doing: "write the metadata") { _, _ in }
+    try nodes.perform(Self.metadataRoute) { client throws(StoreError) in
+      try client.connect()
+      try client.exchange(commands, doing: "write the metadata") { _, _ in }
+    }
     self.metadata = metadata
   }
 
-  /// Reads the states of entities, in their order; nil where there is none. `source` is the one that the view is folded
+  /// Reads the states of entities, each once, in their order unless a Redis Cluster has them on several nodes; nil where
+  /// there is none. `source` is the one that the view is folded
   /// from. The bytes are valid during the call of `body`.
   public func read(
     source: String, view: String, entityKeys: [[UInt8]], _ body: (Int, UnsafeRawBufferPointer?) -> Void
   ) throws(StoreError) {
     let partitions = try partitions(of: source)
-    try client.connect()
-    var start = 0
-    while start < entityKeys.count {
-      let end = min(start + StoreLimits.loadKeysPerCommand, entityKeys.count)
-      commands.removeAll()
-      // One GET each: keys of several tasks are in several slots, and a key of another type is an error.
-      for key in entityKeys[start..<end] { appendGet(source, view, key, partitions) }
-      try client.exchange(commands, doing: "read states of view \(view)") { index, reply in
-        body(start + index, reply.isNull ? nil : reply.bytes)
+    var pending = entityKeys.indices.map { index in
+      let partition = entityKeys[index].withUnsafeBytes { Murmur2.partition($0, count: partitions) }
+      return Wanted(index: index, task: StoreKeys.task(source: source, partition: partition))
+    }
+    var redirectionsLeft = pending.count + StoreLimits.redirectionsMax
+    while let first = pending.first {
+      let client = nodes.client(of: first.task)
+      let limit = StoreLimits.loadKeysPerCommand
+      let batch = Array(pending.lazy.filter { self.nodes.client(of: $0.task) === client }.prefix(limit))
+      var done = 0
+      do throws(StoreError) {
+        try fetch(batch, view, entityKeys, client) { wanted, bytes in
+          body(wanted.index, bytes)
+          done += 1
+        }
+      } catch {
+        let task = batch[min(done, batch.count - 1)].task
+        guard nodes.learn(task, from: client, error), redirectionsLeft > 0 else { throw error }
+        redirectionsLeft -= 1
       }
-      start = end
+      let finished = Set(batch.prefix(done).map(\.index))
+      pending.removeAll { finished.contains($0.index) }
     }
   }
 
-  private func appendGet(_ source: String, _ view: String, _ key: [UInt8], _ partitions: Int32) {
-    key.withUnsafeBytes { bytes in
-      let partition = Murmur2.partition(bytes, count: partitions)
+  private struct Wanted {
+    var index: Int
+    var task: String
+  }
+
+  /// One GET each: keys of several tasks are in several slots, and a key of another type is an error.
+  private func fetch(
+    _ batch: [Wanted], _ view: String, _ entityKeys: [[UInt8]], _ client: RedisClient,
+    _ body: (Wanted, UnsafeRawBufferPointer?) -> Void
+  ) throws(StoreError) {
+    try client.connect()
+    commands.removeAll()
+    for wanted in batch {
       commands.begin("GET", arguments: 2)
-      commands.append(
-        keys.statePrefix(StoreKeys.task(source: source, partition: partition)),
-        StoreKeys.stateKey(view: view, entityKey: bytes))
+      let stateKey = entityKeys[wanted.index].withUnsafeBytes {
+        StoreKeys.stateKey(view: view, entityKey: $0)
+      }
+      commands.append(keys.statePrefix(wanted.task), stateKey)
+    }
+    try client.exchange(commands, doing: "read states of view \(view)") { index, reply in
+      body(batch[index], reply.isNull ? nil : reply.bytes)
     }
   }
+
+  /// The metadata's key is in a slot of its own; no task has an empty name.
+  private static let metadataRoute = ""
 
   private func partitions(of source: String) throws(StoreError) -> Int32 {
     let metadata = if let metadata { metadata } else { try refresh() }

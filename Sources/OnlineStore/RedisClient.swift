@@ -4,10 +4,12 @@ import Processor
 /// Connects when needed, sends commands, and turns losses and error replies into errors.
 ///
 /// Nothing is ever sent twice: after a loss the caller is told, and decides anew.
-struct RedisClient: ~Copyable {
+final class RedisClient {
   let options: RedisOptions
   private let nowMilliseconds: () -> Int64
   private var connection: RedisConnection?
+  /// Where the latest MOVED pointed to.
+  private var redirection: RedisOptions.Endpoint?
   private var failures = 0
   private var nextAttemptMilliseconds = Int64.min
 
@@ -24,7 +26,7 @@ struct RedisClient: ~Copyable {
   }
 
   /// Makes sure that there is a connection. Fails at once while a wait after failed attempts is not over.
-  mutating func connect() throws(StoreError) {
+  func connect() throws(StoreError) {
     if connection != nil { return }
     let now = nowMilliseconds()
     guard now >= nextAttemptMilliseconds else {
@@ -50,16 +52,17 @@ struct RedisClient: ~Copyable {
   }
 
   /// Forgets the connection, and with it whatever the server holds for it: watched keys, an open transaction.
-  mutating func drop() { connection = nil }
+  func drop() { connection = nil }
 
   /// Sends commands over the connection that `connect` made and hands their replies over in order. The first error
   /// among the replies is thrown after the last reply, and the connection dropped: what it has in the server is
   /// unknown then.
-  mutating func exchange(
+  func exchange(
     _ commands: borrowing CommandBuffer, doing: @autoclosure () -> String,
     _ body: (_ index: Int, _ reply: RedisValue) throws(StoreError) -> Void
   ) throws(StoreError) {
     let endpoint = options.endpoint
+    redirection = nil
     var failure: StoreError?
     do throws(ConnectionLoss) {
       guard connection != nil else { throw ConnectionLoss(reason: "not connected") }
@@ -70,6 +73,7 @@ struct RedisClient: ~Copyable {
         do throws(StoreError) {
           try reply.read { value throws(StoreError) in
             if let reply = Self.firstError(value) {
+              redirection = RedisFailure.redirection(reply: reply, from: endpoint)
               throw RedisFailure.error(reply: reply, doing: doing(), at: endpoint)
             }
             try body(index, value)
@@ -89,6 +93,12 @@ struct RedisClient: ~Copyable {
     }
   }
 
+  /// Where the failed exchange was sent on to; nil if it failed for another reason.
+  func takeRedirection() -> RedisOptions.Endpoint? {
+    defer { redirection = nil }
+    return redirection
+  }
+
   /// The text of the error that a value is or, being an array, has.
   private static func firstError(_ value: RedisValue) -> String? {
     if let reply = value.error { return reply }
@@ -99,7 +109,7 @@ struct RedisClient: ~Copyable {
   }
 
   /// Authenticates and chooses the database.
-  private mutating func greet() throws(StoreError) {
+  private func greet() throws(StoreError) {
     if let password = options.password {
       var commands = CommandBuffer()
       commands.begin("AUTH", arguments: options.user == nil ? 2 : 3)

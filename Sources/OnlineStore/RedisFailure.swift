@@ -15,19 +15,13 @@ enum RedisFailure {
     Rule(code: "WRONGPASS", remedy: .fatal, advice: "check user and password in the address (ACL LIST)"),
     Rule(
       code: "NOPERM", remedy: .fatal,
-      advice: "the ACL user may not do this: grant '~<name>:* +@read +@write +@transaction +@connection'"),
+      advice: "the ACL user may not do this: grant '~<name>:* +@read +@write +@transaction +@connection +info'"),
     Rule(
       code: "WRONGTYPE", remedy: .fatal,
       advice: "another program uses this key: give it another database, or this one another name"),
-    Rule(
-      code: "MOVED", remedy: .fatal,
-      advice: "this is a node of a Redis Cluster, which is not supported: use one primary with replicas"),
-    Rule(
-      code: "ASK", remedy: .fatal,
-      advice: "this is a node of a Redis Cluster, which is not supported: use one primary with replicas"),
-    Rule(
-      code: "CROSSSLOT", remedy: .fatal,
-      advice: "this is a node of a Redis Cluster, which is not supported: use one primary with replicas"),
+    // Handled before anyone sees it, unless it names no address.
+    Rule(code: "MOVED", remedy: .retry, advice: "the slot is on another node: see CLUSTER NODES"),
+    Rule(code: "ASK", remedy: .retry, advice: "the cluster is moving the slot: wait"),
     Rule(code: "CLUSTERDOWN", remedy: .retry, advice: "the cluster has lost nodes: see CLUSTER INFO"),
     Rule(code: "TRYAGAIN", remedy: .retry, advice: "the cluster is moving slots: wait"),
     Rule(
@@ -52,6 +46,17 @@ enum RedisFailure {
       return StoreError(.retry, "\(prefix): raise maxclients, or find who holds connections (CLIENT LIST)")
     }
     return StoreError(.fatal, prefix)
+  }
+
+  /// The address of `MOVED 3999 10.0.0.7:6379`; a node that does not know its own name leaves the host out.
+  static func redirection(reply: String, from endpoint: RedisOptions.Endpoint) -> RedisOptions.Endpoint? {
+    let words = reply.split(separator: " ")
+    guard words.count == 3, words[0] == "MOVED", let colon = words[2].lastIndex(of: ":"),
+      let port = Int32(words[2][words[2].index(after: colon)...])
+    else { return nil }
+    if colon > words[2].startIndex { return .tcp(host: String(words[2][..<colon]), port: port) }
+    guard case .tcp(let host, _) = endpoint else { return nil }
+    return .tcp(host: host, port: port)
   }
 
   /// The rule of an error; EXEC quotes its cause.

@@ -1,13 +1,12 @@
 public import Processor
 
-/// The state store over one connection to Redis.
+/// The state store over one connection to Redis, or one to each node of a Redis Cluster.
 ///
 /// A commit is one transaction of Redis that holds only if nobody has touched the task's epoch and position since
 /// they were checked (WATCH). It is either there whole, position included, or not at all.
 public final class RedisStateStore: StateStorePort {
   private let keys: StoreKeys
-  private let endpoint: RedisOptions.Endpoint
-  private var client: RedisClient
+  private let nodes: RedisNodes
   /// Reused, so that a commit allocates nothing once the largest one has been seen.
   private var commands = CommandBuffer()
 
@@ -15,16 +14,21 @@ public final class RedisStateStore: StateStorePort {
   /// connect.
   public init(_ options: RedisOptions, keys: StoreKeys, nowMilliseconds: (() -> Int64)? = nil) {
     self.keys = keys
-    endpoint = options.endpoint
-    client = RedisClient(options, nowMilliseconds: nowMilliseconds ?? RedisClient.steadyMilliseconds)
+    nodes = RedisNodes(options, nowMilliseconds: nowMilliseconds ?? RedisClient.steadyMilliseconds)
   }
 
   // MARK: Claim
 
   /// Claims a task for a new owner: increments its epoch, and reads its position, in one step.
   public func claim(_ task: String) throws(StoreError) -> TaskClaim {
-    try client.connect()
-    try refuseEviction()
+    try nodes.perform(task) { client throws(StoreError) in
+      try client.connect()
+      try refuseEviction(client)
+      return try claim(task, client)
+    }
+  }
+
+  private func claim(_ task: String, _ client: RedisClient) throws(StoreError) -> TaskClaim {
     commands.removeAll()
     commands.begin("MULTI", arguments: 1)
     commands.begin("INCR", arguments: 2)
@@ -43,7 +47,7 @@ public final class RedisStateStore: StateStorePort {
   }
 
   /// A Redis that evicts would lose states and say nothing.
-  private func refuseEviction() throws(StoreError) {
+  private func refuseEviction(_ client: RedisClient) throws(StoreError) {
     commands.removeAll()
     commands.begin("INFO", arguments: 2)
     commands.append("memory")
@@ -57,7 +61,7 @@ public final class RedisStateStore: StateStorePort {
     guard let policy = EvictionPolicy(info: memory), policy.losesStates else { return }
     throw StoreError(
       .fatal,
-      "claim at \(endpoint): maxmemory-policy is \(policy.name), which drops states when memory "
+      "claim at \(client.options.endpoint): maxmemory-policy is \(policy.name), which drops states when memory "
         + "is full: CONFIG SET maxmemory-policy noeviction")
   }
 
@@ -67,18 +71,20 @@ public final class RedisStateStore: StateStorePort {
   public func load(
     _ task: String, _ keys: [[UInt8]], _ body: (Int, UnsafeRawBufferPointer?) -> Void
   ) throws(StoreError) {
-    try client.connect()
     let prefix = self.keys.statePrefix(task)
     var start = 0
     while start < keys.count {
       let end = min(start + StoreLimits.loadKeysPerCommand, keys.count)
-      try load(task, prefix, keys, start..<end, body)
+      try nodes.perform(task) { client throws(StoreError) in
+        try client.connect()
+        try load(client, task, prefix, keys, start..<end, body)
+      }
       start = end
     }
   }
 
   private func load(
-    _ task: String, _ prefix: [UInt8], _ keys: [[UInt8]], _ range: Range<Int>,
+    _ client: RedisClient, _ task: String, _ prefix: [UInt8], _ keys: [[UInt8]], _ range: Range<Int>,
     _ body: (Int, UnsafeRawBufferPointer?) -> Void
   ) throws(StoreError) {
     var missing: [Int] = []
@@ -91,12 +97,12 @@ public final class RedisStateStore: StateStorePort {
         body(index, value.isNull ? nil : value.bytes)
       }
     }
-    if !missing.isEmpty { try checkAbsent(task, prefix, keys, missing) }
+    if !missing.isEmpty { try checkAbsent(client, task, prefix, keys, missing) }
   }
 
   /// MGET says nil for a key of another type, which must not pass for an entity that is new.
   private func checkAbsent(
-    _ task: String, _ prefix: [UInt8], _ keys: [[UInt8]], _ missing: [Int]
+    _ client: RedisClient, _ task: String, _ prefix: [UInt8], _ keys: [[UInt8]], _ missing: [Int]
   ) throws(StoreError) {
     append("EXISTS", prefix, keys, missing)
     var existing: Int64 = 0
@@ -105,7 +111,7 @@ public final class RedisStateStore: StateStorePort {
     guard existing > 0 else { return }
     throw RedisFailure.error(
       reply: "WRONGTYPE \(existing) of \(missing.count) keys hold something other than a string",
-      doing: "load states of task \(task)", at: endpoint)
+      doing: "load states of task \(task)", at: client.options.endpoint)
   }
 
   private func append(
@@ -129,16 +135,27 @@ public final class RedisStateStore: StateStorePort {
     precondition(
       from.map { $0 < position } ?? true || states.isEmpty, "Cannot commit states without a new position")
     precondition(timeToLiveMilliseconds.map { $0 > 0 } ?? true, "Cannot keep states for no time")
+    try nodes.perform(task) { client throws(StoreError) in
+      try commit(
+        client, task, epoch: epoch, from: from, to: position, states: states,
+        timeToLiveMilliseconds: timeToLiveMilliseconds)
+    }
+  }
+
+  private func commit(
+    _ client: RedisClient, _ task: String, epoch: Int64, from: Int64?, to position: Int64,
+    states: [(key: [UInt8], value: [UInt8])], timeToLiveMilliseconds: Int64?
+  ) throws(StoreError) {
     for _ in 0..<StoreLimits.commitAttemptsMax {
       try client.connect()
-      switch try check(task, epoch: epoch, from: from, to: position) {
-      case .done: return try discard(task)
+      switch try check(client, task, epoch: epoch, from: from, to: position) {
+      case .done: return try discard(client, task)
       case .refused(let error):
-        try? discard(task)
+        try? discard(client, task)
         throw error
       case .go: break
       }
-      if try write(task, to: position, states, timeToLiveMilliseconds) { return }
+      if try write(client, task, to: position, states, timeToLiveMilliseconds) { return }
     }
     throw StoreError(
       .retry, "commit task \(task): its keys changed under \(StoreLimits.commitAttemptsMax) attempts in a row"
@@ -155,7 +172,7 @@ public final class RedisStateStore: StateStorePort {
   /// Watches and reads epoch and position, and opens the transaction. The states are not sent before the server has
   /// said that there is one: outside, they would be written unfenced.
   private func check(
-    _ task: String, epoch: Int64, from: Int64?, to position: Int64
+    _ client: RedisClient, _ task: String, epoch: Int64, from: Int64?, to position: Int64
   ) throws(StoreError) -> Verdict {
     let (epochKey, positionKey) = (keys.epoch(task), keys.position(task))
     commands.removeAll()
@@ -174,13 +191,13 @@ public final class RedisStateStore: StateStorePort {
       if index == 2 { storedPosition = try number(reply, "position of task \(task)") }
     }
     return verdict(
-      task, epoch: (epoch, storedEpoch), from: from, position: (position, storedPosition))
+      "commit task \(task) at \(client.options.endpoint)", epoch: (epoch, storedEpoch), from: from,
+      position: (position, storedPosition))
   }
 
   private func verdict(
-    _ task: String, epoch: (own: Int64, stored: Int64?), from: Int64?, position: (new: Int64, stored: Int64?)
+    _ place: String, epoch: (own: Int64, stored: Int64?), from: Int64?, position: (new: Int64, stored: Int64?)
   ) -> Verdict {
-    let place = "commit task \(task) at \(endpoint)"
     if epoch.stored != epoch.own {
       return .refused(
         StoreError(
@@ -197,7 +214,7 @@ public final class RedisStateStore: StateStorePort {
 
   /// Fills the transaction that `check` opened, and ends it. False if a watched key has changed.
   private func write(
-    _ task: String, to position: Int64, _ states: [(key: [UInt8], value: [UInt8])],
+    _ client: RedisClient, _ task: String, to position: Int64, _ states: [(key: [UInt8], value: [UInt8])],
     _ timeToLiveMilliseconds: Int64?
   ) throws(StoreError) -> Bool {
     let prefix = keys.statePrefix(task)
@@ -242,7 +259,7 @@ public final class RedisStateStore: StateStorePort {
   }
 
   /// Ends a transaction without writing, and forgets the watched keys.
-  private func discard(_ task: String) throws(StoreError) {
+  private func discard(_ client: RedisClient, _ task: String) throws(StoreError) {
     commands.removeAll()
     commands.begin("DISCARD", arguments: 1)
     try client.exchange(commands, doing: "commit task \(task)") { _, _ in }
@@ -255,7 +272,7 @@ public final class RedisStateStore: StateStorePort {
     guard value.kind == .string, let number = Int64(value.text) else {
       throw StoreError(
         .fatal,
-        "\(name) at \(endpoint) is no number: another program has written it; restore it, or "
+        "\(name) is no number: another program has written it; restore it, or "
           + "delete all keys of the task to fold it anew")
     }
     return number

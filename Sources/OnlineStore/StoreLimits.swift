@@ -10,4 +10,6 @@ public enum StoreLimits {
   /// Commits that are decided anew because something touched the task's keys in between. One is a rival that
   /// claims, and is then seen; more are a program that is not ours.
   public static let commitAttemptsMax = 3
+  /// Nodes of a cluster that a step is sent on to. One hop is usual after a slot has moved, two during a failover.
+  public static let redirectionsMax = 5
 }

@@ -196,9 +196,8 @@ struct FailureTests {
   }
 
   @Test(arguments: [
-    ("MOVED 3999 127.0.0.1:6381", StoreError.Remedy.fatal, "Redis Cluster"),
-    ("ASK 3999 127.0.0.1:6381", .fatal, "Redis Cluster"),
-    ("CROSSSLOT Keys in request don't hash to the same slot", .fatal, "Redis Cluster"),
+    ("MOVED 3999 nonsense", StoreError.Remedy.retry, "CLUSTER NODES"),
+    ("ASK 3999 127.0.0.1:6381", .retry, "wait"),
     ("CLUSTERDOWN The cluster is down", .retry, "CLUSTER INFO"),
     ("TRYAGAIN Multiple keys request during rehashing of slot", .retry, "wait"),
     ("MASTERDOWN Link with MASTER is down", .retry, "promote"),

@@ -72,7 +72,7 @@ final class RedisServer {
   /// The answer to a command: one value, or those of an array; nil is Redis' nil. Over a connection of its own.
   @discardableResult
   func ask(_ name: StaticString, _ arguments: [String] = []) throws -> [String?] {
-    var client = RedisClient(options, nowMilliseconds: RedisClient.steadyMilliseconds)
+    let client = RedisClient(options, nowMilliseconds: RedisClient.steadyMilliseconds)
     try client.connect()
     var commands = CommandBuffer()
     commands.begin(name, arguments: 1 + arguments.count)
