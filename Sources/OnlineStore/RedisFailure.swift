@@ -15,7 +15,7 @@ enum RedisFailure {
     Rule(code: "WRONGPASS", remedy: .fatal, advice: "check user and password in the address (ACL LIST)"),
     Rule(
       code: "NOPERM", remedy: .fatal,
-      advice: "the ACL user may not do this: grant '~<name>:* +@read +@write +@transaction +@connection +info'"),
+      advice: "the ACL user may not do this: see the ACL line in docs/operations.md, which grants it"),
     Rule(
       code: "WRONGTYPE", remedy: .fatal,
       advice: "another program uses this key: give it another database, or this one another name"),

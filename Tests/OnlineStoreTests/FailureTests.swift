@@ -48,7 +48,7 @@ struct FailureTests {
 
     let other = RedisStateStore(
       app.testOptions(server), keys: StoreKeys(name: "other", version: 1))
-    expect(failure { _ = try other.claim(task) }, .fatal, "NOPERM", "grant")
+    expect(failure { _ = try other.claim(task) }, .fatal, "NOPERM", "operations.md")
 
     try server.ask("SET", ["shop:1:{clicks.3}:e", "7"])
     let unfenced = store { ($0.user, $0.password) = ("nomulti", Secret("s3cret")) }
