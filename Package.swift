@@ -35,7 +35,7 @@ let package = Package(
       dependencies: ["FeatureCore", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
     .target(
       name: "EventFiles", dependencies: ["FeatureCore", "CZlib", "CZstd"], swiftSettings: strict),
-    .target(name: "OfflineStore", dependencies: ["FeatureCore"], swiftSettings: strict),
+    .target(name: "OfflineStore", dependencies: ["FeatureCore", "EventFiles"], swiftSettings: strict),
     .target(name: "Clickstream", swiftSettings: strict),
     .target(name: "Processor", dependencies: ["FeatureCore"], swiftSettings: strict),
     .target(
@@ -55,7 +55,10 @@ let package = Package(
     .testTarget(
       name: "OnlineStoreTests", dependencies: ["FeatureCore", "Processor", "OnlineStore"],
       swiftSettings: strict),
-    .testTarget(name: "CLITests", dependencies: ["FeatureCore"], swiftSettings: strict),
+    .testTarget(
+      name: "ProcessorTests", dependencies: ["FeatureCore", "Processor"], swiftSettings: strict),
+    .testTarget(
+      name: "CLITests", dependencies: ["plumb"], exclude: ["Oracle"], swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

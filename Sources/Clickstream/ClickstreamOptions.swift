@@ -42,7 +42,9 @@ public struct ClickstreamOptions: Sendable, Hashable {
     if !(1...limit).contains(users) { return "users must be 1 to \(limit)" }
     if !(1...limit).contains(items) { return "items must be 1 to \(limit)" }
     if !(1...limit).contains(categories) { return "categories must be 1 to \(limit)" }
-    if !(0.001...10_000_000).contains(eventsPerSecond) { return "eventsPerSecond must be 0.001 to 10000000" }
+    if !(0.001...10_000_000).contains(eventsPerSecond) {
+      return "the density must be 0.001 to 10000000 events a second"
+    }
     if !(0...4).contains(userExponent) || !(0...4).contains(itemExponent) {
       return "exponents must be 0 to 4"
     }

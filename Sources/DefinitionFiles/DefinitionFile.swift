@@ -143,12 +143,16 @@ public struct DefinitionFileError: Error, Sendable, CustomStringConvertible {
     }.joined(separator: "\n")
   }
 
+  private static let excerptColumnsMax = 200
+
   private static func excerpt(_ problem: Problem) -> String {
     guard !problem.sourceLine.isEmpty else { return "" }
+    // Of a long line what surrounds the place.
+    let line = problem.sourceLine.unicodeScalars
+    let skipped = line.count > excerptColumnsMax ? max(0, problem.column - 1 - excerptColumnsMax / 2) : 0
+    let shown = line.dropFirst(skipped).prefix(excerptColumnsMax)
     var padding = String.UnicodeScalarView()
-    for scalar in problem.sourceLine.unicodeScalars.prefix(problem.column - 1) {
-      padding.append(scalar == "\t" ? "\t" : " ")
-    }
-    return "\n  \(problem.sourceLine)\n  \(String(padding))^"
+    for scalar in shown.prefix(problem.column - 1 - skipped) { padding.append(scalar == "\t" ? "\t" : " ") }
+    return "\n  \(String(shown))\n  \(String(padding))^"
   }
 }

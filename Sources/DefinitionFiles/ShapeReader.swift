@@ -263,8 +263,10 @@ final class ShapeReader {
     case .sequence: return "a list"
     case .alias: return "an alias"
     case .scalar(let scalar):
-      guard scalar.style == .plain else { return "the text '\(scalar.string)'" }
-      return scalar.string.isEmpty ? "nothing" : "'\(scalar.string)'"
+      let isLong = scalar.string.unicodeScalars.count > 80
+      let text = isLong ? "\(String(scalar.string.unicodeScalars.prefix(80)))…" : scalar.string
+      guard scalar.style == .plain else { return "the text '\(text)'" }
+      return text.isEmpty ? "nothing" : "'\(text)'"
     }
   }
 }

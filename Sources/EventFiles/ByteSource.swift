@@ -1,7 +1,7 @@
 import Glibc
 
-/// The uncompressed bytes of a file, whatever it is packed in.
-struct ByteSource: ~Copyable {
+/// The uncompressed bytes of a file, whatever it is packed in: plain, gzip or zstd, recognised by the first bytes.
+public struct ByteSource: ~Copyable {
   private enum Decoder: ~Copyable {
     case none
     case gzip(GzipStream)
@@ -21,7 +21,8 @@ struct ByteSource: ~Copyable {
   /// The last step filled its output, so that there may be more of it without more input.
   private var hasPendingOutput = false
 
-  init(path: String, inputBytes: Int) throws(EventFileError) {
+  /// Opens a file; `-` is the standard input. `inputBytes` is the size of the buffer for compressed bytes.
+  public init(path: String, inputBytes: Int) throws(EventFileError) {
     let file = try InputFile(path: path)
     let input = UnsafeMutableRawBufferPointer.allocate(
       byteCount: max(inputBytes, Compression.magicBytes), alignment: 64)
@@ -57,7 +58,7 @@ struct ByteSource: ~Copyable {
   var bytesConsumed: Int64 { fileBytesRead - Int64(inputEnd - inputStart) }
 
   /// Some bytes, not necessarily as many as there is room for; 0 at the end.
-  mutating func read(into output: UnsafeMutableRawBufferPointer) throws(EventFileError) -> Int {
+  public mutating func read(into output: UnsafeMutableRawBufferPointer) throws(EventFileError) -> Int {
     if case .none = compression { return try readPlain(into: output) }
     while true {
       if inputStart == inputEnd && !hasPendingOutput {

@@ -67,32 +67,52 @@ public final class RedisStateStore: StateStorePort {
 
   // MARK: Load
 
-  /// Reads states, in the order of the keys; nil where there is none.
+  /// Reads states, in the order of the keys; nil where there is none. Fails if epoch or position are not the task's,
+  /// which every command reads together with its states.
   public func load(
-    _ task: String, _ keys: [[UInt8]], _ body: (Int, UnsafeRawBufferPointer?) -> Void
+    _ task: String, epoch: Int64, position: Int64?, _ keys: [[UInt8]],
+    _ body: (Int, UnsafeRawBufferPointer?) -> Void
   ) throws(StoreError) {
-    let prefix = self.keys.statePrefix(task)
     var start = 0
     while start < keys.count {
       let end = min(start + StoreLimits.loadKeysPerCommand, keys.count)
+      let owned = Owned(task: task, epoch: epoch, position: position)
       try nodes.perform(task) { client throws(StoreError) in
         try client.connect()
-        try load(client, task, prefix, keys, start..<end, body)
+        try load(client, owned, keys, start..<end, body)
       }
       start = end
     }
   }
 
+  /// What a caller believes of its task.
+  private struct Owned {
+    var task: String
+    var epoch: Int64
+    var position: Int64?
+  }
+
   private func load(
-    _ client: RedisClient, _ task: String, _ prefix: [UInt8], _ keys: [[UInt8]], _ range: Range<Int>,
+    _ client: RedisClient, _ owned: Owned, _ keys: [[UInt8]], _ range: Range<Int>,
     _ body: (Int, UnsafeRawBufferPointer?) -> Void
   ) throws(StoreError) {
+    let task = owned.task
+    let prefix = self.keys.statePrefix(task)
+    commands.removeAll()
+    commands.begin("MGET", arguments: 3 + range.count)
+    commands.append(self.keys.epoch(task))
+    commands.append(self.keys.position(task))
+    for index in range { commands.append(prefix, keys[index]) }
     var missing: [Int] = []
-    append("MGET", prefix, keys, range)
     try client.exchange(commands, doing: "load states of task \(task)") { _, reply throws(StoreError) in
-      guard reply.count == range.count else { throw Self.unexpected("load states of task \(task)") }
+      guard reply.count == 2 + range.count else { throw Self.unexpected("load states of task \(task)") }
+      let epoch = try number(reply[0], "epoch of task \(task)")
+      let position = try number(reply[1], "position of task \(task)")
+      let place = "load states of task \(task) at \(client.options.endpoint)"
+      if epoch != owned.epoch { throw fenced(place, own: owned.epoch, stored: epoch) }
+      if position != owned.position { throw moved(place, own: owned.position, stored: position) }
       for index in range {
-        let value = reply[index - range.lowerBound]
+        let value = reply[2 + index - range.lowerBound]
         if value.isNull { missing.append(index) }
         body(index, value.isNull ? nil : value.bytes)
       }
@@ -104,7 +124,9 @@ public final class RedisStateStore: StateStorePort {
   private func checkAbsent(
     _ client: RedisClient, _ task: String, _ prefix: [UInt8], _ keys: [[UInt8]], _ missing: [Int]
   ) throws(StoreError) {
-    append("EXISTS", prefix, keys, missing)
+    commands.removeAll()
+    commands.begin("EXISTS", arguments: 1 + missing.count)
+    for index in missing { commands.append(prefix, keys[index]) }
     var existing: Int64 = 0
     try client.exchange(commands, doing: "load states of task \(task)") { _, reply in existing = reply.integer
     }
@@ -112,14 +134,6 @@ public final class RedisStateStore: StateStorePort {
     throw RedisFailure.error(
       reply: "WRONGTYPE \(existing) of \(missing.count) keys hold something other than a string",
       doing: "load states of task \(task)", at: client.options.endpoint)
-  }
-
-  private func append(
-    _ command: StaticString, _ prefix: [UInt8], _ keys: [[UInt8]], _ indices: some Collection<Int>
-  ) {
-    commands.removeAll()
-    commands.begin(command, arguments: 1 + indices.count)
-    for index in indices { commands.append(prefix, keys[index]) }
   }
 
   // MARK: Commit
@@ -199,16 +213,10 @@ public final class RedisStateStore: StateStorePort {
     _ place: String, epoch: (own: Int64, stored: Int64?), from: Int64?, position: (new: Int64, stored: Int64?)
   ) -> Verdict {
     if epoch.stored != epoch.own {
-      return .refused(
-        StoreError(
-          .fenced, "\(place): epoch \(epoch.own) is over, the task's is \(text(epoch.stored))"))
+      return .refused(fenced(place, own: epoch.own, stored: epoch.stored))
     }
     if position.stored == position.new { return .done }
-    if position.stored != from {
-      return .refused(
-        StoreError(
-          .moved, "\(place): built on position \(text(from)), but the store's is \(text(position.stored))"))
-    }
+    if position.stored != from { return .refused(moved(place, own: from, stored: position.stored)) }
     return .go
   }
 
@@ -276,6 +284,14 @@ public final class RedisStateStore: StateStorePort {
           + "delete all keys of the task to fold it anew")
     }
     return number
+  }
+
+  private func fenced(_ place: String, own: Int64, stored: Int64?) -> StoreError {
+    StoreError(.fenced, "\(place): epoch \(own) is over, the task's is \(text(stored))")
+  }
+
+  private func moved(_ place: String, own: Int64?, stored: Int64?) -> StoreError {
+    StoreError(.moved, "\(place): built on position \(text(own)), but the store's is \(text(stored))")
   }
 
   private static func unexpected(_ doing: String) -> StoreError {

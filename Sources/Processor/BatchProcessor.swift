@@ -75,7 +75,7 @@ public final class BatchProcessor {
       }
     } catch {
       undecodable += 1
-      send(sequence, error.reason.rawValue, view: nil, error.message(source.schema), payload)
+      send(DeadLetter(error, source.schema, payload, sequence: sequence))
     }
   }
 
@@ -83,10 +83,7 @@ public final class BatchProcessor {
   public func addOversized(_ beginning: UnsafeRawBufferPointer, sequence: Int64) {
     records += 1
     undecodable += 1
-    let failure = DecodeFailure.Reason.oversized
-    send(
-      sequence, failure.rawValue, view: nil, "the record is larger than \(Limits.recordBytesMax) bytes",
-      beginning)
+    send(.oversized(beginning, sequence: sequence))
   }
 
   /// Folds what has been added; afterwards no payload is referred to any more.
@@ -119,18 +116,15 @@ public final class BatchProcessor {
   private func foldBatch() {
     for (fold, box) in zip(folds, tables) {
       fold.fold(batch, into: &box.table) { row, failure in
-        send(batch.sequence(row), failure.code, view: failure.view, failure.message, payloads[row])
+        send(DeadLetter(failure, payloads[row], sequence: batch.sequence(row)))
       }
     }
     batch.removeAll()
     payloads.removeAll(keepingCapacity: true)
   }
 
-  private func send(
-    _ sequence: Int64, _ reason: String, view: String?, _ message: String, _ payload: UnsafeRawBufferPointer
-  ) {
+  private func send(_ letter: DeadLetter) {
     deadLetters += 1
-    deadLetter(
-      DeadLetter(sequence: sequence, reason: reason, view: view, message: message, payload: payload))
+    deadLetter(letter)
   }
 }

@@ -1,3 +1,5 @@
+public import FeatureCore
+
 /// A record, or a record for one view, that can't be used: what it says, where it stood, and why.
 public struct DeadLetter {
   /// The record's place in its log: a line number or an offset.
@@ -20,5 +22,30 @@ public struct DeadLetter {
     self.view = view
     self.message = message
     self.payload = payload
+  }
+}
+
+extension DeadLetter {
+  /// Of a record that can't be decoded.
+  public init(
+    _ failure: DecodeFailure, _ schema: EventSchema, _ payload: UnsafeRawBufferPointer, sequence: Int64
+  ) {
+    self.init(
+      sequence: sequence, reason: failure.reason.rawValue, view: nil, message: failure.message(schema),
+      payload: payload)
+  }
+
+  /// Of a record that a view can't use.
+  public init(_ failure: ViewFailure, _ payload: UnsafeRawBufferPointer, sequence: Int64) {
+    self.init(
+      sequence: sequence, reason: failure.code, view: failure.view, message: failure.message, payload: payload
+    )
+  }
+
+  /// Of a record that is larger than any record may be; only its beginning is kept.
+  public static func oversized(_ beginning: UnsafeRawBufferPointer, sequence: Int64) -> DeadLetter {
+    DeadLetter(
+      sequence: sequence, reason: DecodeFailure.Reason.oversized.rawValue, view: nil,
+      message: "the record is larger than \(Limits.recordBytesMax) bytes", payload: beginning)
   }
 }

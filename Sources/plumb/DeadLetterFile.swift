@@ -42,7 +42,8 @@ struct DeadLetterFile: ~Copyable {
     if counts.isEmpty { return "no dead letters" }
     let reasons = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.value) \($0.key)" }
     let place = path.map { "in \($0)" } ?? "not kept: name a file with --dead-letters"
-    return "\(counts.values.reduce(0, +)) dead letters (\(reasons.joined(separator: ", "))) \(place)"
+    return
+      "\(counted(counts.values.reduce(0, +), "dead letter")) (\(reasons.joined(separator: ", "))) \(place)"
   }
 }
 

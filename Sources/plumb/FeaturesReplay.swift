@@ -51,36 +51,19 @@ struct FeaturesReplay {
         try writer.write(entity + view.evaluate(state, at: at))
       }
     }
+    // Before the rows: whoever sees those can read why others are missing.
+    try letters.finish()
     try writer.finish()
-    return "\(counts.records) events, \(processor.entityCount(0)) entities, \(counts.late) late; "
-      + letters.summary
+    let entities = counted(processor.entityCount(0), "entity", "entities")
+    return "\(counted(counts.records, "event")), \(entities), \(counts.late) late; \(letters.summary)"
   }
 
   private static func parse(_ text: String, _ unit: TimeUnit) throws(ValidationError) -> EventTime {
     var text = text
     let parsed = text.withUTF8 { EventTime.parse(UnsafeRawBufferPointer($0), unit: unit) }
     guard let parsed else {
-      throw ValidationError(
-        "'\(text)' is no time: write RFC 3339 (2026-01-02T03:04:05Z), an integer in the source's unit "
-          + "(\(unit.rawValue)), or 'end'.")
+      throw ValidationError("'\(text)' is no time: write \(unit.textForms), or 'end'.")
     }
     return parsed
-  }
-}
-
-extension EventTime {
-  /// A time as a person writes it: RFC 3339, or an integer in a unit.
-  static func parse(_ bytes: UnsafeRawBufferPointer, unit: TimeUnit) -> EventTime? {
-    if let time = RFC3339.parse(bytes) { return time }
-    guard let number = NumberText.int64(bytes) else { return nil }
-    let (product, overflow) =
-      switch unit {
-      case .seconds: number.multipliedReportingOverflow(by: 1_000_000)
-      case .milliseconds: number.multipliedReportingOverflow(by: 1000)
-      case .microseconds, .rfc3339: (partialValue: number, overflow: false)
-      case .nanoseconds: (partialValue: (number - (number % 1000 + 1000) % 1000) / 1000, overflow: false)
-      }
-    guard !overflow, Limits.eventTimeMin...Limits.eventTimeMax ~= product else { return nil }
-    return EventTime(microseconds: product)
   }
 }

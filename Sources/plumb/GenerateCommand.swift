@@ -11,15 +11,15 @@ struct GenerateCommand: ParsableCommand {
 
       Examples:
         plumb generate --events 1000000 --out events.ndjson
-        plumb generate --rate 2000 | plumb replay -d examples/shop.yaml --events - --view item_popularity \\
-          --features-at end --out features.ndjson
+        plumb generate --events 20000 --rate 2000 | plumb replay --events - \\
+          -d examples/shop.yaml --view item_popularity --features-at end --out -
       """)
 
-  @Option(help: "How many lines to write; without it, no end.")
+  @Option(parsing: .unconditional, help: "How many lines to write; without it, no end.")
   var events: Int?
   @Option(help: "The file to write; - is the standard output.")
   var out = "-"
-  @Option(help: "Lines a second; without it, as fast as possible.")
+  @Option(parsing: .unconditional, help: "Lines a second; without it, as fast as possible.")
   var rate: Double?
   @Option(help: "Seed of everything that looks random.")
   var seed: UInt64 = 1
@@ -53,12 +53,15 @@ struct GenerateCommand: ParsableCommand {
 
   func validate() throws {
     if let mistake = options.mistake { throw ValidationError(mistake) }
-    if let rate, rate <= 0 { throw ValidationError("The rate is \(rate); use more than 0.") }
+    if let rate, !(Pace.rates ~= rate) {
+      throw ValidationError("The rate is \(rate); use 0.001 to 1000000000 lines a second.")
+    }
     if let events, events < 0 { throw ValidationError("The count of events is \(events); use 0 or more.") }
   }
 
   func run() throws {
     try reporting {
+      if out.isEmpty { throw ValidationError("The name of a file is empty.") }
       var output = try LineOutput(path: out)
       var stream = Clickstream(options)
       var pace = Pace(linesPerSecond: rate)

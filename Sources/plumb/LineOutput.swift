@@ -51,6 +51,9 @@ struct LineOutput: ~Copyable {
 
 /// Keeps a rate of lines a second, in steps of a hundredth of a second.
 struct Pace {
+  /// Lines a second that can be kept: a sleep fits usleep's argument.
+  static let rates = 0.001...1_000_000_000
+
   private let linesPerStep: Double?
   private let start: ContinuousClock.Instant
   private static let stepsPerSecond = 100.0

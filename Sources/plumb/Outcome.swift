@@ -26,7 +26,16 @@ func reporting(_ body: () throws -> Void) throws {
   } catch let error as EventFileError {
     printError("plumb: \(error)")
     throw ExitCode.failure
+  } catch let error as ValidationError {
+    // What only shows once the definitions are read; the options by themselves are well formed.
+    printError("plumb: \(error.message)")
+    throw ExitCode.validationFailure
   }
+}
+
+/// `1 event`, `2 events`.
+func counted(_ count: Int, _ one: String, _ many: String? = nil) -> String {
+  "\(count) \(count == 1 ? one : many ?? one + "s")"
 }
 
 /// Writes a line to the standard error.

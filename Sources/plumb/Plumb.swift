@@ -6,7 +6,7 @@ struct Plumb: ParsableCommand {
     commandName: "plumb",
     abstract: "Features from event logs, the same for serving and for training.",
     discussion: """
-      Exit status: 0 done, 1 failed, 2 the definitions or another input have mistakes, 3 done, but some records
+      Exit status: 0 done, 1 failed, 2 the definitions or another input have mistakes, 3 done, but some records \
       could not be used and there is no --dead-letters file that keeps them, 64 wrong usage.
       """,
     version: "0.1.0",

@@ -19,8 +19,10 @@ struct ReplayCommand: ParsableCommand {
       What can't be used is counted, and kept with its reason in the --dead-letters file.
 
       Examples:
-        plumb replay -d shop.yaml --events events.ndjson.zst --view user_activity --features-at end --out users.csv
-        plumb replay -d shop.yaml --events a.ndjson.gz b.ndjson.gz --spine labels.csv --out training.ndjson
+        plumb replay -d shop.yaml --events events.ndjson.zst \\
+          --view user_activity --features-at end --out users.csv
+        plumb replay -d shop.yaml --events a.ndjson.gz b.ndjson.gz \\
+          --spine labels.csv --out training.ndjson
       """)
 
   @Option(name: [.customShort("d"), .long], help: "The definitions file.")
@@ -32,11 +34,12 @@ struct ReplayCommand: ParsableCommand {
   @Option(help: "A view to compute; may be repeated. Without it, every view of the source.")
   var view: [String] = []
   @Option(
+    parsing: .unconditional,
     help: ArgumentHelp(
-      "Write features at this time: RFC 3339, an integer in the source's unit, or 'end' (the largest event time).",
+      "Write features at this time: RFC 3339, an integer in the source's unit, or 'end' (the largest event time folded).",
       valueName: "time|end"))
   var featuresAt: String?
-  @Option(help: "Write training rows for the rows of this file: .csv, or .ndjson, .jsonl, .json.")
+  @Option(help: "Write training rows for the rows of this file: .csv or .ndjson, also .gz or .zst.")
   var spine: String?
   @Option(help: "The spine's column of times. Without it, the one named like the source's time field.")
   var spineTime: String?
@@ -52,7 +55,10 @@ struct ReplayCommand: ParsableCommand {
       throw ValidationError("Give either --features-at TIME or --spine FILE.")
     }
     if spineTime != nil, spine == nil { throw ValidationError("--spine-time goes with --spine.") }
-    if events.isEmpty { throw ValidationError("Give at least one file with --events.") }
+    let inputs = [definitions] + events + [spine].compactMap { $0 }
+    if let clash = OutputClash.find(inputs: inputs, outputs: [out, deadLetters].compactMap { $0 }) {
+      throw ValidationError(clash)
+    }
   }
 
   func run() throws {
@@ -69,7 +75,6 @@ struct ReplayCommand: ParsableCommand {
           try FeaturesReplay(selection, at: featuresAt ?? "end")
             .run(events, out: out, format: format, letters: &letters)
         }
-      try letters.finish()
       printError(summary)
       if letters.areLost { throw Outcome.lostRecords }
     }
@@ -77,39 +82,3 @@ struct ReplayCommand: ParsableCommand {
 }
 
 extension TableFormat: ExpressibleByArgument {}
-
-/// The source and the views that a run is about.
-struct Selection {
-  let source: SourcePlan
-  let views: [ViewPlan]
-
-  init(_ plan: Plan, source name: String?, views names: [String]) throws(ValidationError) {
-    let sourceNames = plan.sources.map(\.source.name)
-    let index: Int
-    if let name {
-      guard let found = sourceNames.firstIndex(of: name) else {
-        throw ValidationError(Self.unknown("source", name, sourceNames))
-      }
-      index = found
-    } else {
-      guard sourceNames.count == 1 else {
-        throw ValidationError(
-          "There are several sources; choose one with --source: \(sourceNames.joined(separator: ", ")).")
-      }
-      index = 0
-    }
-    let candidates = plan.views.filter { $0.source == index }
-    for name in names where !candidates.contains(where: { $0.name == name }) {
-      throw ValidationError(
-        Self.unknown("view of source \(sourceNames[index])", name, candidates.map(\.name)))
-    }
-    source = plan.sources[index]
-    views = names.isEmpty ? candidates : candidates.filter { names.contains($0.name) }
-    if views.isEmpty { throw ValidationError("No view is about source '\(sourceNames[index])'.") }
-  }
-
-  private static func unknown(_ kind: String, _ name: String, _ candidates: [String]) -> String {
-    let meant = Suggestion.didYouMean(name, among: candidates).map { " (\($0))" } ?? ""
-    return "There is no \(kind) '\(name)'\(meant). There are: \(candidates.joined(separator: ", "))."
-  }
-}

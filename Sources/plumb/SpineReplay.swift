@@ -18,81 +18,38 @@ struct SpineReplay {
   func run(
     _ paths: [String], out: String, format: TableFormat, letters: inout DeadLetterFile
   ) throws -> String {
-    let spine = try readSpine()
+    let (source, views) = (selection.source, selection.views)
+    let spine = try Spine.read(path: path, timeColumn: timeColumn, source: source, views: views)
     let rowCount = spine.count
     let columns = spine.columns
-    let join = try PointInTimeJoin(spine, source: selection.source, views: selection.views, path: path)
+    let join = try PointInTimeJoin(spine, source: source, views: views, path: path)
     var writer = try TableWriter(path: out, format: format, columns: columns + join.featureNames)
-    let schema = selection.source.schema
+    var records = 0
     try readEvents(paths) { path, lines in
-      for line in lines {
-        guard !line.isOversized else {
-          try letters.append(.oversized(line.bytes, sequence: line.number), path: path)
-          continue
-        }
-        var failures: [DeadLetter] = []
-        do throws(DecodeFailure) {
-          try join.add(line.bytes, sequence: line.number) { failures.append(DeadLetter($0)) }
-        } catch {
-          failures.append(DeadLetter(error, schema, line.bytes, sequence: line.number))
-        }
-        for failure in failures { try letters.append(failure, path: path) }
-      }
+      records += lines.count
+      for line in lines { try add(line, of: path, to: join, &letters) }
     }
     try join.write(to: &writer)
+    // Before the rows: whoever sees those can read why others are missing.
+    try letters.finish()
     try writer.finish()
-    return "\(join.records) events, \(rowCount) rows; \(letters.summary)"
+    return "\(counted(records, "event")), \(counted(rowCount, "row")); \(letters.summary)"
   }
 
-  private func readSpine() throws -> Spine {
-    if path.hasSuffix(".csv") {
-      var reader = try CSVReader(path: path)
-      var spine = try makeSpine(reader.columns)
-      while try reader.next() { try spine.append(reader) }
-      return spine
+  private func add(
+    _ line: Line, of path: String, to join: PointInTimeJoin, _ letters: inout DeadLetterFile
+  ) throws(TableError) {
+    guard !line.isOversized else {
+      return try letters.append(.oversized(line.bytes, sequence: line.number), path: path)
     }
-    guard [".ndjson", ".jsonl", ".json"].contains(where: path.hasSuffix) else {
-      throw TableError(
-        path: path, problem: "is neither CSV nor NDJSON by its name", remedy: "name it .csv or .ndjson")
+    var failures: [DeadLetter] = []
+    do throws(DecodeFailure) {
+      try join.add(line.bytes, sequence: line.number) {
+        failures.append(DeadLetter($0.view, $0.payload, sequence: $0.sequence))
+      }
+    } catch {
+      failures.append(DeadLetter(error, selection.source.schema, line.bytes, sequence: line.number))
     }
-    var reader = try LineReader(path: path)
-    guard let first = try reader.next() else {
-      throw TableError(
-        path: path, line: 1, problem: "the spine is empty", remedy: "write one JSON object a line")
-    }
-    var spine = try makeSpine(Spine.columns(ofFirst: first[0].bytes, path: path))
-    for line in first { try spine.append(json: line.bytes, number: line.number) }
-    while let lines = try reader.next() {
-      for line in lines { try spine.append(json: line.bytes, number: line.number) }
-    }
-    return spine
-  }
-
-  private func makeSpine(_ columns: [String]) throws(TableError) -> Spine {
-    try Spine(
-      path: path, columns: columns, timeColumn: timeColumn, source: selection.source, views: selection.views)
-  }
-}
-
-extension DeadLetter {
-  /// Of a record that is larger than any record may be.
-  static func oversized(_ beginning: UnsafeRawBufferPointer, sequence: Int64) -> DeadLetter {
-    DeadLetter(
-      sequence: sequence, reason: DecodeFailure.Reason.oversized.rawValue, view: nil,
-      message: "the record is larger than \(Limits.recordBytesMax) bytes", payload: beginning)
-  }
-
-  /// Of a record that a view can't use.
-  init(_ failure: JoinFailure) {
-    self.init(
-      sequence: failure.sequence, reason: failure.view.code, view: failure.view.view,
-      message: failure.view.message, payload: failure.payload)
-  }
-
-  /// Of a record that can't be decoded.
-  init(_ failure: DecodeFailure, _ schema: EventSchema, _ payload: UnsafeRawBufferPointer, sequence: Int64) {
-    self.init(
-      sequence: sequence, reason: failure.reason.rawValue, view: nil, message: failure.message(schema),
-      payload: payload)
+    for failure in failures { try letters.append(failure, path: path) }
   }
 }

@@ -81,7 +81,7 @@ struct ClusterTests {
       try store.commit(
         task, epoch: 1, from: nil, to: 1, states: members.map { (key($0), Array("of \($0)".utf8)) },
         timeToLiveMilliseconds: 100_000)
-      #expect(try store.loadTexts(task, members) == members.map { "of \($0)" })
+      #expect(try store.loadTexts(task, members, at: 1) == members.map { "of \($0)" })
     }
     for node in cluster.nodes { #expect(try node.ask("DBSIZE") != ["0"], "both nodes have tasks") }
     var found = [String?](repeating: nil, count: entities.count)
@@ -119,7 +119,7 @@ struct ClusterTests {
     }
     try store.commit(
       task, epoch: epoch, from: 1, to: 2, states: states(["a": "2"]), timeToLiveMilliseconds: nil)
-    #expect(try store.loadTexts(task, ["a", "none"]) == ["2", nil])
+    #expect(try store.loadTexts(task, ["a", "none"], epoch: epoch, at: 2) == ["2", nil])
     #expect(try store.claim(task) == TaskClaim(epoch: epoch + 1, position: 2))
   }
 

@@ -39,7 +39,7 @@ struct FailureTests {
     let claim = try app.claim(task)
     try app.commit(
       task, epoch: claim.epoch, from: nil, to: 1, states: states(["a": "1"]), timeToLiveMilliseconds: nil)
-    #expect(try app.loadTexts(task, ["a", "b"]) == ["1", nil])
+    #expect(try app.loadTexts(task, ["a", "b"], at: 1) == ["1", nil])
 
     let wrong = store { ($0.user, $0.password) = ("app", Secret("wr0ng")) }
     let refused = failure { _ = try wrong.claim(task) }
@@ -75,7 +75,8 @@ struct FailureTests {
     let store = store()
     _ = try store.claim(task)
     try server.ask("RPUSH", ["shop:1:{clicks.3}:s:v:list", "1"])
-    expect(failure { _ = try store.loadTexts(task, ["list"]) }, .fatal, "WRONGTYPE", "another program")
+    expect(
+      failure { _ = try store.loadTexts(task, ["list"], at: nil) }, .fatal, "WRONGTYPE", "another program")
     try server.ask("RPUSH", ["shop:1:{clicks.3}:p", "1"])
     let commit = failure {
       try store.commit(
@@ -102,7 +103,7 @@ struct FailureTests {
     #expect(try server.ask("KEYS", ["*"]) == ["shop:1:{clicks.3}:e"])
     try server.ask("CONFIG", ["SET", "maxmemory", "0"])
     try commit()
-    #expect(try store.loadTexts(task, ["a", "b"]) == ["1", "2"])
+    #expect(try store.loadTexts(task, ["a", "b"], at: 1) == ["1", "2"])
   }
 
   @Test func aPolicyThatEvictsIsRefused() throws {
@@ -140,7 +141,7 @@ struct FailureTests {
     let lost = failure { _ = try store.claim(task) }
     #expect(lost?.remedy == .retry)
     expect(failure { _ = try store.claim(task) }, .retry, "LOADING", "wait")
-    expect(failure { _ = try store.loadTexts(task, ["u1"]) }, .retry, "LOADING")
+    expect(failure { _ = try store.loadTexts(task, ["u1"], at: 1) }, .retry, "LOADING")
     try server.ask("CONFIG", ["SET", "key-load-delay", "0"])
     try waitUntil("the server has loaded") { failure { _ = try store.claim(task) } == nil }
     #expect(try store.claim(task).position == 1)

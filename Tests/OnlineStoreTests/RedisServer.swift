@@ -125,9 +125,11 @@ func states(_ values: [String: String]) -> States {
 }
 
 extension RedisStateStore {
-  func loadTexts(_ task: String, _ entities: [String]) throws -> [String?] {
+  func loadTexts(
+    _ task: String, _ entities: [String], epoch: Int64 = 1, at position: Int64?
+  ) throws -> [String?] {
     var texts = [String?](repeating: "never called", count: entities.count)
-    try load(task, entities.map(key)) { index, bytes in
+    try load(task, epoch: epoch, position: position, entities.map(key)) { index, bytes in
       texts[index] = bytes.map { String(decoding: $0, as: UTF8.self) }
     }
     return texts

@@ -38,12 +38,13 @@ struct StateStoreTests {
       states: [(key("b") + odd, odd), (key("a"), []), (key("c"), Array("3".utf8))],
       timeToLiveMilliseconds: nil)
     var found: [[UInt8]?] = []
-    try store.load(task, [key("a"), key("none"), key("b") + odd, key("a")]) { index, bytes in
+    try store.load(task, epoch: 1, position: 5, [key("a"), key("none"), key("b") + odd, key("a")]) {
+      index, bytes in
       #expect(index == found.count)
       found.append(bytes.map { [UInt8]($0) })
     }
     #expect(found == [[], nil, odd, []])
-    try store.load(task, []) { _, _ in Issue.record("called for no key") }
+    try store.load(task, epoch: 1, position: 5, []) { _, _ in Issue.record("called for no key") }
   }
 
   @Test func manyStatesTravelInOneCommitAndSeveralReads() throws {
@@ -54,7 +55,7 @@ struct StateStoreTests {
     }
     try store.commit(task, epoch: 1, from: nil, to: 1, states: batch, timeToLiveMilliseconds: nil)
     try store.commit(task, epoch: 1, from: 1, to: 2, states: batch, timeToLiveMilliseconds: 60_000)
-    let texts = try store.loadTexts(task, entities)
+    let texts = try store.loadTexts(task, entities, at: 2)
     #expect(zip(entities, texts).allSatisfy { $1?.hasPrefix("\($0)-") ?? false })
   }
 
@@ -85,7 +86,7 @@ struct StateStoreTests {
     // The refused transaction is over: the same connection goes on.
     try rival.commit(
       task, epoch: new.epoch, from: nil, to: 5, states: states(["u1": "new"]), timeToLiveMilliseconds: nil)
-    #expect(try store.loadTexts(task, ["u1"]) == ["new"])
+    #expect(try store.loadTexts(task, ["u1"], epoch: 2, at: 5) == ["new"])
     #expect(try store.claim(task) == TaskClaim(epoch: 3, position: 5))
   }
 
@@ -102,10 +103,10 @@ struct StateStoreTests {
     }
     try store.commit(
       task, epoch: 1, from: nil, to: 5, states: states(["u1": "again"]), timeToLiveMilliseconds: nil)
-    #expect(try store.loadTexts(task, ["u1"]) == ["a"])
+    #expect(try store.loadTexts(task, ["u1"], at: 5) == ["a"])
     try store.commit(
       task, epoch: 1, from: 5, to: 9, states: states(["u1": "c"]), timeToLiveMilliseconds: nil)
-    #expect(try store.loadTexts(task, ["u1"]) == ["c"])
+    #expect(try store.loadTexts(task, ["u1"], at: 9) == ["c"])
   }
 
   @Test func aStoreThatLostItsTailIsNoticed() throws {
@@ -122,5 +123,26 @@ struct StateStoreTests {
     }
     #expect(empty?.remedy == .fenced)
     #expect(try store.claim(task) == TaskClaim(epoch: 1, position: nil))
+  }
+
+  @Test func statesOfAnotherEpochOrPositionAreNotHandedOver() throws {
+    _ = try store.claim(task)
+    try store.commit(
+      task, epoch: 1, from: nil, to: 5, states: states(["u1": "a"]), timeToLiveMilliseconds: nil)
+    let attempt = { (epoch: Int64, position: Int64?) in
+      failure {
+        try store.load(task, epoch: epoch, position: position, [key("u1")]) { _, _ in
+          Issue.record("handed over at epoch \(epoch), position \(String(describing: position))")
+        }
+      }?.remedy
+    }
+    #expect(attempt(1, 4) == .moved)
+    #expect(attempt(1, nil) == .moved)
+    #expect(attempt(2, 5) == .fenced)
+    #expect(try store.claim(task).epoch == 2)
+    #expect(attempt(1, 5) == .fenced)
+    #expect(try store.loadTexts(task, ["u1"], epoch: 2, at: 5) == ["a"])
+    try server.ask("FLUSHALL")
+    #expect(attempt(2, 5) == .fenced)
   }
 }

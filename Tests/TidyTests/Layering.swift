@@ -13,7 +13,7 @@ let layers: [String: AllowedImports] = [
   "LocalBroker": .only(["BrokerCore", "NIOCore", "NIOPosix", "Synchronization"]),
   "DefinitionFiles": .only(["FeatureCore", "Yams", "Foundation"]),
   "EventFiles": .only(["FeatureCore", "CZlib", "CZstd", "Glibc"]),
-  "OfflineStore": .only(["FeatureCore", "Glibc"]),
+  "OfflineStore": .only(["FeatureCore", "EventFiles", "Glibc"]),
   "Clickstream": .only([]),
   "Processor": .only(["FeatureCore"]),
   "OnlineStore": .only(["FeatureCore", "Processor", "CHiredis", "Glibc"]),

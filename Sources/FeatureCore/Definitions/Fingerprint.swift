@@ -85,12 +85,21 @@ extension FeatureSummary {
       case .aggregate(let aggregate):
         let name = aggregate.windows.first.map { "\(feature.name)_\($0.name)" }
         guard let output = outputs.first(where: { $0.name == name }) else { return nil }
-        let filter = aggregate.filter.map { " where \($0)" } ?? ""
         return FeatureSummary(
-          name: feature.name,
-          computation: "\(aggregate.function.rawValue)(\(aggregate.value ?? "*"))\(filter)",
-          windows: aggregate.windows.map(\.name), type: output.type)
+          name: feature.name, computation: computation(aggregate), windows: aggregate.windows.map(\.name),
+          type: output.type)
       }
     }
+  }
+
+  /// As a call: `last_k(item_id, k: 5) where event_type = 'click'`.
+  private static func computation(_ aggregate: Aggregate) -> String {
+    let arguments = [
+      aggregate.value ?? "*", aggregate.k.map { "k: \($0)" }, aggregate.q.map { "q: \($0)" },
+      aggregate.halfLife.map { "half_life: \(Duration.text($0))" },
+      aggregate.buckets.map { "\($0.count) buckets" },
+    ].compactMap(\.self)
+    let filter = aggregate.filter.map { " where \($0)" } ?? ""
+    return "\(aggregate.function.rawValue)(\(arguments.joined(separator: ", ")))\(filter)"
   }
 }

@@ -21,8 +21,8 @@ extension ViewPlan {
       let mask = (level.columnCount + 7) / 8
       let tiles = level.tiling.tilesMax
       bound.tiles += tiles
-      // A count of tiles of up to 2 bytes, and a tile's distance of up to 3 in a gap, but 9 for a session.
-      bound.bytes += 2 + tiles * (3 + mask + columns.map(\.bytesMax).reduce(0, +))
+      // A count of tiles of up to 2 bytes.
+      bound.bytes += 2 + tiles * (level.tiling.placeBytesMax + mask + columns.map(\.bytesMax).reduce(0, +))
       bound.bytesOfOneEvent += 2 + mask + columns.map(\.bytesOfOneEvent).reduce(0, +)
     }
     return bound
@@ -30,6 +30,9 @@ extension ViewPlan {
 }
 
 extension Tiling {
+  /// Bytes of a tile's place: a session's is a stretch of time, the others' is a distance in tiles.
+  fileprivate var placeBytesMax: Int { if case .session = self { 9 } else { 3 } }
+
   /// Tiles that can be kept at once: those that the longest window covers, and the one that its tail is in.
   fileprivate var tilesMax: Int {
     switch self {

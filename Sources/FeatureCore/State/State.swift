@@ -23,6 +23,10 @@ public struct State: Sendable {
   /// The largest event time that has been folded.
   public var asOf: EventTime { EventTime(microseconds: Int64(bitPattern: words[0])) }
 
+  /// States up to this size are given exactly the memory they need. Beyond, copying one for every new tile would
+  /// cost more than the memory.
+  private static let exactWordsMax = 128
+
   /// Rows of a level.
   @inline(__always)
   func rowCount(_ level: Int) -> Int { Int(words[1 + level]) }
@@ -157,6 +161,8 @@ extension State {
 
   private mutating func insert(_ row: Row, _ level: Level, _ place: LevelPlace) {
     let offset = place.words + row.position * level.stride
+    // Small states, which are nearly all of memory, grow by what they need instead of doubling.
+    if words.count < Self.exactWordsMax { words.reserveCapacity(words.count + level.stride) }
     words.insert(contentsOf: repeatElement(0, count: level.stride), at: offset)
     words[offset] = UInt64(bitPattern: row.tile)
     cells.insert(

@@ -7,13 +7,17 @@ public struct StateTable: ~Copyable {
   private struct Entity {
     var state: State
     let keyStart: Int
-    let keyCount: Int
+    var keyCount: Int
+    /// Changed since the last `forgetChanges`.
+    var isChanged = false
   }
 
   /// The upper half of a key's hash and its slot + 1 (0: free).
   private var index: ContiguousArray<UInt64>
   private var keyBytes: ContiguousArray<UInt8> = []
   private var entities: ContiguousArray<Entity> = []
+  /// Slots of the changed entities, in the order of their first change.
+  private var changed: ContiguousArray<Int> = []
 
   /// An empty table.
   public init() { index = ContiguousArray(repeating: 0, count: 1024) }
@@ -50,7 +54,11 @@ public struct StateTable: ~Copyable {
   /// Changes the state of a slot in place.
   @inline(__always)
   mutating func update<Result>(_ slot: Int, _ body: (inout State) -> Result) -> Result {
-    body(&entities[slot].state)
+    if !entities[slot].isChanged {
+      entities[slot].isChanged = true
+      changed.append(slot)
+    }
+    return body(&entities[slot].state)
   }
 
   /// Starts loading the place in the index where a key is looked for.
@@ -67,20 +75,54 @@ public struct StateTable: ~Copyable {
     return slot < 0 ? nil : entities[slot].state
   }
 
+  /// Adds a state that was kept elsewhere; the entity must not be in the table.
+  public mutating func insert(_ key: UnsafeRawBufferPointer, _ state: State) {
+    _ = insert(key, hash: Hash64.hash(key), state)
+  }
+
+  /// Takes an entity out of the table.
+  public mutating func remove(_ key: UnsafeRawBufferPointer) -> State? {
+    let slot = find(key, hash: Hash64.hash(key))
+    if slot < 0 { return nil }
+    // The slot stays behind, with a key that nothing equals.
+    entities[slot].keyCount = -1
+    let state = entities[slot].state
+    entities[slot].state = State(words: [], cells: [])
+    return state
+  }
+
+  /// Visits the entities that were changed since `forgetChanges`, in the order of their first change.
+  public func forEachChanged<Failure>(
+    _ body: (UnsafeRawBufferPointer, State) throws(Failure) -> Void
+  ) throws(Failure) {
+    for slot in changed { try visit(slot, body) }
+  }
+
+  /// From here on, changes are counted anew.
+  public mutating func forgetChanges() {
+    for slot in changed { entities[slot].isChanged = false }
+    changed.removeAll(keepingCapacity: true)
+  }
+
   /// Visits every entity in ascending order of key bytes.
   public func forEachSorted<Failure>(
     _ body: (UnsafeRawBufferPointer, State) throws(Failure) -> Void
   ) throws(Failure) {
     let order = keyBytes.withUnsafeBytes { bytes in
-      entities.indices.sorted { compareBytes(key($0, bytes), key($1, bytes)) < 0 }
+      entities.indices.filter { entities[$0].keyCount >= 0 }
+        .sorted { compareBytes(key($0, bytes), key($1, bytes)) < 0 }
     }
-    for slot in order {
-      let state = entities[slot].state
-      let start = entities[slot].keyStart
-      let bytes = keyBytes.span.bytes.extracting(start..<(start + entities[slot].keyCount))
-      try bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(Failure) -> Void in
-        try body(bytes, state)
-      }
+    for slot in order { try visit(slot, body) }
+  }
+
+  private func visit<Failure>(
+    _ slot: Int, _ body: (UnsafeRawBufferPointer, State) throws(Failure) -> Void
+  ) throws(Failure) {
+    let state = entities[slot].state
+    let start = entities[slot].keyStart
+    let bytes = keyBytes.span.bytes.extracting(start..<(start + entities[slot].keyCount))
+    try bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(Failure) -> Void in
+      try body(bytes, state)
     }
   }
 
@@ -106,7 +148,7 @@ public struct StateTable: ~Copyable {
   private mutating func grow() {
     precondition(entities.count < 1 << 31, "Cannot hold more than 2^31 entities in one table")
     index = ContiguousArray(repeating: 0, count: index.count * 2)
-    for slot in 0..<(entities.count - 1) {
+    for slot in 0..<(entities.count - 1) where entities[slot].keyCount >= 0 {
       place(keyBytes.withUnsafeBytes { Hash64.hash(key(slot, $0)) }, slot)
     }
   }

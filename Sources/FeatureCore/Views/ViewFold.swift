@@ -116,6 +116,39 @@ public final class ViewFold {
     }
   }
 
+  /// Folds one row of a batch; returns its entity's key, valid until the next call, or nil if the filter left it out.
+  public func fold(
+    _ batch: EventBatch, row index: Int, into table: inout StateTable
+  ) throws(ViewFailure) -> UnsafeRawBufferPointer? {
+    let row = batch.row(index)
+    guard try takes(row) else {
+      counts.filtered += 1
+      return nil
+    }
+    let key = try key(of: row)
+    let hash = Hash64.hash(key)
+    let time = batch.time(index)
+    let found = table.find(key, hash: hash)
+    let slot = found >= 0 ? found : table.insert(key, hash: hash, State(asOf: time, layout: view.layout))
+    let isLate = table.update(slot) { fold(into: &$0, time: time) }
+    count(isLate: isLate, time: time)
+    return key
+  }
+
+  /// The keys of the batch's events that the view takes and whose entities are not in the table, each once.
+  public func missing(_ batch: EventBatch, in table: borrowing StateTable) -> [[UInt8]] {
+    probe.look(batch, view.entity, in: table)
+    var seen: Set<Text> = []
+    var keys: [[UInt8]] = []
+    for index in 0..<batch.count where probe[index].slot == BatchProbe.Entry.absent {
+      // What the view can't use is told when it is folded.
+      guard let isTaken = try? takes(batch.row(index)), isTaken else { continue }
+      let key = Text(probe[index].key)
+      if seen.insert(key).inserted { keys.append(key.utf8) }
+    }
+    return keys
+  }
+
   /// Folds one event into the state of its entity. Returns whether it took it.
   @discardableResult
   public func fold(_ row: UnsafePointer<Scalar>, time: Int64, into state: inout State?) throws(ViewFailure)

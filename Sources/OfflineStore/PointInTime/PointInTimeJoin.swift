@@ -14,8 +14,6 @@ public typealias JoinFailure = (view: ViewFailure, payload: UnsafeRawBufferPoint
 public final class PointInTimeJoin {
   /// The columns that the join adds to the spine's.
   public let featureNames: [String]
-  /// Events read.
-  public private(set) var records = 0
 
   private let source: SourcePlan
   private let views: [ViewJoin]
@@ -51,7 +49,6 @@ public final class PointInTimeJoin {
   public func add(
     _ payload: UnsafeRawBufferPointer, sequence: Int64, fail: (JoinFailure) -> Void
   ) throws(DecodeFailure) {
-    records += 1
     batch.removeAll()
     try batch.append(payload, sequence: sequence)
     var kept: Int?

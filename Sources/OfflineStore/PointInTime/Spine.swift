@@ -21,7 +21,7 @@ public struct Spine: ~Copyable {
     case literal(Text)
   }
 
-  private let path: String
+  let path: String
   private var decoder: EventDecoder
   private let arena = TextArena()
   private let row: UnsafeMutablePointer<Scalar>
@@ -57,25 +57,20 @@ public struct Spine: ~Copyable {
 
   /// Adds the current row of a CSV table, whose columns must be the spine's.
   public mutating func append(_ reader: borrowing CSVReader) throws(TableError) {
-    var payload: [UInt8] = [UInt8(ascii: "{")]
-    for (index, column) in columns.enumerated() {
-      let declared = schema.columns.first { $0.name == column }
-      fields.append(Self.field(reader, index, declared?.type))
-      guard let declared, let text = reader.text(index) else { continue }
-      if payload.count > 1 { payload.append(UInt8(ascii: ",")) }
-      ValueText.appendJSONString([UInt8](column.utf8), to: &payload)
-      payload.append(UInt8(ascii: ":"))
-      if declared.type == .string || declared.unit == .rfc3339 {
-        ValueText.appendJSONString(text.utf8, to: &payload)
-      } else {
-        payload.append(contentsOf: text.utf8)
-      }
-    }
-    payload.append(UInt8(ascii: "}"))
     arena.reset()
-    let bytes = arena.allocate(payload.count)
-    bytes.copyBytes(from: payload)
-    try appendKeys(UnsafeRawBufferPointer(bytes), line: reader.line)
+    for index in schema.columns.indices { row[index] = .null }
+    for (index, name) in columns.enumerated() {
+      let declared = schema.columns.firstIndex { $0.name == name }
+      fields.append(Self.field(reader, index, declared.map { schema.columns[$0].type }))
+      guard let declared, let text = reader.text(index) else { continue }
+      row[declared] = try scalar(text, schema.columns[declared], line: reader.line)
+    }
+    guard row[schema.timeColumn].isValue else {
+      throw TableError(
+        path: path, line: reader.line, problem: "column '\(schema.columns[schema.timeColumn].name)' is empty",
+        remedy: "give every row a time")
+    }
+    noteKeys()
   }
 
   /// Adds a JSON object. Columns that it lacks are null; it may have none that the first row has not.
@@ -84,36 +79,47 @@ public struct Spine: ~Copyable {
     arena.reset()
     try appendKeys(line, line: number)
     var found = [Field](repeating: .null, count: columns.count)
+    var isFound = [Bool](repeating: false, count: columns.count)
     for (name, value) in JSONObjectFields(line) {
       guard let index = columns.firstIndex(of: name) else {
         throw TableError(
           path: path, line: number, problem: "column '\(name)' is not in the first row",
           remedy: "give every row the same columns; use null where there is no value")
       }
+      if isFound[index] { throw Self.twice(name, path, line: number) }
+      isFound[index] = true
       found[index] = value
     }
     fields += found
+  }
+
+  private static func twice(_ name: String, _ path: String, line: Int64) -> TableError {
+    TableError(
+      path: path, line: line, problem: "column '\(name)' stands twice", remedy: "remove or rename one of them"
+    )
   }
 
   /// The columns of the first row of a file of JSON objects.
   public static func columns(ofFirst line: UnsafeRawBufferPointer, path: String) throws(TableError)
     -> [String]
   {
-    let schema = EventSchema(
-      Source("spine", topic: "spine", timestamp: Source.Timestamp(field: "", unit: .milliseconds), fields: [])
-    )
+    // No object has this field: only the grammar matters here, the time is checked when the row is added.
+    let time = Source.Timestamp(field: "\u{0}", unit: .milliseconds)
+    let schema = EventSchema(Source("spine", topic: "spine", timestamp: time, fields: []))
     var decoder = EventDecoder(schema)
     var row = Scalar.null
     do {
       try decoder.decode(line, into: &row, arena: TextArena())
     } catch {
-      // Only the grammar matters here; the time is checked when the row is added.
       guard error.reason == .missingTime else {
         throw TableError(
           path: path, line: 1, problem: error.message(schema), remedy: "write one JSON object a line")
       }
     }
-    return JSONObjectFields(line).map(\.name)
+    let names = JSONObjectFields(line).map(\.name)
+    var seen = Set<String>()
+    for name in names where !seen.insert(name).inserted { throw twice(name, path, line: 1) }
+    return names
   }
 
   /// The rows of each view's entities, once every row has been added.
@@ -129,6 +135,30 @@ public struct Spine: ~Copyable {
     return isLiteral ? .literal(text) : .text(text)
   }
 
+  /// A field of CSV as the definitions declare its column. Its text lives in the arena.
+  private func scalar(
+    _ text: Text, _ column: EventSchema.Column, line: Int64
+  ) throws(TableError) -> Scalar {
+    let bytes = arena.allocate(text.utf8.count)
+    bytes.copyBytes(from: text.utf8)
+    let value = UnsafeRawBufferPointer(bytes)
+    let scalar: Scalar? =
+      switch column.type {
+      case .string: .text(value)
+      case .int64: NumberText.int64(value).map(Scalar.int64)
+      case .double: NumberText.double(value).map(Scalar.double)
+      case .bool: text == "true" ? .bool(true) : text == "false" ? .bool(false) : nil
+      case .timestamp:
+        column.unit.flatMap { EventTime.parse(value, unit: $0) }.map { .int64($0.microseconds) }
+      }
+    if let scalar { return scalar }
+    let form = column.type == .timestamp ? "time" : column.type.rawValue
+    throw TableError(
+      path: path, line: line,
+      problem: "column '\(column.name)': '\(clipped(text.description))' is no \(form)",
+      remedy: column.unit.map { "write \($0.textForms)" } ?? "write it as the definitions declare it")
+  }
+
   private mutating func appendKeys(_ payload: UnsafeRawBufferPointer, line: Int64) throws(TableError) {
     do {
       try decoder.decode(payload, into: row, arena: arena)
@@ -137,6 +167,10 @@ public struct Spine: ~Copyable {
         path: path, line: line, problem: error.message(schema),
         remedy: "write the time in the source's unit and the entity columns in their declared types")
     }
+    noteKeys()
+  }
+
+  private mutating func noteKeys() {
     times.append(row[schema.timeColumn].int64)
     for view in views { view.append(row, row: times.count - 1, arena: arena) }
   }
@@ -160,6 +194,9 @@ public struct Spine: ~Copyable {
     }
   }
 }
+
+/// The beginning of a text, for a message.
+private func clipped(_ text: String) -> String { text.count > 80 ? "\(text.prefix(80))…" : text }
 
 /// The rows of a spine by the entities of one view.
 final class SpineKeys {

@@ -1,11 +1,12 @@
+import EventFiles
 import Glibc
 
-/// The bytes of a file through a buffer, one after the other.
+/// The uncompressed bytes of a file through a buffer, one after the other.
 struct InputBytes: ~Copyable {
   private static let bufferBytes = 1 << 18
 
   let path: String
-  private let descriptor: Int32
+  private var source: ByteSource
   let buffer: UnsafeMutableRawBufferPointer
   /// `[position, end)` of the buffer has been read from the file and not been used.
   var position = 0
@@ -14,17 +15,15 @@ struct InputBytes: ~Copyable {
   /// Opens a file; `-` is the standard input.
   init(path: String, bufferBytes: Int = Self.bufferBytes) throws(TableError) {
     self.path = path
-    descriptor = path == "-" ? STDIN_FILENO : open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-      throw TableError(path: path, problem: systemText(errno), remedy: "check the path")
+    do throws(EventFileError) {
+      source = try ByteSource(path: path, inputBytes: bufferBytes)
+    } catch {
+      throw TableError(error)
     }
     buffer = .allocate(byteCount: bufferBytes, alignment: 64)
   }
 
-  deinit {
-    if path != "-" { _ = close(descriptor) }
-    buffer.deallocate()
-  }
+  deinit { buffer.deallocate() }
 
   /// Whether there is another byte: `buffer[position]`.
   @inline(__always)
@@ -34,17 +33,20 @@ struct InputBytes: ~Copyable {
   }
 
   private mutating func refill() throws(TableError) -> Bool {
-    while true {
-      let count = read(descriptor, buffer.baseAddress, buffer.count)
-      if count >= 0 {
-        position = 0
-        end = count
-        return count > 0
-      }
-      guard errno == EINTR else {
-        throw TableError(path: path, problem: systemText(errno), remedy: "check that it is a readable file")
-      }
+    do throws(EventFileError) {
+      end = try source.read(into: buffer)
+    } catch {
+      throw TableError(error)
     }
+    position = 0
+    return end > 0
+  }
+}
+
+extension TableError {
+  /// A file that cannot be read as a table, since it cannot be read at all.
+  init(_ error: EventFileError) {
+    self.init(path: error.path, problem: error.problem, remedy: error.remedy)
   }
 }
 

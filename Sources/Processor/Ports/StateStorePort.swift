@@ -49,8 +49,12 @@ public protocol StateStorePort: AnyObject {
   func claim(_ task: String) throws(StoreError) -> TaskClaim
 
   /// Reads states, in the order of the keys; nil where there is none. The bytes are valid during the call of `body`.
+  ///
+  /// Fails like `commit` if the epoch or the position is not the task's any more: a state of a store that has lost
+  /// its last writes must not be folded, and then published, as if it were the current one.
   func load(
-    _ task: String, _ keys: [[UInt8]], _ body: (Int, UnsafeRawBufferPointer?) -> Void
+    _ task: String, epoch: Int64, position: Int64?, _ keys: [[UInt8]],
+    _ body: (Int, UnsafeRawBufferPointer?) -> Void
   ) throws(StoreError)
 
   /// Writes states and the task's position in one atomic step, if the epoch is still the task's and its position

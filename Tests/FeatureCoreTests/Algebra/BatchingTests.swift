@@ -81,6 +81,7 @@ import Testing
       restarted.state = decoded
     }
     #expect(steady.bytes == restarted.bytes, "seed \(seed)")
+    #expect(steady.bytes.count <= view.sizeBound.bytes, "seed \(seed)")
     for moment in streams.moments(from: steady.state!.asOf.microseconds, windows) {
       let time = EventTime(microseconds: moment)
       let pairs = zip(view.evaluate(steady.state, at: time), view.evaluate(restarted.state, at: time))
@@ -126,6 +127,20 @@ import Testing
     try late.add(old[0])
     #expect(try late.bytes == TestFold.bytes(view, [recent]))
     #expect(late.fold.counts.folded == 2 && late.fold.counts.late == 1)
+  }
+
+  /// The longest session there is, begun and counted ten thousand years ago.
+  @Test func sessionsStayWithinTheSizeBound() throws {
+    let session = Window(name: "session", span: .session(gap: Limits.windowMax))
+    let view = try TestSource.plan([
+      Feature("age", .aggregate(Aggregate(.secondsSinceLast, where: "f", windows: [session])))
+    ])
+    var fold = TestFold(view)
+    for time in stride(from: Limits.eventTimeMin, through: Limits.eventTimeMax, by: Int(Limits.windowMax)) {
+      try fold.add(TestEvent(time: time, values: ["f": .bool(time == Limits.eventTimeMin)]))
+    }
+    #expect(fold.bytes.count <= view.sizeBound.bytes)
+    #expect(try view.encode(view.decode(fold.bytes)) == fold.bytes)
   }
 
   @Test func onlyLifetimeTakesWhatNoWindowSees() throws {

@@ -2,7 +2,7 @@ import FeatureCore
 import Foundation
 
 /// One small function an aggregate, over samples that are grouped by tile.
-extension Oracle {
+extension WindowOracle {
   func value(of aggregate: Aggregate, _ tiles: [[Sample]], at time: Int64) -> Answer {
     let all = tiles.flatMap(\.self)
     if all.isEmpty {

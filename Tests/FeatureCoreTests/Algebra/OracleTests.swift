@@ -10,7 +10,7 @@ import Testing
     let features = TestStreams.features(windows)
     let view = try TestSource.plan(features)
     var fold = TestFold(view)
-    var oracle = Oracle(features)
+    var oracle = WindowOracle(features)
     let events = streams.events(streams.pick([2, 10, 60, 150]))
     for event in events {
       try fold.add(event)
@@ -26,7 +26,8 @@ import Testing
     }
   }
 
-  private func expectEqual(_ fold: TestFold, _ oracle: Oracle, at moment: Int64, _ seed: UInt64) -> Bool {
+  private func expectEqual(_ fold: TestFold, _ oracle: WindowOracle, at moment: Int64, _ seed: UInt64) -> Bool
+  {
     let values = fold.view.evaluate(fold.state, at: EventTime(microseconds: moment))
     let answers = oracle.values(at: moment)
     #expect(values.count == answers.count)
@@ -51,7 +52,7 @@ import Testing
         Feature("last", .aggregate(Aggregate(.last, value: "i", where: "f", windows: [window]))),
       ]
       var fold = TestFold(try TestSource.plan(features))
-      var oracle = Oracle(features)
+      var oracle = WindowOracle(features)
       for event in streams.events(60) {
         try fold.add(event)
         oracle.add(event)
@@ -66,6 +67,6 @@ import Testing
   @Test func nothing() throws {
     let features = TestStreams.features([.last("1h"), .lifetime, .session("10s"), .calendar(.today)])
     let values = try TestSource.plan(features).evaluate(nil, at: EventTime(microseconds: 0))
-    for (value, answer) in zip(values, Oracle(features).values(at: 0)) { #expect(answer.allows(value)) }
+    for (value, answer) in zip(values, WindowOracle(features).values(at: 0)) { #expect(answer.allows(value)) }
   }
 }

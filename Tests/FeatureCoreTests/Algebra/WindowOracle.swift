@@ -1,7 +1,7 @@
 import FeatureCore
 
 /// docs/semantics.md taken literally: keeps every event, and computes every value from scratch.
-struct Oracle {
+struct WindowOracle {
   let features: [Feature]
   private(set) var events: [TestEvent] = []
   /// First event time and members of the current session, by gap.

@@ -1,0 +1,221 @@
+import FeatureCore
+
+extension ProcessorLoop {
+  /// Folds the records of a poll, a run of one partition's after the other.
+  func fold(_ poll: LogPoll) throws(LoopFault) {
+    var start = 0
+    while start < poll.records.count {
+      let partition = poll.records[start].partition
+      var end = start + 1
+      while end < poll.records.count, poll.records[end].partition == partition { end += 1 }
+      // Records of a partition that was given up may still come; they are not ours.
+      if let task = tasks[poll.partitions[partition]], !task.mustSeek {
+        try fold(UnsafeBufferPointer(rebasing: poll.records[start..<end]), task)
+      }
+      start = end
+    }
+  }
+
+  private func fold(_ records: UnsafeBufferPointer<LogRecord>, _ task: WorkerTask) throws(LoopFault) {
+    var next = records.startIndex
+    // A fetch that was under way when the loop went back may deliver what has been folded, or leave a gap.
+    while next < records.endIndex, records[next].offset < task.position { next += 1 }
+    while next < records.endIndex {
+      if task.isCatchingUp, records[next].offset >= task.published {
+        // The records below may have ended before the offset: control records take offsets too.
+        task.position = max(task.position, task.published)
+        try storeStates(of: task)
+      }
+      var end = next
+      while end < records.endIndex, end - next < limits.batchRecords,
+        !task.isCatchingUp || records[end].offset < task.published
+      { end += 1 }
+      try foldBatch(UnsafeBufferPointer(rebasing: records[next..<end]), task)
+      next = end
+    }
+  }
+
+  /// Decodes, loads, folds. Until the states are loaded nothing has changed and nothing was sent.
+  private func foldBatch(_ records: UnsafeBufferPointer<LogRecord>, _ task: WorkerTask) throws(LoopFault) {
+    let batch = task.batch
+    batch.removeAll()
+    var letters: [(record: Int, letter: DeadLetter)] = []
+    let source = plan.sources[task.input.source]
+    for (index, record) in records.enumerated() {
+      let payload = record.payload
+      do throws(DecodeFailure) {
+        try batch.append(payload, sequence: Int64(index))
+        if let letter = ahead(record, batch.time(batch.count - 1), source.source, payload, index, task) {
+          batch.removeLast()
+          letters.append((index, letter))
+        }
+      } catch {
+        letters.append((index, DeadLetter(error, source.schema, payload, sequence: Int64(index))))
+      }
+    }
+    for view in task.views { try load(view, task) }
+    let isSilent = task.isCatchingUp
+    let position = records[records.count - 1].offset + 1
+    do throws(LoopFault) {
+      try foldViews(task, records, &letters)
+      if !isSilent { try send(letters, records, task) }
+    } catch {
+      throw aborting(error)
+    }
+    counts.records += records.count
+    if isSilent { counts.recovered += records.count } else { recordsSinceCommit += records.count }
+    task.position = position
+  }
+
+  /// A send that failed for whatever reason leaves a transaction that is not whole.
+  private func aborting(_ fault: LoopFault) -> LoopFault {
+    if case .log(let error) = fault, error.remedy == .retry { return .log(LogError(.abort, error.message)) }
+    return fault
+  }
+
+  /// An event time later than the record's own by more than the source allows. Records that came through a
+  /// repartition topic were judged by their first timestamp.
+  private func ahead(
+    _ record: LogRecord, _ time: Int64, _ source: Source, _ payload: UnsafeRawBufferPointer, _ index: Int,
+    _ task: WorkerTask
+  ) -> DeadLetter? {
+    guard let timestamp = record.timestampMilliseconds, !task.input.isRepartitioned else { return nil }
+    let ahead = time - timestamp * 1000
+    guard ahead > source.maxAhead else { return nil }
+    return DeadLetter(
+      sequence: Int64(index), reason: "ahead_of_record", view: nil,
+      message:
+        "the event time is \(ahead / 1_000_000) s later than the record's timestamp, more than max_ahead "
+        + "(\(Duration.text(source.maxAhead))); check the producer's clock and the unit of the time",
+      payload: payload)
+  }
+
+  /// Reads the states of the batch's entities that are not in memory, in one round trip.
+  private func load(_ view: WorkerTask.TaskView, _ task: WorkerTask) throws(LoopFault) {
+    let keys = view.fold.missing(task.batch, in: view.cache.young).filter { !view.cache.promote($0) }
+    if keys.isEmpty { return }
+    let plan = view.fold.view
+    var corrupt: String?
+    try onStore(task.partition) { () throws(StoreError) in
+      try store.load(
+        task.name, epoch: task.epoch, position: task.stored, keys.map { StateKey.make(plan, $0) }
+      ) { index, bytes in
+        guard let bytes else { return }
+        do throws(StateError) {
+          let state = try plan.decode(bytes)
+          keys[index].withUnsafeBytes { view.cache.young.insert($0, state) }
+        } catch {
+          corrupt = "task \(task.name), view '\(plan.name)', entity '\(Text(utf8: keys[index]))': \(error)"
+        }
+      }
+    }
+    if let corrupt { throw .stop(corrupt) }
+  }
+
+  private func foldViews(
+    _ task: WorkerTask, _ records: UnsafeBufferPointer<LogRecord>,
+    _ letters: inout [(record: Int, letter: DeadLetter)]
+  ) throws(LoopFault) {
+    for view in task.views {
+      if view.fold.view.emit == .event, !task.isCatchingUp {
+        try foldEmitting(view, task, records, &letters)
+        continue
+      }
+      view.fold.fold(task.batch, into: &view.cache.young) { row, failure in
+        // The source's task has sent this one.
+        if task.input.isRepartitioned { return }
+        let record = Int(task.batch.sequence(row))
+        letters.append((record, DeadLetter(failure, records[record].payload, sequence: Int64(record))))
+      }
+    }
+  }
+
+  /// Folds with a snapshot after every event.
+  private func foldEmitting(
+    _ view: WorkerTask.TaskView, _ task: WorkerTask, _ records: UnsafeBufferPointer<LogRecord>,
+    _ letters: inout [(record: Int, letter: DeadLetter)]
+  ) throws(LoopFault) {
+    for row in 0..<task.batch.count {
+      let record = Int(task.batch.sequence(row))
+      let key: UnsafeRawBufferPointer?
+      do throws(ViewFailure) {
+        key = try view.fold.fold(task.batch, row: row, into: &view.cache.young)
+      } catch {
+        if !task.input.isRepartitioned {
+          letters.append((record, DeadLetter(error, records[record].payload, sequence: Int64(record))))
+        }
+        continue
+      }
+      guard let key, let state = view.cache.young.state(key) else { continue }
+      let position = RecordPosition(partition: task.partition, offset: records[record].offset + 1)
+      try sendSnapshot(view.fold.view, key, state, at: position)
+    }
+  }
+
+  /// Sends what the batch's records cause besides states: forwarded records and dead letters.
+  private func send(
+    _ letters: [(record: Int, letter: DeadLetter)], _ records: UnsafeBufferPointer<LogRecord>,
+    _ task: WorkerTask
+  ) throws(LoopFault) {
+    var letters = letters
+    for forward in task.forwards { try send(forward, records, task, &letters) }
+    for (index, letter) in letters.sorted(by: { $0.record < $1.record }) {
+      let record = records[index]
+      writer.deadLetter(
+        letter, at: RecordPosition(partition: task.partition, offset: record.offset), key: record.key)
+      try send(topic: routing.deadLetterTopic, key: record.key)
+      counts.deadLetters += 1
+    }
+  }
+
+  private func send(
+    _ forward: WorkerTask.TaskForward, _ records: UnsafeBufferPointer<LogRecord>, _ task: WorkerTask,
+    _ letters: inout [(record: Int, letter: DeadLetter)]
+  ) throws(LoopFault) {
+    for row in 0..<task.batch.count {
+      let record = Int(task.batch.sequence(row))
+      var key: UnsafeRawBufferPointer?
+      for fold in forward.folds {
+        do throws(ViewFailure) {
+          if try fold.takes(task.batch.row(row)) { key = try fold.key(of: task.batch.row(row)) }
+        } catch {
+          letters.append((record, DeadLetter(error, records[record].payload, sequence: Int64(record))))
+        }
+      }
+      guard let key else { continue }
+      try beginTransaction()
+      try onLog { () throws(LogError) in
+        try log.send(topic: forward.topic, partition: nil, key: key, value: records[record].value)
+      }
+      counts.forwarded += 1
+    }
+  }
+
+  /// Sends what the writer holds.
+  func send(topic: String, key: UnsafeRawBufferPointer?) throws(LoopFault) {
+    try beginTransaction()
+    try onLog { () throws(LogError) in
+      try writer.withBytes { (bytes) throws(LogError) in
+        try log.send(topic: topic, partition: nil, key: key, value: bytes)
+      }
+    }
+  }
+
+  func beginTransaction() throws(LoopFault) {
+    if isInTransaction { return }
+    try onLog { () throws(LogError) in try log.begin() }
+    isInTransaction = true
+  }
+}
+
+/// The keys of states in a store and of snapshots in the log: `<view>:<entity key>`.
+enum StateKey {
+  static func make(_ view: ViewPlan, _ key: some Sequence<UInt8>) -> [UInt8] {
+    Array(view.name.utf8) + [UInt8(ascii: ":")] + key
+  }
+}
+
+extension LogRecord {
+  /// The event's bytes: none for a tombstone.
+  var payload: UnsafeRawBufferPointer { value ?? UnsafeRawBufferPointer(start: nil, count: 0) }
+}

@@ -1,0 +1,27 @@
+/// Why a loop can't go on.
+public struct ProcessorError: Error, Sendable, CustomStringConvertible {
+  /// What to do.
+  public enum Remedy: Hashable, Sendable {
+    /// Make a new log (a new member and a new producer) and go on: another one has taken over this one's place.
+    case restart
+    /// Only a person can help; the message says how.
+    case stop
+  }
+
+  /// What to do.
+  public var remedy: Remedy
+  /// What happened, where, and what to do.
+  public var description: String
+}
+
+/// What interrupts a step.
+enum LoopFault: Error {
+  case log(LogError)
+  case store(StoreError, TopicPartition?)
+  case failed(ProcessorError)
+
+  /// Only a person can help.
+  static func stop(_ message: String) -> LoopFault {
+    .failed(ProcessorError(remedy: .stop, description: message))
+  }
+}

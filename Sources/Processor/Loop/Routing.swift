@@ -1,0 +1,82 @@
+public import FeatureCore
+
+/// Which topics are read, which views fold where, and what is forwarded.
+///
+/// A view keyed like its source folds straight from it. Any other view folds from a repartition topic, to which the
+/// source's tasks forward its events keyed by the view's entity; so every state has one writer.
+public struct Routing: Sendable {
+  /// A topic that is read.
+  public struct Input: Sendable {
+    /// The topic.
+    public var topic: String
+    /// Index of the source whose records it holds.
+    public var source: Int
+    /// Names its tasks in the store: `<name>.<partition>`.
+    public var name: String
+    /// Views that fold here, as indices of the plan's.
+    public var views: [Int]
+    /// Where events go from here; empty for repartition topics.
+    public var forwards: [Forward]
+    /// Whether the records have come through a repartition topic: their source's task has judged them.
+    public var isRepartitioned: Bool
+  }
+
+  /// A repartition topic and the views that fold from it.
+  public struct Forward: Sendable {
+    /// The topic.
+    public var topic: String
+    /// The views, all of one entity.
+    public var views: [Int]
+  }
+
+  /// The topics that are read.
+  public let inputs: [Input]
+  /// The topic of snapshots.
+  public let snapshotTopic: String
+  /// The topic of records that can't be used.
+  public let deadLetterTopic: String
+
+  /// The routing of a plan.
+  public init(_ plan: Plan) {
+    snapshotTopic = "\(plan.name).snapshots"
+    deadLetterTopic = "\(plan.name).dead-letters"
+    var inputs: [Input] = []
+    for (index, source) in plan.sources.enumerated() {
+      let views = plan.views.indices.filter { plan.views[$0].source == index }
+      let local = views.filter { Self.isLocal(plan.views[$0], source.source) }
+      var forwards: [Forward] = []
+      for view in views where !local.contains(view) {
+        let topic = Self.repartitionTopic(plan, source.source, plan.views[view])
+        if let known = forwards.firstIndex(where: { $0.topic == topic }) {
+          forwards[known].views.append(view)
+        } else {
+          forwards.append(Forward(topic: topic, views: [view]))
+        }
+      }
+      inputs.append(
+        Input(
+          topic: source.source.topic, source: index, name: source.source.name, views: local,
+          forwards: forwards, isRepartitioned: false))
+      inputs += forwards.map { forward in
+        Input(
+          topic: forward.topic, source: index,
+          name: "\(source.source.name).by-\(Self.entityName(plan.views[forward.views[0]]))",
+          views: forward.views, forwards: [], isRepartitioned: true)
+      }
+    }
+    self.inputs = inputs
+  }
+
+  private static func isLocal(_ view: ViewPlan, _ source: Source) -> Bool {
+    source.partitioner == .murmur2 && view.entity.map(\.name) == [source.key]
+  }
+
+  /// `<app>.<source>.by-<entity>`: two sources may have views of one entity, and their records differ.
+  private static func repartitionTopic(_ plan: Plan, _ source: Source, _ view: ViewPlan) -> String {
+    "\(plan.name).\(source.name).by-\(entityName(view))"
+  }
+
+  private static func entityName(_ view: ViewPlan) -> String {
+    view.entity.map(\.name).joined(separator: "-")
+  }
+}

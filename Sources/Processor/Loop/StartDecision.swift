@@ -1,0 +1,58 @@
+/// Where a newly assigned task begins, from what the log and the store know of it.
+///
+/// The log is committed first, then the store, so the store is never ahead: what it lacks up to the log's
+/// offset is folded again without sending anything.
+enum StartDecision: Equatable {
+  /// Nothing is known of the task: store `offset` before the first fold, so that a later look finds where it began.
+  case new(offset: Int64)
+  /// Fold from `offset`; below `published` nothing is sent.
+  case fold(from: Int64, published: Int64)
+  /// Only a person can help.
+  case stop(String)
+
+  /// `stored` is the store's position, `committed` the group's offset, `low` and `high` the log's first offset and the
+  /// one behind its last.
+  static func make(
+    _ task: String, stored: Int64?, committed: Int64?, low: Int64, high: Int64
+  ) -> StartDecision {
+    switch (stored, committed) {
+    case (nil, nil): return .new(offset: low)
+    // Begun, but nothing was committed yet.
+    case (let stored?, nil) where stored == low: return .fold(from: low, published: low)
+    case (let stored?, nil):
+      return .stop(
+        "task \(task): the store is at offset \(stored), but the consumer group has no offset; if it was deleted, "
+          + "set it to \(stored), or clear the store and start anew")
+    case (nil, let committed?):
+      guard low == 0 else {
+        return .stop(
+          "task \(task): the store has lost its states, and the log begins at \(low), so they can't be folded "
+            + "again; restore them from snapshots with plumb replay")
+      }
+      return checked(task, from: 0, committed, low, high)
+    case (let stored?, let committed?):
+      guard stored <= committed else {
+        return .stop(
+          "task \(task): the store is at offset \(stored), ahead of the consumer group's \(committed); if the "
+            + "group's offsets were reset, set them to \(stored), or clear the store and replay")
+      }
+      return checked(task, from: stored, committed, low, high)
+    }
+  }
+
+  private static func checked(
+    _ task: String, from: Int64, _ committed: Int64, _ low: Int64, _ high: Int64
+  ) -> StartDecision {
+    guard from >= low else {
+      return .stop(
+        "task \(task): the next record to fold is \(from), but the log begins at \(low); restore the states from "
+          + "snapshots with plumb replay")
+    }
+    guard committed <= high else {
+      return .stop(
+        "task \(task): the consumer group is at offset \(committed), but the log ends at \(high): the topic was "
+          + "created anew; use a new version")
+    }
+    return .fold(from: from, published: committed)
+  }
+}

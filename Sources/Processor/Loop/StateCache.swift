@@ -1,0 +1,38 @@
+import FeatureCore
+
+/// The states of one view of one task that are in memory: bounded, and rarely used ones go first.
+///
+/// Two generations approximate least-recently-used: what is used moves to the young one, and when that has half of the
+/// capacity it becomes the old one, whose unused rest is dropped. Only what the store has is ever dropped.
+final class StateCache {
+  private let generationMax: Int
+  /// Every changed state is in it.
+  var young = StateTable()
+  private var old = StateTable()
+
+  /// A cache of about `capacity` states, between two commits more.
+  init(capacity: Int) {
+    precondition(capacity >= 2, "Cannot cache \(capacity) states")
+    generationMax = capacity / 2
+  }
+
+  /// States in memory.
+  var count: Int { young.count + old.count }
+
+  /// Moves a state from the old generation to the young one; false if it isn't there.
+  func promote(_ key: [UInt8]) -> Bool {
+    key.withUnsafeBytes { key in
+      guard let state = old.remove(key) else { return false }
+      young.insert(key, state)
+      return true
+    }
+  }
+
+  /// After a commit: nothing is changed against the store any more.
+  func committed() {
+    young.forgetChanges()
+    guard young.count >= generationMax else { return }
+    swap(&young, &old)
+    young = StateTable()
+  }
+}

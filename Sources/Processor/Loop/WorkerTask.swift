@@ -1,0 +1,93 @@
+import FeatureCore
+
+/// One partition of an input: the single writer of all its states.
+final class WorkerTask {
+  let partition: TopicPartition
+  let input: Routing.Input
+  /// The name of the task in the store.
+  let name: String
+  let views: [TaskView]
+  let forwards: [TaskForward]
+  let batch: EventBatch
+
+  /// The fence of this ownership.
+  var epoch: Int64
+  /// The store's position: what its states have folded, exclusive. nil before the first commit.
+  var stored: Int64?
+  /// The group's committed offset: what the log's readers have seen the effects of, exclusive.
+  var published: Int64
+  /// The next offset to fold.
+  var position: Int64
+  /// Whether the fetch has to go back to `position` before anything is folded.
+  var mustSeek = false
+
+  /// One view of the task.
+  struct TaskView {
+    let index: Int
+    let fold: ViewFold
+    let cache: StateCache
+  }
+
+  /// A repartition topic, and the filters that decide what is forwarded to it.
+  struct TaskForward {
+    let topic: String
+    let folds: [ViewFold]
+  }
+
+  init(
+    _ partition: TopicPartition, _ input: Routing.Input, _ plan: Plan, claim: TaskClaim, start: Int64,
+    published: Int64, limits: WorkerLimits
+  ) {
+    self.partition = partition
+    self.input = input
+    name = "\(input.name).\(partition.partition)"
+    views = input.views.map { view in
+      TaskView(
+        index: view, fold: ViewFold(plan.views[view]), cache: StateCache(capacity: limits.cachedStatesMax))
+    }
+    forwards = input.forwards.map { forward in
+      TaskForward(topic: forward.topic, folds: forward.views.map { ViewFold(plan.views[$0]) })
+    }
+    batch = EventBatch(plan.sources[input.source].schema, capacity: limits.batchRecords)
+    epoch = claim.epoch
+    stored = claim.position
+    position = start
+    self.published = published
+    isCatchingUp = start < published
+  }
+
+  /// Whether something was folded that the log's readers have not seen.
+  var hasNews: Bool { !isCatchingUp && position > published }
+
+  /// The store has the states and the position.
+  func didStore() {
+    stored = position
+    for view in views { view.cache.committed() }
+    if position >= published { isCatchingUp = false }
+  }
+
+  /// Whether what is folded now has been published before: the store is behind the log, after a crash between the two
+  /// commits or a loss of the store's last writes. Such records are folded again without sending anything, and the
+  /// store has them before anything new is folded, so that what is new can be told from it.
+  private(set) var isCatchingUp: Bool
+}
+
+/// Bounds of a worker.
+public struct WorkerLimits: Sendable {
+  /// Records of one poll: at 1,000 the round trips to Redis no longer matter.
+  public var pollRecordsMax = 1000
+  /// Records of a decoded batch: as many as keep their rows in the level 2 cache.
+  public var batchRecords = 256
+  /// Records between two commits: bounds a transaction and the atomic write to the store.
+  public var commitRecordsMax = 10_000
+  /// Milliseconds between two commits: bounds how old what is served can be.
+  public var commitIntervalMilliseconds: Int64 = 100
+  /// Milliseconds between two looks whether the store is still where the tasks left it: bounds how long an idle
+  /// entity is served from a store that has lost its last writes.
+  public var checkIntervalMilliseconds: Int64 = 1000
+  /// States of one view of one task in memory.
+  public var cachedStatesMax = 100_000
+
+  /// The defaults.
+  public init() {}
+}

@@ -1,0 +1,56 @@
+import Testing
+
+@Suite struct GenerateTests {
+  let work: Workspace
+
+  init() throws { work = try Workspace() }
+
+  @Test func optionsDecideEveryByte() throws {
+    let lines = try work.done("generate", "--events", "2000", "--seed", "7")
+    #expect(lines.split(separator: "\n", omittingEmptySubsequences: false).count == 2001)
+    #expect(try work.done("generate", "--seed", "7", "--events", "2000", "--out", "file") == "")
+    #expect(try work.read("file") == lines)
+    #expect(try work.done("generate", "--events", "2000", "--seed", "8") != lines)
+    #expect(try work.done("generate", "--events", "0") == "")
+  }
+
+  /// The rate changes when lines come, not what they say.
+  @Test func rateChangesNoByte() throws {
+    let clock = ContinuousClock()
+    var paced = ""
+    let elapsed = try clock.measure { paced = try work.done("generate", "--events", "300", "--rate", "1000") }
+    #expect(try work.done("generate", "--events", "300") == paced)
+    // 29 steps of a hundredth of a second lie before the last ten lines.
+    #expect(elapsed > .milliseconds(280))
+  }
+
+  @Test func readersMayLeave() throws {
+    let result = try work.shell("set -o pipefail; \"$PLUMB\" generate | head -n 1 | wc -l")
+    #expect(result.status == 0)
+    #expect(result.output == "1\n")
+    #expect(result.error == "")
+  }
+
+  @Test(arguments: [
+    ("--events", "-1"), ("--rate", "0"), ("--rate", "-5"), ("--rate", "nan"), ("--rate", "inf"),
+    ("--rate", "1e-9"), ("--users", "0"), ("--late", "1.5"), ("--density", "nan"),
+    ("--start", "99999999999999"),
+    ("--seed", "x"), ("--out", ""),
+  ])
+  func optionsThatMeanNothing(_ option: String, _ value: String) throws {
+    let result = try work.plumb("generate", "--events", "2", option, value)
+    #expect(result.status == 64, "\(result.error)")
+    #expect(result.output == "")
+  }
+
+  @Test func placesThatCannotBeWritten() throws {
+    for (path, problem) in [
+      ("none/file", "No such file or directory"), (".", "Is a directory"),
+      ("/dev/full", "No space left on device"),
+    ] {
+      let result = try work.plumb("generate", "--events", "10", "--out", path)
+      #expect(result.status == 1)
+      #expect(result.error.hasPrefix("plumb: \(path): cannot be ") && result.error.contains(problem))
+    }
+  }
+}
