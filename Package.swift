@@ -18,6 +18,7 @@ let package = Package(
     .library(name: "Clickstream", targets: ["Clickstream"]),
     .library(name: "Processor", targets: ["Processor"]),
     .library(name: "LocalBroker", targets: ["BrokerCore", "LocalBroker"]),
+    .library(name: "OnlineStore", targets: ["OnlineStore"]),
     .executable(name: "plumb", targets: ["plumb"]),
   ],
   dependencies: [
@@ -29,6 +30,8 @@ let package = Package(
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CRDKafka", providers: [.apt(["librdkafka-dev"])]),
+    // Linked by name: hiredis' pkg-config file asks for flags that SwiftPM refuses.
+    .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
     .target(name: "FeatureCore", swiftSettings: strict),
     .target(
       name: "DefinitionFiles",
@@ -45,6 +48,8 @@ let package = Package(
         .product(name: "NIOPosix", package: "swift-nio"),
       ], swiftSettings: strict),
     .target(name: "Processor", dependencies: ["FeatureCore"], swiftSettings: strict),
+    .target(
+      name: "OnlineStore", dependencies: ["FeatureCore", "Processor", "CHiredis"], swiftSettings: strict),
     .executableTarget(
       name: "plumb",
       dependencies: [
@@ -57,6 +62,9 @@ let package = Package(
     .testTarget(
       name: "AdapterTests",
       dependencies: ["FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "OnlineStoreTests", dependencies: ["FeatureCore", "Processor", "OnlineStore"],
       swiftSettings: strict),
     .testTarget(
       name: "ProcessorTests", dependencies: ["FeatureCore", "Processor"], swiftSettings: strict),

@@ -4,6 +4,8 @@
 swift_needed=6.2
 # Debian packages, each with a command that succeeds where it is not needed any more.
 declare -A debian_packages=(
+  [libhiredis-dev]='test -e /usr/include/hiredis/hiredis.h'
+  [redis-server]='command -v redis-server'
   [libzstd-dev]='test -e /usr/include/zstd.h'
   [zlib1g-dev]='test -e /usr/include/zlib.h'
   [librdkafka-dev]='test -e /usr/include/librdkafka/rdkafka.h'

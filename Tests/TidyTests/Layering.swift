@@ -16,6 +16,7 @@ let layers: [String: AllowedImports] = [
   "OfflineStore": .only(["FeatureCore", "EventFiles", "Glibc"]),
   "Clickstream": .only([]),
   "Processor": .only(["FeatureCore"]),
+  "OnlineStore": .only(["FeatureCore", "Processor", "CHiredis", "Glibc"]),
   "plumb": .everythingButC,
 ]
 

@@ -1,0 +1,128 @@
+import FeatureCore
+public import Processor
+
+/// Reads states for serving. The bytes are what `ViewPlan` evaluates.
+///
+/// One connection (to each node of a Redis Cluster), used from one thread at a time. It reads only; it needs no claim.
+public final class OnlineReader {
+  private let keys: StoreKeys
+  private let nodes: RedisNodes
+  private var commands = CommandBuffer()
+  private var metadata: StoreMetadata?
+
+  /// A reader that connects when it is first used. `nowMilliseconds` is a steady clock; it only spaces attempts to
+  /// connect.
+  public init(_ options: RedisOptions, keys: StoreKeys, nowMilliseconds: (() -> Int64)? = nil) {
+    self.keys = keys
+    nodes = RedisNodes(options, nowMilliseconds: nowMilliseconds ?? RedisClient.steadyMilliseconds)
+  }
+
+  /// Reads the metadata anew: after a source got more partitions, or to see the fingerprint.
+  @discardableResult
+  public func refresh() throws(StoreError) -> StoreMetadata {
+    commands.removeAll()
+    commands.begin("GET", arguments: 2)
+    commands.append(keys.metadata)
+    var found: StoreMetadata?
+    var isMissing = false
+    try nodes.perform(Self.metadataRoute) { client throws(StoreError) in
+      try client.connect()
+      try client.exchange(commands, doing: "read the metadata") { _, reply in
+        isMissing = reply.isNull
+        found = StoreMetadata(reply.bytes)
+      }
+    }
+    guard let found else {
+      let place =
+        "read the metadata from key \(String(decoding: keys.metadata, as: UTF8.self))"
+      throw StoreError(
+        .fatal,
+        isMissing
+          ? "\(place) is missing: check name and version, or start a worker, which writes it"
+          : "\(place) has a format that this program does not know: use the workers' version")
+    }
+    metadata = found
+    return found
+  }
+
+  /// Writes the metadata. A worker does so when it starts.
+  public func publish(_ metadata: StoreMetadata) throws(StoreError) {
+    commands.removeAll()
+    commands.begin("SET", arguments: 3)
+    commands.append(keys.metadata)
+    commands.append(metadata.encoded)
+    try nodes.perform(Self.metadataRoute) { client throws(StoreError) in
+      try client.connect()
+      try client.exchange(commands, doing: "write the metadata") { _, _ in }
+    }
+    self.metadata = metadata
+  }
+
+  /// Reads the states of entities, each once, in their order unless a Redis Cluster has them on several nodes; nil where
+  /// there is none. `source` is the one that the view is folded
+  /// from. The bytes are valid during the call of `body`.
+  public func read(
+    source: String, view: String, entityKeys: [[UInt8]], _ body: (Int, UnsafeRawBufferPointer?) -> Void
+  ) throws(StoreError) {
+    let partitions = try partitions(of: source)
+    var pending = entityKeys.indices.map { index in
+      let partition = entityKeys[index].withUnsafeBytes { Murmur2.partition($0, count: partitions) }
+      return Wanted(index: index, task: StoreKeys.task(source: source, partition: partition))
+    }
+    var redirectionsLeft = pending.count + StoreLimits.redirectionsMax
+    while let first = pending.first {
+      let client = nodes.client(of: first.task)
+      let limit = StoreLimits.loadKeysPerCommand
+      let batch = Array(pending.lazy.filter { self.nodes.client(of: $0.task) === client }.prefix(limit))
+      var done = 0
+      do throws(StoreError) {
+        try fetch(batch, view, entityKeys, client) { wanted, bytes in
+          body(wanted.index, bytes)
+          done += 1
+        }
+      } catch {
+        let task = batch[min(done, batch.count - 1)].task
+        guard nodes.learn(task, from: client, error), redirectionsLeft > 0 else { throw error }
+        redirectionsLeft -= 1
+      }
+      let finished = Set(batch.prefix(done).map(\.index))
+      pending.removeAll { finished.contains($0.index) }
+    }
+  }
+
+  private struct Wanted {
+    var index: Int
+    var task: String
+  }
+
+  /// One GET each: keys of several tasks are in several slots, and a key of another type is an error.
+  private func fetch(
+    _ batch: [Wanted], _ view: String, _ entityKeys: [[UInt8]], _ client: RedisClient,
+    _ body: (Wanted, UnsafeRawBufferPointer?) -> Void
+  ) throws(StoreError) {
+    try client.connect()
+    commands.removeAll()
+    for wanted in batch {
+      commands.begin("GET", arguments: 2)
+      let stateKey = entityKeys[wanted.index].withUnsafeBytes {
+        StoreKeys.stateKey(view: view, entityKey: $0)
+      }
+      commands.append(keys.statePrefix(wanted.task), stateKey)
+    }
+    try client.exchange(commands, doing: "read states of view \(view)") { index, reply in
+      body(batch[index], reply.isNull ? nil : reply.bytes)
+    }
+  }
+
+  /// The metadata's key is in a slot of its own; no task has an empty name.
+  private static let metadataRoute = ""
+
+  private func partitions(of source: String) throws(StoreError) -> Int32 {
+    let metadata = if let metadata { metadata } else { try refresh() }
+    guard let count = metadata.partitions[source] else {
+      throw StoreError(
+        .fatal, "the metadata names no source '\(source)', only \(metadata.partitions.keys.sorted())")
+    }
+    return count
+  }
+}

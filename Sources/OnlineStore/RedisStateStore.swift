@@ -1,0 +1,302 @@
+public import Processor
+
+/// The state store over one connection to Redis, or one to each node of a Redis Cluster.
+///
+/// A commit is one transaction of Redis that holds only if nobody has touched the task's epoch and position since
+/// they were checked (WATCH). It is either there whole, position included, or not at all.
+public final class RedisStateStore: StateStorePort {
+  private let keys: StoreKeys
+  private let nodes: RedisNodes
+  /// Reused, so that a commit allocates nothing once the largest one has been seen.
+  private var commands = CommandBuffer()
+
+  /// A store that connects when it is first used. `nowMilliseconds` is a steady clock; it only spaces attempts to
+  /// connect.
+  public init(_ options: RedisOptions, keys: StoreKeys, nowMilliseconds: (() -> Int64)? = nil) {
+    self.keys = keys
+    nodes = RedisNodes(options, nowMilliseconds: nowMilliseconds ?? RedisClient.steadyMilliseconds)
+  }
+
+  // MARK: Claim
+
+  /// Claims a task for a new owner: increments its epoch, and reads its position, in one step.
+  public func claim(_ task: String) throws(StoreError) -> TaskClaim {
+    try nodes.perform(task) { client throws(StoreError) in
+      try client.connect()
+      try refuseEviction(client)
+      return try claim(task, client)
+    }
+  }
+
+  private func claim(_ task: String, _ client: RedisClient) throws(StoreError) -> TaskClaim {
+    commands.removeAll()
+    commands.begin("MULTI", arguments: 1)
+    commands.begin("INCR", arguments: 2)
+    commands.append(keys.epoch(task))
+    commands.begin("GET", arguments: 2)
+    commands.append(keys.position(task))
+    commands.begin("EXEC", arguments: 1)
+    var claim: TaskClaim?
+    try client.exchange(commands, doing: "claim task \(task)") { index, reply throws(StoreError) in
+      guard index == 3 else { return }
+      guard reply.count == 2 else { throw Self.unexpected("claim task \(task)") }
+      claim = TaskClaim(epoch: reply[0].integer, position: try number(reply[1], "position of task \(task)"))
+    }
+    guard let claim else { throw Self.unexpected("claim task \(task)") }
+    return claim
+  }
+
+  /// A Redis that evicts would lose states and say nothing.
+  private func refuseEviction(_ client: RedisClient) throws(StoreError) {
+    commands.removeAll()
+    commands.begin("INFO", arguments: 2)
+    commands.append("memory")
+    var memory = ""
+    do throws(StoreError) {
+      try client.exchange(commands, doing: "read INFO memory") { _, reply in memory = reply.text }
+    } catch  where error.remedy == .fatal {
+      // An ACL user need not be allowed to ask.
+      return try client.connect()
+    }
+    guard let policy = EvictionPolicy(info: memory), policy.losesStates else { return }
+    throw StoreError(
+      .fatal,
+      "claim at \(client.options.endpoint): maxmemory-policy is \(policy.name), which drops states when memory "
+        + "is full: CONFIG SET maxmemory-policy noeviction")
+  }
+
+  // MARK: Load
+
+  /// Reads states, in the order of the keys; nil where there is none. Fails if epoch or position are not the task's,
+  /// which every command reads together with its states.
+  public func load(
+    _ task: String, epoch: Int64, position: Int64?, _ keys: [[UInt8]],
+    _ body: (Int, UnsafeRawBufferPointer?) -> Void
+  ) throws(StoreError) {
+    var start = 0
+    while start < keys.count {
+      let end = min(start + StoreLimits.loadKeysPerCommand, keys.count)
+      let owned = Owned(task: task, epoch: epoch, position: position)
+      try nodes.perform(task) { client throws(StoreError) in
+        try client.connect()
+        try load(client, owned, keys, start..<end, body)
+      }
+      start = end
+    }
+  }
+
+  /// What a caller believes of its task.
+  private struct Owned {
+    var task: String
+    var epoch: Int64
+    var position: Int64?
+  }
+
+  private func load(
+    _ client: RedisClient, _ owned: Owned, _ keys: [[UInt8]], _ range: Range<Int>,
+    _ body: (Int, UnsafeRawBufferPointer?) -> Void
+  ) throws(StoreError) {
+    let task = owned.task
+    let prefix = self.keys.statePrefix(task)
+    commands.removeAll()
+    commands.begin("MGET", arguments: 3 + range.count)
+    commands.append(self.keys.epoch(task))
+    commands.append(self.keys.position(task))
+    for index in range { commands.append(prefix, keys[index]) }
+    var missing: [Int] = []
+    try client.exchange(commands, doing: "load states of task \(task)") { _, reply throws(StoreError) in
+      guard reply.count == 2 + range.count else { throw Self.unexpected("load states of task \(task)") }
+      let epoch = try number(reply[0], "epoch of task \(task)")
+      let position = try number(reply[1], "position of task \(task)")
+      let place = "load states of task \(task) at \(client.options.endpoint)"
+      if epoch != owned.epoch { throw fenced(place, own: owned.epoch, stored: epoch) }
+      if position != owned.position { throw moved(place, own: owned.position, stored: position) }
+      for index in range {
+        let value = reply[2 + index - range.lowerBound]
+        if value.isNull { missing.append(index) }
+        body(index, value.isNull ? nil : value.bytes)
+      }
+    }
+    if !missing.isEmpty { try checkAbsent(client, task, prefix, keys, missing) }
+  }
+
+  /// MGET says nil for a key of another type, which must not pass for an entity that is new.
+  private func checkAbsent(
+    _ client: RedisClient, _ task: String, _ prefix: [UInt8], _ keys: [[UInt8]], _ missing: [Int]
+  ) throws(StoreError) {
+    commands.removeAll()
+    commands.begin("EXISTS", arguments: 1 + missing.count)
+    for index in missing { commands.append(prefix, keys[index]) }
+    var existing: Int64 = 0
+    try client.exchange(commands, doing: "load states of task \(task)") { _, reply in existing = reply.integer
+    }
+    guard existing > 0 else { return }
+    throw RedisFailure.error(
+      reply: "WRONGTYPE \(existing) of \(missing.count) keys hold something other than a string",
+      doing: "load states of task \(task)", at: client.options.endpoint)
+  }
+
+  // MARK: Commit
+
+  /// Writes states and the task's position in one atomic step, if the epoch is still the task's and its position
+  /// is still `from`. At most `StoreLimits.commitStatesMax` states of `StoreLimits.commitBytesMax` bytes: a step
+  /// can't be cut in two.
+  public func commit(
+    _ task: String, epoch: Int64, from: Int64?, to position: Int64,
+    states: [(key: [UInt8], value: [UInt8])], timeToLiveMilliseconds: Int64?
+  ) throws(StoreError) {
+    precondition(states.count <= StoreLimits.commitStatesMax, "Cannot commit \(states.count) states at once")
+    precondition(
+      from.map { $0 < position } ?? true || states.isEmpty, "Cannot commit states without a new position")
+    precondition(timeToLiveMilliseconds.map { $0 > 0 } ?? true, "Cannot keep states for no time")
+    try nodes.perform(task) { client throws(StoreError) in
+      try commit(
+        client, task, epoch: epoch, from: from, to: position, states: states,
+        timeToLiveMilliseconds: timeToLiveMilliseconds)
+    }
+  }
+
+  private func commit(
+    _ client: RedisClient, _ task: String, epoch: Int64, from: Int64?, to position: Int64,
+    states: [(key: [UInt8], value: [UInt8])], timeToLiveMilliseconds: Int64?
+  ) throws(StoreError) {
+    for _ in 0..<StoreLimits.commitAttemptsMax {
+      try client.connect()
+      switch try check(client, task, epoch: epoch, from: from, to: position) {
+      case .done: return try discard(client, task)
+      case .refused(let error):
+        try? discard(client, task)
+        throw error
+      case .go: break
+      }
+      if try write(client, task, to: position, states, timeToLiveMilliseconds) { return }
+    }
+    throw StoreError(
+      .retry, "commit task \(task): its keys changed under \(StoreLimits.commitAttemptsMax) attempts in a row"
+    )
+  }
+
+  private enum Verdict {
+    /// A transaction is open: write.
+    case go
+    case done
+    case refused(StoreError)
+  }
+
+  /// Watches and reads epoch and position, and opens the transaction. The states are not sent before the server has
+  /// said that there is one: outside, they would be written unfenced.
+  private func check(
+    _ client: RedisClient, _ task: String, epoch: Int64, from: Int64?, to position: Int64
+  ) throws(StoreError) -> Verdict {
+    let (epochKey, positionKey) = (keys.epoch(task), keys.position(task))
+    commands.removeAll()
+    commands.begin("WATCH", arguments: 3)
+    commands.append(epochKey)
+    commands.append(positionKey)
+    commands.begin("GET", arguments: 2)
+    commands.append(epochKey)
+    commands.begin("GET", arguments: 2)
+    commands.append(positionKey)
+    commands.begin("MULTI", arguments: 1)
+    var storedEpoch: Int64?
+    var storedPosition: Int64?
+    try client.exchange(commands, doing: "commit task \(task)") { index, reply throws(StoreError) in
+      if index == 1 { storedEpoch = try number(reply, "epoch of task \(task)") }
+      if index == 2 { storedPosition = try number(reply, "position of task \(task)") }
+    }
+    return verdict(
+      "commit task \(task) at \(client.options.endpoint)", epoch: (epoch, storedEpoch), from: from,
+      position: (position, storedPosition))
+  }
+
+  private func verdict(
+    _ place: String, epoch: (own: Int64, stored: Int64?), from: Int64?, position: (new: Int64, stored: Int64?)
+  ) -> Verdict {
+    if epoch.stored != epoch.own {
+      return .refused(fenced(place, own: epoch.own, stored: epoch.stored))
+    }
+    if position.stored == position.new { return .done }
+    if position.stored != from { return .refused(moved(place, own: from, stored: position.stored)) }
+    return .go
+  }
+
+  /// Fills the transaction that `check` opened, and ends it. False if a watched key has changed.
+  private func write(
+    _ client: RedisClient, _ task: String, to position: Int64, _ states: [(key: [UInt8], value: [UInt8])],
+    _ timeToLiveMilliseconds: Int64?
+  ) throws(StoreError) -> Bool {
+    let prefix = keys.statePrefix(task)
+    commands.removeAll()
+    commands.reserve(states.reduce(0) { $0 + prefix.count + $1.key.count + $1.value.count + 64 })
+    if let timeToLiveMilliseconds {
+      appendExpiring(prefix, states, timeToLiveMilliseconds)
+      commands.begin("SET", arguments: 3)
+    } else {
+      commands.begin("MSET", arguments: 3 + 2 * states.count)
+      for state in states {
+        commands.append(prefix, state.key)
+        commands.append(state.value)
+      }
+    }
+    commands.append(keys.position(task))
+    commands.append(position)
+    commands.begin("EXEC", arguments: 1)
+    precondition(
+      commands.bytes.count <= StoreLimits.commitBytesMax,
+      "Cannot commit \(commands.bytes.count) bytes at once")
+    let last = commands.count - 1
+    var isWritten = false
+    try client.exchange(commands, doing: "commit task \(task)") { index, reply in
+      if index == last { isWritten = !reply.isNull }
+    }
+    return isWritten
+  }
+
+  private func appendExpiring(
+    _ prefix: [UInt8], _ states: [(key: [UInt8], value: [UInt8])], _ timeToLiveMilliseconds: Int64
+  ) {
+    let duration = Array(String(timeToLiveMilliseconds).utf8)
+    let option = Array("PX".utf8)
+    for state in states {
+      commands.begin("SET", arguments: 5)
+      commands.append(prefix, state.key)
+      commands.append(state.value)
+      commands.append(option)
+      commands.append(duration)
+    }
+  }
+
+  /// Ends a transaction without writing, and forgets the watched keys.
+  private func discard(_ client: RedisClient, _ task: String) throws(StoreError) {
+    commands.removeAll()
+    commands.begin("DISCARD", arguments: 1)
+    try client.exchange(commands, doing: "commit task \(task)") { _, _ in }
+  }
+
+  // MARK: Replies
+
+  private func number(_ value: RedisValue, _ name: String) throws(StoreError) -> Int64? {
+    if value.isNull { return nil }
+    guard value.kind == .string, let number = Int64(value.text) else {
+      throw StoreError(
+        .fatal,
+        "\(name) is no number: another program has written it; restore it, or "
+          + "delete all keys of the task to fold it anew")
+    }
+    return number
+  }
+
+  private func fenced(_ place: String, own: Int64, stored: Int64?) -> StoreError {
+    StoreError(.fenced, "\(place): epoch \(own) is over, the task's is \(text(stored))")
+  }
+
+  private func moved(_ place: String, own: Int64?, stored: Int64?) -> StoreError {
+    StoreError(.moved, "\(place): built on position \(text(own)), but the store's is \(text(stored))")
+  }
+
+  private static func unexpected(_ doing: String) -> StoreError {
+    StoreError(.fatal, "\(doing): Redis gave a reply of another shape than documented")
+  }
+
+  private func text(_ number: Int64?) -> String { number.map(String.init) ?? "none" }
+}

@@ -1,0 +1,44 @@
+/// What a reader must know to find states and to understand them.
+public struct StoreMetadata: Hashable, Sendable {
+  /// The fingerprint of the definitions that made the states.
+  public var fingerprint: UInt64
+  /// The number of partitions of each source, repartitioned ones included.
+  public var partitions: [String: Int32]
+
+  /// Metadata from its parts.
+  public init(fingerprint: UInt64, partitions: [String: Int32]) {
+    self.fingerprint = fingerprint
+    self.partitions = partitions
+  }
+
+  private static let header = "plumbline 1"
+
+  /// Lines: a header with the format's version, `fingerprint <decimal>`, and `partitions <source> <count>` in the
+  /// order of the sources.
+  var encoded: [UInt8] {
+    var text = "\(Self.header)\nfingerprint \(fingerprint)\n"
+    for (source, count) in partitions.sorted(by: { $0.key < $1.key }) {
+      text += "partitions \(source) \(count)\n"
+    }
+    return Array(text.utf8)
+  }
+
+  init?(_ bytes: UnsafeRawBufferPointer) {
+    var lines = String(decoding: bytes, as: UTF8.self).split(separator: "\n")[...]
+    guard lines.popFirst() == Self.header[...] else { return nil }
+    var fingerprint: UInt64?
+    var partitions: [String: Int32] = [:]
+    for line in lines {
+      let words = line.split(separator: " ")
+      if words.count == 2, words[0] == "fingerprint" {
+        fingerprint = UInt64(words[1])
+      } else if words.count == 3, words[0] == "partitions", let count = Int32(words[2]), count > 0 {
+        partitions[String(words[1])] = count
+      } else {
+        return nil
+      }
+    }
+    guard let fingerprint else { return nil }
+    self.init(fingerprint: fingerprint, partitions: partitions)
+  }
+}

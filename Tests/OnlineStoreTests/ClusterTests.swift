@@ -1,0 +1,142 @@
+import FeatureCore
+import Foundation
+import OnlineStore
+import Processor
+import Testing
+
+/// Two nodes of a Redis Cluster on loopback, each with half of the slots.
+final class RedisCluster {
+  let nodes: [RedisServer]
+  let ports: [Int32]
+  /// The cluster's names of its nodes.
+  let identifiers: [String]
+
+  init() throws {
+    let ports = try Self.freePorts(4)
+    self.ports = Array(ports[..<2])
+    nodes = try (0..<2).map { index in
+      try RedisServer(Self.arguments(port: ports[index], busPort: ports[2 + index]))
+    }
+    identifiers = try nodes.map { try $0.ask("CLUSTER", ["MYID"])[0].unwrapped("no name") }
+    try nodes[0].ask("CLUSTER", ["ADDSLOTSRANGE", "0", "8191"])
+    try nodes[1].ask("CLUSTER", ["ADDSLOTSRANGE", "8192", "16383"])
+    try nodes[0].ask("CLUSTER", ["MEET", "127.0.0.1", "\(ports[1])", "\(ports[3])"])
+    for node in nodes {
+      try waitUntil("the cluster is up") {
+        let info = try node.ask("CLUSTER", ["INFO"])[0] ?? ""
+        return info.contains("cluster_state:ok") && info.contains("cluster_slots_ok:16384")
+      }
+    }
+  }
+
+  func options(_ index: Int) -> RedisOptions { RedisOptions(.tcp(host: "127.0.0.1", port: ports[index])) }
+
+  private static func arguments(port: Int32, busPort: Int32) -> [String] {
+    [
+      "--save", "", "--cluster-enabled", "yes", "--bind", "127.0.0.1", "--port", "\(port)", "--cluster-port",
+      "\(busPort)", "--cluster-node-timeout", "5000",
+    ]
+  }
+
+  /// Ports that nobody listens at. All are held until the last is found, so that they differ.
+  private static func freePorts(_ count: Int) throws -> [Int32] {
+    var descriptors: [Int32] = []
+    defer { for descriptor in descriptors { close(descriptor) } }
+    return try (0..<count).map { _ in
+      let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+      descriptors.append(descriptor)
+      var address = sockaddr_in()
+      address.sin_family = sa_family_t(AF_INET)
+      address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+      var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+      let code = withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+          bind(descriptor, $0, length) == 0 ? getsockname(descriptor, $0, &length) : -1
+        }
+      }
+      guard code == 0 else { throw RedisServer.Failure("no free port: errno \(errno)") }
+      return Int32(UInt16(bigEndian: address.sin_port))
+    }
+  }
+}
+
+@Suite(.enabled(if: RedisServer.isAvailable, "redis-server is not installed"))
+struct ClusterTests {
+  let cluster: RedisCluster
+
+  init() throws { cluster = try RedisCluster() }
+
+  @Test func tasksAreFoundOnTheirNodes() throws {
+    let store = RedisStateStore(cluster.options(0), keys: storeKeys)
+    let reader = OnlineReader(cluster.options(1), keys: storeKeys)
+    try reader.publish(StoreMetadata(fingerprint: 1, partitions: ["clicks": 12]))
+    let entities = (0..<600).map { "u\($0)" }
+    let byPartition = Dictionary(grouping: entities) { entity in
+      Array(entity.utf8).withUnsafeBytes { Murmur2.partition($0, count: 12) }
+    }
+    for (partition, members) in byPartition {
+      let task = StoreKeys.task(source: "clicks", partition: partition)
+      let claim = try store.claim(task)
+      #expect(claim == TaskClaim(epoch: 1, position: nil), "a redirected claim counts once")
+      try store.commit(
+        task, epoch: 1, from: nil, to: 1, states: members.map { (key($0), Array("of \($0)".utf8)) },
+        timeToLiveMilliseconds: 100_000)
+      #expect(try store.loadTexts(task, members, at: 1) == members.map { "of \($0)" })
+    }
+    for node in cluster.nodes { #expect(try node.ask("DBSIZE") != ["0"], "both nodes have tasks") }
+    var found = [String?](repeating: nil, count: entities.count)
+    var calls = 0
+    try reader.read(source: "clicks", view: "v", entityKeys: entities.map { Array($0.utf8) }) {
+      index, bytes in
+      found[index] = bytes.map { String(decoding: $0, as: UTF8.self) }
+      calls += 1
+    }
+    #expect(found == entities.map { "of \($0)" })
+    #expect(calls == entities.count)
+  }
+
+  @Test func aTaskIsFollowedWhenItsSlotMoves() throws {
+    let store = RedisStateStore(cluster.options(0), keys: storeKeys)
+    let epoch = try store.claim(task).epoch
+    try store.commit(
+      task, epoch: epoch, from: nil, to: 1, states: states(["a": "1"]), timeToLiveMilliseconds: nil)
+    let slot = try cluster.nodes[0].ask("CLUSTER", ["KEYSLOT", "shop:1:{clicks.3}:p"])[0].unwrapped("no slot")
+    let from = Int(slot)! < 8192 ? 0 : 1
+    let to = 1 - from
+    try cluster.nodes[to].ask("CLUSTER", ["SETSLOT", slot, "IMPORTING", cluster.identifiers[from]])
+    try cluster.nodes[from].ask("CLUSTER", ["SETSLOT", slot, "MIGRATING", cluster.identifiers[to]])
+    // Keys on both sides: no step of the whole task is possible now.
+    let migrate = ["127.0.0.1", "\(cluster.ports[to])", "", "0", "5000", "KEYS"]
+    try cluster.nodes[from].ask("MIGRATE", migrate + ["shop:1:{clicks.3}:p"])
+    let moving = failure {
+      try store.commit(
+        task, epoch: epoch, from: 1, to: 2, states: states(["a": "2"]), timeToLiveMilliseconds: nil)
+    }
+    #expect(moving?.remedy == .retry, "\(String(describing: moving))")
+    try cluster.nodes[from].ask("MIGRATE", migrate + ["shop:1:{clicks.3}:e", "shop:1:{clicks.3}:s:v:a"])
+    for node in [to, from] {
+      try cluster.nodes[node].ask("CLUSTER", ["SETSLOT", slot, "NODE", cluster.identifiers[to]])
+    }
+    try store.commit(
+      task, epoch: epoch, from: 1, to: 2, states: states(["a": "2"]), timeToLiveMilliseconds: nil)
+    #expect(try store.loadTexts(task, ["a", "none"], epoch: epoch, at: 2) == ["2", nil])
+    #expect(try store.claim(task) == TaskClaim(epoch: epoch + 1, position: 2))
+  }
+
+  @Test func anotherNodeIsAskedWhenOneIsGone() throws {
+    var options = cluster.options(0)
+    options.reconnectDelayMilliseconds = 0
+    let store = RedisStateStore(options, keys: storeKeys)
+    // Learns both nodes.
+    let tasks = (0..<8).map { StoreKeys.task(source: "clicks", partition: $0) }
+    for task in tasks { _ = try store.claim(task) }
+    let slots = try tasks.map {
+      try cluster.nodes[0].ask("CLUSTER", ["KEYSLOT", "shop:1:{\($0)}:p"])[0] ?? ""
+    }
+    let onSecond = try #require(zip(tasks, slots).first { Int($1)! >= 8192 }).0
+    try cluster.nodes[1].ask("CONFIG", ["SET", "cluster-require-full-coverage", "no"])
+    cluster.nodes[0].kill()
+    try waitUntil("the store has found the other node") { failure { _ = try store.claim(onSecond) } == nil }
+    #expect(try store.claim(onSecond).epoch > 1)
+  }
+}

@@ -1,0 +1,148 @@
+import Foundation
+import OnlineStore
+import Processor
+import Testing
+
+@Suite(.enabled(if: RedisServer.isAvailable, "redis-server is not installed"))
+struct StateStoreTests {
+  let server: RedisServer
+  let store: RedisStateStore
+
+  init() throws {
+    server = try RedisServer()
+    store = RedisStateStore(server.options, keys: storeKeys)
+  }
+
+  @Test func claimsCountUpAndTellThePosition() throws {
+    #expect(try store.claim(task) == TaskClaim(epoch: 1, position: nil))
+    #expect(try store.claim(task) == TaskClaim(epoch: 2, position: nil))
+    #expect(try store.claim("clicks.4") == TaskClaim(epoch: 1, position: nil))
+    try store.commit(task, epoch: 2, from: nil, to: 17, states: [], timeToLiveMilliseconds: nil)
+    #expect(try store.claim(task) == TaskClaim(epoch: 3, position: 17))
+  }
+
+  @Test func statesAreUnderTheDocumentedKeys() throws {
+    _ = try store.claim(task)
+    try store.commit(
+      task, epoch: 1, from: nil, to: 5, states: states(["u1": "one"]), timeToLiveMilliseconds: nil)
+    let keys = ["shop:1:{clicks.3}:s:v:u1", "shop:1:{clicks.3}:p", "shop:1:{clicks.3}:e"]
+    #expect(try server.ask("MGET", keys) == ["one", "5", "1"])
+    #expect(try server.ask("DBSIZE") == ["3"])
+  }
+
+  @Test func loadKeepsOrderAndAnyBytes() throws {
+    _ = try store.claim(task)
+    let odd: [UInt8] = [0, 13, 10, 255, 36, 42]
+    try store.commit(
+      task, epoch: 1, from: nil, to: 5,
+      states: [(key("b") + odd, odd), (key("a"), []), (key("c"), Array("3".utf8))],
+      timeToLiveMilliseconds: nil)
+    var found: [[UInt8]?] = []
+    try store.load(task, epoch: 1, position: 5, [key("a"), key("none"), key("b") + odd, key("a")]) {
+      index, bytes in
+      #expect(index == found.count)
+      found.append(bytes.map { [UInt8]($0) })
+    }
+    #expect(found == [[], nil, odd, []])
+    try store.load(task, epoch: 1, position: 5, []) { _, _ in Issue.record("called for no key") }
+  }
+
+  @Test func manyStatesTravelInOneCommitAndSeveralReads() throws {
+    _ = try store.claim(task)
+    let entities = (0..<20_500).map { "u\($0)" }
+    let batch = entities.map {
+      (key: key($0), value: Array("\($0)-\(String(repeating: "x", count: 300))".utf8))
+    }
+    try store.commit(task, epoch: 1, from: nil, to: 1, states: batch, timeToLiveMilliseconds: nil)
+    try store.commit(task, epoch: 1, from: 1, to: 2, states: batch, timeToLiveMilliseconds: 60_000)
+    let texts = try store.loadTexts(task, entities, at: 2)
+    #expect(zip(entities, texts).allSatisfy { $1?.hasPrefix("\($0)-") ?? false })
+  }
+
+  @Test func timeToLiveIsOfTheStatesAlone() throws {
+    _ = try store.claim(task)
+    try store.commit(
+      task, epoch: 1, from: nil, to: 5, states: states(["u1": "one", "u2": "two"]),
+      timeToLiveMilliseconds: 100_000)
+    let left = Int(try #require(try server.ask("PTTL", ["shop:1:{clicks.3}:s:v:u2"])[0]))
+    #expect(try (1...100_000).contains(#require(left)))
+    #expect(try server.ask("PTTL", ["shop:1:{clicks.3}:p"]) == ["-1"])
+    #expect(try server.ask("PTTL", ["shop:1:{clicks.3}:e"]) == ["-1"])
+    try store.commit(
+      task, epoch: 1, from: 5, to: 6, states: states(["u2": "2"]), timeToLiveMilliseconds: nil)
+    #expect(try server.ask("PTTL", ["shop:1:{clicks.3}:s:v:u2"]) == ["-1"])
+  }
+
+  @Test func anOldEpochIsRefusedWhole() throws {
+    let rival = RedisStateStore(server.options, keys: storeKeys)
+    let old = try store.claim(task)
+    let new = try rival.claim(task)
+    let error = failure {
+      try store.commit(
+        task, epoch: old.epoch, from: nil, to: 5, states: states(["u1": "old"]), timeToLiveMilliseconds: nil)
+    }
+    #expect(error?.remedy == .fenced)
+    #expect(try server.ask("KEYS", ["*"]) == ["shop:1:{clicks.3}:e"])
+    // The refused transaction is over: the same connection goes on.
+    try rival.commit(
+      task, epoch: new.epoch, from: nil, to: 5, states: states(["u1": "new"]), timeToLiveMilliseconds: nil)
+    #expect(try store.loadTexts(task, ["u1"], epoch: 2, at: 5) == ["new"])
+    #expect(try store.claim(task) == TaskClaim(epoch: 3, position: 5))
+  }
+
+  @Test func anotherPositionIsRefusedAndTheOwnIsDone() throws {
+    _ = try store.claim(task)
+    try store.commit(
+      task, epoch: 1, from: nil, to: 5, states: states(["u1": "a"]), timeToLiveMilliseconds: nil)
+    for from in [nil, 3, 6] as [Int64?] {
+      let error = failure {
+        try store.commit(
+          task, epoch: 1, from: from, to: 9, states: states(["u1": "b"]), timeToLiveMilliseconds: nil)
+      }
+      #expect(error?.remedy == .moved, "from \(String(describing: from))")
+    }
+    try store.commit(
+      task, epoch: 1, from: nil, to: 5, states: states(["u1": "again"]), timeToLiveMilliseconds: nil)
+    #expect(try store.loadTexts(task, ["u1"], at: 5) == ["a"])
+    try store.commit(
+      task, epoch: 1, from: 5, to: 9, states: states(["u1": "c"]), timeToLiveMilliseconds: nil)
+    #expect(try store.loadTexts(task, ["u1"], at: 9) == ["c"])
+  }
+
+  @Test func aStoreThatLostItsTailIsNoticed() throws {
+    _ = try store.claim(task)
+    try store.commit(task, epoch: 1, from: nil, to: 5, states: [], timeToLiveMilliseconds: nil)
+    try server.ask("SET", ["shop:1:{clicks.3}:p", "3"])
+    let lost = failure {
+      try store.commit(task, epoch: 1, from: 5, to: 6, states: [], timeToLiveMilliseconds: nil)
+    }
+    #expect(lost?.remedy == .moved)
+    try server.ask("FLUSHALL")
+    let empty = failure {
+      try store.commit(task, epoch: 1, from: 5, to: 6, states: [], timeToLiveMilliseconds: nil)
+    }
+    #expect(empty?.remedy == .fenced)
+    #expect(try store.claim(task) == TaskClaim(epoch: 1, position: nil))
+  }
+
+  @Test func statesOfAnotherEpochOrPositionAreNotHandedOver() throws {
+    _ = try store.claim(task)
+    try store.commit(
+      task, epoch: 1, from: nil, to: 5, states: states(["u1": "a"]), timeToLiveMilliseconds: nil)
+    let attempt = { (epoch: Int64, position: Int64?) in
+      failure {
+        try store.load(task, epoch: epoch, position: position, [key("u1")]) { _, _ in
+          Issue.record("handed over at epoch \(epoch), position \(String(describing: position))")
+        }
+      }?.remedy
+    }
+    #expect(attempt(1, 4) == .moved)
+    #expect(attempt(1, nil) == .moved)
+    #expect(attempt(2, 5) == .fenced)
+    #expect(try store.claim(task).epoch == 2)
+    #expect(attempt(1, 5) == .fenced)
+    #expect(try store.loadTexts(task, ["u1"], epoch: 2, at: 5) == ["a"])
+    try server.ask("FLUSHALL")
+    #expect(attempt(2, 5) == .fenced)
+  }
+}
