@@ -17,15 +17,19 @@ let package = Package(
     .library(name: "EventFiles", targets: ["EventFiles"]),
     .library(name: "Clickstream", targets: ["Clickstream"]),
     .library(name: "Processor", targets: ["Processor"]),
+    .library(name: "EventLog", targets: ["EventLog"]),
+    .library(name: "LocalBroker", targets: ["BrokerCore", "LocalBroker"]),
     .executable(name: "plumb", targets: ["plumb"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
   ],
   targets: [
     .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CRDKafka", providers: [.apt(["librdkafka-dev"])]),
     .target(name: "FeatureCore", swiftSettings: strict),
     .target(
       name: "DefinitionFiles",
@@ -34,11 +38,20 @@ let package = Package(
       name: "EventFiles", dependencies: ["FeatureCore", "CZlib", "CZstd"], swiftSettings: strict),
     .target(name: "OfflineStore", dependencies: ["FeatureCore"], swiftSettings: strict),
     .target(name: "Clickstream", swiftSettings: strict),
+    .target(name: "BrokerCore", swiftSettings: strict),
+    .target(
+      name: "LocalBroker",
+      dependencies: [
+        "BrokerCore", .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+      ], swiftSettings: strict),
     .target(name: "Processor", dependencies: ["FeatureCore"], swiftSettings: strict),
+    .target(name: "EventLog", dependencies: ["Processor", "CRDKafka"], swiftSettings: strict),
     .executableTarget(
       name: "plumb",
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
+        "BrokerCore", "LocalBroker",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .testTarget(
@@ -46,6 +59,16 @@ let package = Package(
     .testTarget(
       name: "AdapterTests",
       dependencies: ["FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream"],
+      swiftSettings: strict),
+    .testTarget(
+      name: "BrokerTests",
+      dependencies: [
+        "BrokerCore", "LocalBroker", "CRDKafka", "plumb", .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOEmbedded", package: "swift-nio"),
+      ],
+      exclude: ["Conformance"], swiftSettings: strict),
+    .testTarget(
+      name: "EventLogTests", dependencies: ["EventLog", "Processor", "LocalBroker", "CRDKafka"],
       swiftSettings: strict),
     .testTarget(name: "CLITests", dependencies: ["FeatureCore"], swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),

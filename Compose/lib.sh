@@ -4,6 +4,7 @@
 swift_needed=6.2
 # Debian packages, each with a command that succeeds where it is not needed any more.
 declare -A debian_packages=(
+  [librdkafka-dev]='test -e /usr/include/librdkafka/rdkafka.h'
   [libzstd-dev]='test -e /usr/include/zstd.h'
   [zlib1g-dev]='test -e /usr/include/zlib.h'
   [zstd]='command -v zstd'

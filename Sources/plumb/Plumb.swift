@@ -1,7 +1,7 @@
 import ArgumentParser
 
 @main
-struct Plumb: ParsableCommand {
+struct Plumb: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "plumb",
     abstract: "Features from event logs, the same for serving and for training.",
@@ -10,5 +10,5 @@ struct Plumb: ParsableCommand {
       could not be used and there is no --dead-letters file that keeps them, 64 wrong usage.
       """,
     version: "0.1.0",
-    subcommands: [CheckCommand.self, GenerateCommand.self, ReplayCommand.self])
+    subcommands: [CheckCommand.self, GenerateCommand.self, ReplayCommand.self, BrokerCommand.self])
 }

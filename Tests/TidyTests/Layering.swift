@@ -16,6 +16,7 @@ let layers: [String: AllowedImports] = [
   "OfflineStore": .only(["FeatureCore", "Glibc"]),
   "Clickstream": .only([]),
   "Processor": .only(["FeatureCore"]),
+  "EventLog": .only(["Processor", "CRDKafka"]),
   "plumb": .everythingButC,
 ]
 

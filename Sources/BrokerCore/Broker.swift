@@ -1,0 +1,266 @@
+/// The limits of a broker; the defaults are Kafka's where Kafka has one.
+public struct BrokerLimits: Sendable {
+  /// What all batches together may cost in memory. Producers get `POLICY_VIOLATION` beyond.
+  public var memoryBytes = 4 << 30
+  /// The shortest session timeout a group member may ask for, in milliseconds.
+  public var sessionTimeoutMin: Int32 = 6_000
+  /// The longest.
+  public var sessionTimeoutMax: Int32 = 1_800_000
+  /// The longest transaction timeout a producer may ask for, in milliseconds.
+  public var transactionTimeoutMax: Int32 = 900_000
+  /// Partitions of all topics. (Kafka has no limit; this keeps a mistyped number from using up the memory.)
+  public var partitionsMax: Int32 = 20_000
+  /// The longest metadata string of a committed offset.
+  public var offsetMetadataMax = 4_096
+
+  /// Kafka's defaults.
+  public init() {}
+}
+
+/// One Kafka broker as a state machine: requests and time go in, replies and journal entries come out.
+///
+/// It does no I/O and reads no clock: the same calls give the same replies. Times are milliseconds since the epoch.
+/// Replies that have to wait for others (of ``joinGroup(_:token:now:)`` and ``syncGroup(_:token:now:)``) are
+/// collected in ``takeReplies()``. Not thread-safe.
+public final class Broker {
+  /// The limits.
+  public let limits: BrokerLimits
+  /// Told of every change of durable state, in order, before the call that made it returns.
+  public var journal: ((JournalEntry) -> Void)?
+  /// Told of every partition that grew: waiting fetches may now be answered.
+  public var onAppend: ((TopicPartition) -> Void)?
+  /// The topics by name.
+  public private(set) var topics: [String: Topic] = [:]
+  /// What all batches cost in memory.
+  public internal(set) var memoryBytes = 0
+
+  var transactions: [String: Transaction] = [:]
+  var transactionalIds: [Int64: String] = [:]
+  var groups: [String: Group] = [:]
+  var replies: [GroupReply] = []
+  private var nextProducerId: Int64 = 1
+  private var nextTopicNumber: Int64 = 1
+  /// Member ids carry it, so that a member from before a restart is never taken for a new one.
+  private(set) var incarnation: Int64 = 0
+  private var memberCount: Int64 = 0
+
+  /// A broker without topics.
+  public init(limits: BrokerLimits = BrokerLimits()) {
+    self.limits = limits
+  }
+
+  // MARK: Topics
+
+  /// Creates a topic; with `validateOnly` only says whether it could.
+  public func createTopic(
+    _ name: String, partitions: Int32, configs: [String: String] = [:], validateOnly: Bool = false
+  ) throws(KafkaError) {
+    guard Self.isValid(topic: name) else { throw .invalidTopic }
+    guard topics[name] == nil else { throw .topicAlreadyExists }
+    let present = topics.values.reduce(0) { $0 + $1.partitions.count }
+    guard partitions > 0, Int(partitions) <= Int(limits.partitionsMax) - present else { throw .invalidPartitions }
+    let settings = try TopicSettings(configs)
+    if validateOnly { return }
+    let number = nextTopicNumber
+    nextTopicNumber += 1
+    install(name, number: number, partitions: partitions, settings: settings)
+    journal?(.topicCreated(name: name, number: number, partitions: partitions, configs: configs))
+  }
+
+  /// Deletes a topic with its records and every group's offsets in it.
+  public func deleteTopic(_ name: String) throws(KafkaError) {
+    guard topics[name] != nil else { throw .unknownTopicOrPartition }
+    remove(name)
+    journal?(.topicDeleted(name: name))
+  }
+
+  /// A partition, if there is such.
+  public func partition(_ place: TopicPartition) -> Partition? {
+    guard let topic = topics[place.topic], topic.partitions.indices.contains(Int(place.partition)) else {
+      return nil
+    }
+    return topic.partitions[Int(place.partition)]
+  }
+
+  /// Deletes the records before an offset (-1: all); gives the new start of the log.
+  public func deleteRecords(_ place: TopicPartition, before offset: Int64) throws(KafkaError) -> Int64 {
+    guard let partition = partition(place) else { throw .unknownTopicOrPartition }
+    let before = partition.memoryBytes
+    try partition.deleteRecords(before: offset)
+    memoryBytes += partition.memoryBytes - before
+    journal?(.logStart(place, partition.logStartOffset))
+    return partition.logStartOffset
+  }
+
+  // MARK: Records
+
+  /// Appends one batch as a producer sent it.
+  public func produce(_ place: TopicPartition, batch: [UInt8], now: Int64) throws(KafkaError) -> Appended {
+    var batch = batch
+    return try produce(place, batch: &batch, now: now)
+  }
+
+  /// Appends one batch as a producer sent it, writing offset, leader epoch and append time into it.
+  public func produce(
+    _ place: TopicPartition, batch: inout [UInt8], now: Int64
+  ) throws(KafkaError) -> Appended {
+    guard let topic = topics[place.topic], let partition = partition(place) else {
+      throw .unknownTopicOrPartition
+    }
+    if batch.count >= BatchHeader.size, batch[22] & 0x10 != 0 {
+      let producer = batch.withUnsafeBytes {
+        ProducerIdentity(id: $0.bigEndian(at: 43, as: Int64.self), epoch: $0.bigEndian(at: 51, as: Int16.self))
+      }
+      try checkOpen(producer) { $0.partitions.contains(place) }
+    }
+    let before = partition.memoryBytes
+    let result = try partition.append(
+      &batch, topic: topic.settings, memoryLeft: limits.memoryBytes - memoryBytes, now: now)
+    memoryBytes += partition.memoryBytes - before
+    if !result.isDuplicate { appended(batch, at: place) }
+    return result
+  }
+
+  func appended(_ batch: [UInt8], at place: TopicPartition) {
+    if let journal, let number = topics[place.topic]?.number {
+      journal(.batch(place, topicNumber: number, bytes: batch))
+    }
+    onAppend?(place)
+  }
+
+  // MARK: Time
+
+  /// Lets timeouts up to `now` happen: sessions, rebalances, transactions.
+  public func advance(now: Int64) {
+    expireTransactions(now: now)
+    for name in groups.keys.sorted() {
+      groups[name]?.advance(now: now, &replies)
+      if groups[name]?.wasNeverUsed == true { groups[name] = nil }
+    }
+  }
+
+  /// The next time at which ``advance(now:)`` has something to do.
+  public var nextDeadline: Int64? {
+    let transactionDeadline = transactions.values.compactMap(\.deadline).min()
+    let groupDeadline = groups.values.compactMap(\.nextDeadline).min()
+    return [transactionDeadline, groupDeadline].compactMap { $0 }.min()
+  }
+
+  // MARK: Durable state
+
+  /// Takes back a change. Call ``start(now:)`` after the last one.
+  public func restore(_ entry: JournalEntry, now: Int64) {
+    switch entry {
+    case .topicCreated(let name, let number, let partitions, let configs):
+      nextTopicNumber = max(nextTopicNumber, number + 1)
+      let settings = (try? TopicSettings(configs)) ?? TopicSettings()
+      install(name, number: number, partitions: partitions, settings: settings)
+    case .topicDeleted(let name): remove(name)
+    case .logStart(let place, let offset):
+      guard let partition = partition(place) else { return }
+      let before = partition.memoryBytes
+      partition.advanceStart(to: offset)
+      memoryBytes += partition.memoryBytes - before
+    case .batch(let place, let number, let bytes):
+      if topics[place.topic]?.number == number { restore(bytes, at: place, now: now) }
+    case .counters(let producerIds, let topics, let incarnation):
+      nextProducerId = max(nextProducerId, producerIds)
+      nextTopicNumber = max(nextTopicNumber, topics)
+      self.incarnation = max(self.incarnation, incarnation)
+    case .transaction(let id, let transaction):
+      nextProducerId = max(nextProducerId, transaction.producerId + 1)
+      install(id, transaction)
+    case .offsets(let name, let offsets): group(name).commit(offsets)
+    case .pendingOffsets(let name, let producerId, let offsets):
+      group(name).addPending(offsets, producerId: producerId)
+    case .offsetsDecided(let name, let producerId, let commit):
+      group(name).decideOffsets(producerId: producerId, commit: commit)
+    }
+  }
+
+  /// Takes back a batch; false if it is damaged or doesn't follow the ones before.
+  @discardableResult
+  public func restore(_ batch: [UInt8], at place: TopicPartition, now: Int64) -> Bool {
+    guard let partition = partition(place) else { return false }
+    let before = partition.memoryBytes
+    defer { memoryBytes += partition.memoryBytes - before }
+    return partition.restore(batch, now: now)
+  }
+
+  /// Begins a run after what was restored: finishes decided transactions and takes a new incarnation.
+  public func start(now: Int64) {
+    incarnation = max(incarnation + 1, now)
+    journalCounters()
+    finishTransactions(now: now)
+  }
+
+  /// Entries that rebuild everything but the batches.
+  public var snapshot: [JournalEntry] {
+    var entries: [JournalEntry] = [counters]
+    for (name, topic) in topics.sorted(by: { $0.value.number < $1.value.number }) {
+      let count = Int32(topic.partitions.count)
+      entries.append(
+        .topicCreated(name: name, number: topic.number, partitions: count, configs: topic.settings.overrides))
+      for (index, partition) in topic.partitions.enumerated() where partition.logStartOffset > 0 {
+        entries.append(.logStart(TopicPartition(name, Int32(index)), partition.logStartOffset))
+      }
+    }
+    for (id, transaction) in transactions.sorted(by: { $0.key < $1.key }) {
+      entries.append(.transaction(id: id, transaction))
+    }
+    for (name, group) in groups.sorted(by: { $0.key < $1.key }) { entries += group.snapshot(name) }
+    return entries
+  }
+
+  func allocateProducerId() -> Int64 {
+    defer { nextProducerId += 1 }
+    journal?(.counters(producerIds: nextProducerId + 1, topics: nextTopicNumber, incarnation: incarnation))
+    return nextProducerId
+  }
+
+  func makeMemberId(_ prefix: String) -> String {
+    memberCount += 1
+    return "\(prefix)-\(incarnation)-\(memberCount)"
+  }
+
+  func group(_ name: String) -> Group {
+    if let group = groups[name] { return group }
+    let group = Group()
+    groups[name] = group
+    return group
+  }
+
+  func install(_ id: String, _ transaction: Transaction) {
+    transactions[id] = transaction
+    transactionalIds[transaction.producerId] = id
+  }
+
+  private var counters: JournalEntry {
+    .counters(producerIds: nextProducerId, topics: nextTopicNumber, incarnation: incarnation)
+  }
+
+  private func journalCounters() { journal?(counters) }
+
+  private func install(_ name: String, number: Int64, partitions: Int32, settings: TopicSettings) {
+    topics[name] = Topic(
+      number: number, settings: settings, partitions: (0..<partitions).map { _ in Partition() })
+  }
+
+  private func remove(_ name: String) {
+    guard let topic = topics.removeValue(forKey: name) else { return }
+    memoryBytes -= topic.partitions.reduce(0) { $0 + $1.memoryBytes }
+    for group in groups.values { group.forget(topic: name) }
+  }
+
+  private static func isValid(topic name: String) -> Bool {
+    guard !name.isEmpty, name.utf8.count <= 249, name != ".", name != ".." else { return false }
+    return name.utf8.allSatisfy {
+      switch $0 {
+      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: "_"), UInt8(ascii: "-"):
+        true
+      default: false
+      }
+    }
+  }
+}

@@ -1,0 +1,137 @@
+import BrokerCore
+import CRDKafka
+import Glibc
+import LocalBroker
+import Testing
+
+/// The broker as a process of its own: `plumb broker`, killed and started again.
+private final class PlumbBroker {
+  private let process: Subprocess
+  let address: String
+
+  /// The binary stands beside the tests'.
+  private static let plumb: String = {
+    var path = [CChar](repeating: 0, count: 4_096)
+    let length = max(0, readlink("/proc/self/exe", &path, path.count - 1))
+    let own = String(decoding: path[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let arguments = CommandLine.arguments.first { $0.hasSuffix(".xctest") }
+    return ((arguments ?? own).split(separator: "/").dropLast().map { "/" + $0 }.joined()) + "/plumb"
+  }()
+
+  init(_ arguments: [String] = []) throws {
+    process = try Subprocess(Self.plumb, ["broker", "--port", "0"] + arguments)
+    let line = process.readLine() ?? ""
+    guard line.hasPrefix("listening on ") else { throw Subprocess.Failed(reason: "the broker said: \(line)") }
+    address = String(line.dropFirst("listening on ".count))
+  }
+
+  func kill() { process.kill(SIGKILL) }
+}
+
+@Suite(.serialized) struct ServerTests {
+  private func read(_ brokers: String, _ topic: String, _ isolation: String = "read_committed") throws -> [String] {
+    let reader = try Rdkafka(
+      RD_KAFKA_CONSUMER, brokers,
+      ["group.id": "reader", "isolation.level": isolation, "enable.partition.eof": "true", "fetch.wait.max.ms": "50"])
+    reader.assign(topic, at: 0)
+    return try reader.readToEnd()
+  }
+
+  /// Whatever was acknowledged before kill -9 is there after it, in order; what was undecided can be decided.
+  @Test func killedBrokersLoseNothingAcknowledged() throws {
+    let directory = TemporaryDirectory()
+    var acknowledged: [String] = []
+    for round in 0..<3 {
+      let broker = try PlumbBroker(["--data-dir", directory.path, "--topics", "t:1"])
+      #expect(try read(broker.address, "t") == acknowledged)
+      let writer = try Rdkafka.transactional(broker.address, "writer")
+      for batch in 0..<5 {
+        let values = (0..<20).map { "\(round)-\(batch)-\($0)" }
+        try writer.begin()
+        try writer.produce("t", values)
+        try writer.commit()
+        acknowledged += values
+      }
+      try writer.begin()
+      try writer.produce("t", ["undecided \(round)"])
+      #expect(try read(broker.address, "t", "read_uncommitted").last == "undecided \(round)")
+      broker.kill()
+    }
+  }
+
+  @Test func firstMetadataComesAtOnce() throws {
+    let clock = ContinuousClock()
+    var best = Duration.seconds(60)
+    for _ in 0..<3 {
+      let elapsed = try clock.measure {
+        let broker = try PlumbBroker(["--topics", "t:4"])
+        let client = try Rdkafka(RD_KAFKA_PRODUCER, broker.address)
+        var metadata: UnsafePointer<rd_kafka_metadata>?
+        #expect(rd_kafka_metadata(client.handle, 1, nil, &metadata, 10_000) == RD_KAFKA_RESP_ERR_NO_ERROR)
+        #expect(metadata?.pointee.topic_cnt == 1)
+        rd_kafka_metadata_destroy(metadata)
+        broker.kill()
+      }
+      best = min(best, elapsed)
+    }
+    #expect(best < .milliseconds(500), "took \(best)")
+  }
+
+  @Test func producersAreToldOfTheMemoryLimit() async throws {
+    var settings = LocalBrokerConfiguration()
+    settings.topics = [("t", 1)]
+    settings.limits.memoryBytes = 100_000
+    let broker = try await LocalBroker.start(settings)
+    let writer = try Rdkafka(RD_KAFKA_PRODUCER, "127.0.0.1:\(broker.port)")
+    do {
+      for _ in 0..<10_000 { try writer.produce("t", [String(repeating: "x", count: 1_000)]) }
+      Issue.record("no limit")
+    } catch let error as Rdkafka.Failed {
+      #expect(error.code == RD_KAFKA_RESP_ERR_POLICY_VIOLATION.rawValue)
+    }
+    try await broker.stop()
+  }
+
+  /// Bytes that are no request end that connection; others go on.
+  @Test func malformedFramesEndTheirConnectionAlone() async throws {
+    let log = Lines()
+    var settings = LocalBrokerConfiguration()
+    settings.topics = [("t", 1)]
+    settings.log = { log.add($0) }
+    let broker = try await LocalBroker.start(settings)
+    let client = try Rdkafka(RD_KAFKA_PRODUCER, "127.0.0.1:\(broker.port)")
+    try client.produce("t", ["before"])
+    let nonsense: [[UInt8]] = [
+      Array("GET / HTTP/1.1\r\n\r\n".utf8), [0, 0, 0, 4, 0, 0, 0, 0], [0xFF, 0xFF, 0xFF, 0xFF],
+      [0, 0, 0, 8, 0, 3, 0, 99, 0, 0, 0, 1], [0, 0, 0, 8, 0, 99, 0, 0, 0, 0, 0, 1],
+    ]
+    for bytes in nonsense {
+      let descriptor = try connect(broker.port)
+      defer { close(descriptor) }
+      _ = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
+      var byte: UInt8 = 0
+      #expect(recv(descriptor, &byte, 1, 0) <= 0, "\(bytes)")
+    }
+    try client.produce("t", ["after"])
+    #expect(try read("127.0.0.1:\(broker.port)", "t") == ["before", "after"])
+    #expect(log.count == nonsense.count)
+    try await broker.stop()
+  }
+
+  private func connect(_ port: Int) throws -> Int32 {
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = in_port_t(port).bigEndian
+    address.sin_addr.s_addr = in_addr_t(INADDR_LOOPBACK).bigEndian
+    let status = withUnsafePointer(to: &address) { pointer in
+      pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        Glibc.connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+      }
+    }
+    try #require(status == 0)
+    var patience = timeval(tv_sec: 10, tv_usec: 0)
+    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+    return descriptor
+  }
+}
