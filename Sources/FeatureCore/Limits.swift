@@ -27,6 +27,9 @@ public enum Limits {
   /// Counters of a top_k tile are four times `k`, and at least this many: the count of a listed value is low by
   /// at most events / (counters + 1).
   public static let topCountersMin = 64
+  /// Events of one tile: years of a million a second. A larger count in a state's bytes is damage; below it, no sum
+  /// over the tiles of a window overflows.
+  static let tileEventsMax: UInt64 = 1 << 48
   /// Buckets of a quantile sketch before it halves its resolution.
   public static let quantileBucketsMax = 1024
   /// Declared buckets of a histogram.

@@ -1,6 +1,7 @@
 #include "CAllocationCount.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stddef.h>
 
 // The executable's own malloc comes first in the dynamic linker's search, so the Swift runtime calls it too. It
@@ -13,6 +14,11 @@ extern void *__libc_memalign(size_t, size_t);
 static _Thread_local uint64_t count;
 
 uint64_t allocation_count(void) { return count; }
+
+uint64_t allocated_bytes(void) {
+  struct mallinfo2 info = mallinfo2();
+  return info.uordblks + info.hblkhd;
+}
 
 void *malloc(size_t size) {
   count++;

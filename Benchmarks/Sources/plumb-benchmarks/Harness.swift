@@ -96,14 +96,3 @@ func decimals(_ value: Double, _ count: Int) -> String {
 /// Keeps a result from being optimised away.
 @inline(never)
 func consume<Value>(_ value: borrowing Value) {}
-
-/// Bytes of memory that the process holds.
-func residentBytes() -> Int {
-  guard let file = fopen("/proc/self/statm", "r") else { return 0 }
-  defer { fclose(file) }
-  var line = [CChar](repeating: 0, count: 128)
-  guard fgets(&line, Int32(line.count), file) != nil else { return 0 }
-  let text = line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
-  let fields = String(decoding: text, as: UTF8.self).split(separator: " ")
-  return (Int(fields[1]) ?? 0) * sysconf(Int32(_SC_PAGESIZE))
-}

@@ -35,7 +35,8 @@ extension Accumulator {
     switch kind {
     case .count: words[word] = try positive(&reader)
     case .sumInt64: try decodeInt128(at: word, into: &words, &reader)
-    case .sumDouble, .minDouble, .maxDouble: words[word] = try double(&reader)
+    case .sumDouble: words[word] = try double(&reader)
+    case .minDouble, .maxDouble: words[word] = try finiteDouble(&reader)
     case .meanInt64:
       words[word] = try positive(&reader)
       try decodeInt128(at: word + 1, into: &words, &reader)
@@ -55,19 +56,19 @@ extension Accumulator {
       words[word + 1] = try double(&reader)
     case .latestTime: words[word] = UInt64(bitPattern: try time(asOf: asOf, &reader))
     case .histogram:
-      var any = false
+      var total: UInt64 = 0
       for bucket in 0..<bucketCount {
         words[word + bucket] = try reader.varint()
-        if words[word + bucket] != 0 { any = true }
+        try add(words[word + bucket], to: &total, reader)
       }
-      guard any else { throw reader.corrupt("a histogram holds nothing") }
+      guard total > 0 else { throw reader.corrupt("a histogram holds nothing") }
     case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts: break
     }
   }
 
   func encode(_ cell: Cell, asOf: Int64, into writer: inout ByteWriter) {
     switch kind {
-    case .minText, .maxText: encodeText(cell.bytes, &writer)
+    case .minText, .maxText: cell.bytes.withUnsafeBytes { encodeText($0, &writer) }
     case .firstList, .lastList:
       writer.varint(UInt64(cell.words.count / 2))
       TimedList.forEach(cell, isText: isText) { time, scalar in
@@ -115,7 +116,9 @@ extension Accumulator {
     asOf: Int64, into cell: inout Cell, _ reader: inout ByteReader
   ) throws(StateError) {
     var previous = Int64.min
-    for _ in 0..<(try count(&reader, atMost: k)) {
+    let count = try count(&reader, atMost: k)
+    cell.words.reserveCapacity(2 * count)
+    for _ in 0..<count {
       let time = try time(asOf: asOf, &reader)
       guard time >= previous else { throw reader.corrupt("a list is not in order of time") }
       previous = time
@@ -127,6 +130,7 @@ extension Accumulator {
   private func decodeDistinct(into cell: inout Cell, _ reader: inout ByteReader) throws(StateError) {
     let count = try reader.count(atMost: Limits.distinctExactMax)
     if count == 0 { return try decodeRegisters(into: &cell, &reader) }
+    cell.words.reserveCapacity(count)
     for index in 0..<count {
       let hash = try reader.fixed()
       guard index == 0 || hash > cell.words[index - 1] else { throw reader.corrupt("hashes do not ascend") }
@@ -137,10 +141,13 @@ extension Accumulator {
   private func decodeQuantiles(into cell: inout Cell, _ reader: inout ByteReader) throws(StateError) {
     let halvings = try reader.varint()
     guard halvings <= 11 else { throw reader.corrupt("a quantile sketch has \(halvings) halvings") }
-    cell.words.append(halvings)
     let keyMax = Int64(Double.greatestFiniteMagnitude.bitPattern >> 45) >> Int64(halvings)
     var previous: Int64 = 0
-    for index in 0..<(try count(&reader, atMost: Limits.quantileBucketsMax)) {
+    let buckets = try count(&reader, atMost: Limits.quantileBucketsMax)
+    cell.words.reserveCapacity(1 + 2 * buckets)
+    cell.words.append(halvings)
+    var total: UInt64 = 0
+    for index in 0..<buckets {
       let distance = try reader.signed()
       guard index == 0 || distance > 0 else { throw reader.corrupt("buckets do not ascend") }
       let (key, overflow) = previous.addingReportingOverflow(distance)
@@ -148,15 +155,20 @@ extension Accumulator {
         throw reader.corrupt("a bucket is out of range")
       }
       previous = key
+      let count = try positive(&reader)
+      try add(count, to: &total, reader)
       cell.words.append(UInt64(bitPattern: key))
-      cell.words.append(try positive(&reader))
+      cell.words.append(count)
     }
   }
 
   private func decodeTopCounts(into cell: inout Cell, _ reader: inout ByteReader) throws(StateError) {
     var previousText: UnsafeRawBufferPointer?
+    var total: UInt64 = 0
     // None is left where all values were equally frequent when there was one too many.
-    for _ in 0..<(try reader.count(atMost: TopCounts.capacity(k: k))) {
+    let counters = try reader.count(atMost: TopCounts.capacity(k: k))
+    cell.words.reserveCapacity(2 * counters)
+    for _ in 0..<counters {
       let before = reader.offset
       try decodeEntry(into: &cell, &reader)
       let entries = cell.words.count
@@ -173,7 +185,9 @@ extension Accumulator {
       {
         throw StateError(kind: .corrupt("values do not ascend"), offset: before)
       }
-      cell.words.append(try positive(&reader))
+      let count = try positive(&reader)
+      try add(count, to: &total, reader)
+      cell.words.append(count)
     }
   }
 
@@ -188,8 +202,14 @@ extension Accumulator {
 
   private func positive(_ reader: inout ByteReader) throws(StateError) -> UInt64 {
     let value = try reader.varint()
-    guard value > 0, value <= UInt64(Int64.max) else { throw reader.corrupt("a count is out of range") }
+    guard value > 0, value <= Limits.tileEventsMax else { throw reader.corrupt("a count is out of range") }
     return value
+  }
+
+  /// Adds up the counts of a tile, which are one number of events.
+  private func add(_ count: UInt64, to total: inout UInt64, _ reader: ByteReader) throws(StateError) {
+    guard count <= Limits.tileEventsMax - total else { throw reader.corrupt("a count is out of range") }
+    total += count
   }
 
   private func double(_ reader: inout ByteReader) throws(StateError) -> UInt64 {
@@ -197,6 +217,13 @@ extension Accumulator {
     guard !Double(bitPattern: bits).isNaN || bits == Double.nan.bitPattern else {
       throw reader.corrupt("a NaN is not canonical")
     }
+    return bits
+  }
+
+  /// A value of an event: unlike a sum, it can't have overflowed.
+  private func finiteDouble(_ reader: inout ByteReader) throws(StateError) -> UInt64 {
+    let bits = try reader.fixed()
+    guard Double(bitPattern: bits).isFinite else { throw reader.corrupt("a value is not finite") }
     return bits
   }
 
@@ -212,11 +239,14 @@ extension Accumulator {
     let length = try reader.varint()
     guard length <= UInt64(Limits.stateTextBytesMax) else { throw reader.corrupt("a text is too long") }
     let bytes = try reader.raw(Int(length))
-    guard String(validating: bytes, as: UTF8.self) != nil else { throw reader.corrupt("a text is not UTF-8") }
+    // Nearly all texts are ASCII, which needs no decoding to be known as valid.
+    guard bytes.allSatisfy({ $0 < 0x80 }) || String(validating: bytes, as: UTF8.self) != nil else {
+      throw reader.corrupt("a text is not UTF-8")
+    }
     return bytes
   }
 
-  private func encodeText(_ text: some Collection<UInt8>, _ writer: inout ByteWriter) {
+  private func encodeText(_ text: UnsafeRawBufferPointer, _ writer: inout ByteWriter) {
     writer.varint(UInt64(text.count))
     writer.raw(text)
   }
@@ -245,7 +275,7 @@ extension Accumulator {
 
   private func decodeValue(_ reader: inout ByteReader) throws(StateError) -> UInt64 {
     switch type {
-    case .double: return try double(&reader)
+    case .double: return try finiteDouble(&reader)
     case .bool:
       let byte = try reader.byte()
       guard byte <= 1 else { throw reader.corrupt("a bool is \(byte)") }

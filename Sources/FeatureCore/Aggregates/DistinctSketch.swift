@@ -54,7 +54,8 @@ enum DistinctSketch {
     z += m * sigma(histogram[0] / m)
     // 1 / (2 ln 2)
     let alpha = 0.721_347_520_444_481_7
-    return Int64((alpha * m * m / z).rounded())
+    // Bytes that no set of values makes may claim more.
+    return Int64(min(alpha * m * m / z, 0x1p62).rounded())
   }
 
   private static func densify(_ cell: inout Cell) {

@@ -39,7 +39,8 @@ enum QuantileSketch {
   static func quantile(_ q: Double, _ cell: Cell) -> Double {
     var total: UInt64 = 0
     for index in stride(from: 2, to: cell.words.count, by: 2) { total += cell.words[index] }
-    let rank = UInt64(q * Double(total - 1))
+    // Beyond 2^53 values the product may round up.
+    let rank = min(UInt64(q * Double(total - 1)), total - 1)
     var seen: UInt64 = 0
     for index in stride(from: 1, to: cell.words.count, by: 2) {
       seen += cell.words[index + 1]

@@ -76,7 +76,7 @@ struct AggregateRule {
   mutating func fallback(_ literal: Literal?, type: FeatureType) -> FeatureValue {
     guard let literal else { return .null }
     guard let value = literal.value(as: type) else {
-      report("default", "the default is not a \(type)", "write a value of that type, or remove it")
+      report("default", "the default is not of type \(type)", "write a value of that type, or remove it")
       return .null
     }
     return value

@@ -5,12 +5,18 @@ struct DerivedCompiler {
   private let path: DefinitionPath
   /// Outputs of each feature that is ready.
   private var ready: [String: [Output]]
+  /// Columns of features with mistakes: what names them can't be checked, and nothing is said about it.
+  private var broken: Set<String> = []
   private(set) var mistakes: [Mistake] = []
 
   init(_ view: View, path: DefinitionPath, aggregates: [String: [Output]]) {
     self.view = view
     self.path = path
     ready = aggregates
+    for feature in view.features where aggregates[feature.name]?.isEmpty ?? false {
+      guard case .aggregate(let aggregate) = feature.computation else { continue }
+      broken.formUnion(aggregate.windows.map { "\(feature.name)_\($0.name)" })
+    }
   }
 
   /// The outputs, and the indices of the derived ones in the order of evaluation.
@@ -26,7 +32,9 @@ struct DerivedCompiler {
         break
       }
       let (feature, expression) = pending.remove(at: next)
-      ready[feature.name] = compile(feature, expression, indices).map { [$0] } ?? []
+      let output = broken.isDisjoint(with: expression.columns) ? compile(feature, expression, indices) : nil
+      if output == nil { broken.insert(feature.name) }
+      ready[feature.name] = output.map { [$0] } ?? []
       indices[feature.name].map { order.append($0) }
     }
     return (view.features.flatMap { ready[$0.name] ?? [] }, order)
@@ -39,6 +47,7 @@ struct DerivedCompiler {
       do {
         parsed.append((feature, try Expression.parse(text)))
       } catch {
+        broken.insert(feature.name)
         mistakes.append(
           Mistake(place(feature), offset: error.offset, error.message, suggestion: error.suggestion))
       }
@@ -97,7 +106,7 @@ struct DerivedCompiler {
     if let value = literal.value(as: type) { return value }
     mistakes.append(
       Mistake(
-        path.child("features").child(feature.name).child("default"), "the default is not a \(type)",
+        path.child("features").child(feature.name).child("default"), "the default is not of type \(type)",
         suggestion: "write a value of that type, or remove it"))
     return .null
   }

@@ -17,6 +17,7 @@ public enum Duration {
 
   /// The shortest text for a length: the largest unit that divides it.
   public static func text(_ microseconds: Int64) -> String {
+    if microseconds == 0 { return "0s" }
     for unit in units where microseconds % unit.microseconds == 0 {
       return "\(microseconds / unit.microseconds)\(unit.suffix)"
     }

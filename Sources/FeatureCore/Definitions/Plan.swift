@@ -164,6 +164,17 @@ enum NameRule {
     }
   }
 
+  /// What is wrong with the name of a window, which ends the names of columns; nil if it is fine.
+  static func windowProblem(_ name: String) -> (String, String)? {
+    let isLegal = !name.isEmpty && name.utf8.count <= lengthMax && name.utf8.allSatisfy(isWord)
+    if !isLegal || name.hasPrefix("_") || name.contains("__") {
+      return (
+        "'\(name)' is not a name of a window", "use 1 to \(lengthMax) letters, digits and '_', such as 24h"
+      )
+    }
+    return nil
+  }
+
   /// What is wrong with a name, and what to do; nil if it is fine.
   static func problem(_ name: String, allowsDashes: Bool) -> (String, String)? {
     let bytes = Array(name.utf8)

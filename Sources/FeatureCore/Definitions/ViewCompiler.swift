@@ -101,7 +101,9 @@ struct ViewCompiler {
 
   private mutating func checkOutputNames(_ outputs: [Output]) {
     var seen: Set<String> = []
-    for output in outputs where !seen.insert(output.name).inserted {
+    // Features of one name have been reported already.
+    let hasTwins = Set(view.features.map(\.name)).count < view.features.count
+    for output in outputs where !seen.insert(output.name).inserted && !hasTwins {
       report(
         path.child("features"), "two features make a column named '\(output.name)'", "rename one of them")
     }
@@ -180,6 +182,7 @@ struct ViewCompiler {
     var spans: [WindowSpan?] = []
     for (index, window) in windows.enumerated() {
       let place = place.child(String(index))
+      if let problem = NameRule.windowProblem(window.name) { report(place, problem.0, problem.1) }
       if !names.insert(window.name).inserted {
         report(
           place, "two windows are named '\(window.name)'", "remove one, or write its length in another unit")

@@ -35,22 +35,62 @@ public func fingerprintText(_ fingerprint: UInt64) -> String {
   return String(repeating: "0", count: 16 - digits.count) + digits
 }
 
-/// Appends the primitives of the state format.
-struct ByteWriter {
-  var bytes: [UInt8]
+/// Writes the primitives of the state format into memory of its own, which starts on the caller's stack and moves
+/// to the heap when it is outgrown: no byte is appended to an array by itself.
+struct ByteWriter: ~Copyable {
+  /// Most states are smaller.
+  static let stackBytes = 1024
+
+  private var base: UnsafeMutablePointer<UInt8>
+  private var capacity: Int
+  private var count = 0
+  private var isOnHeap = false
+
+  /// A writer into borrowed memory.
+  private init(_ memory: UnsafeMutableBufferPointer<UInt8>) {
+    guard let base = memory.baseAddress else { preconditionFailure("Cannot write into no memory") }
+    self.base = base
+    capacity = memory.count
+  }
+
+  /// A writer that begins with some bytes, on the heap: for parts of a state by themselves.
+  init(bytes: [UInt8]) {
+    capacity = max(bytes.count, 64)
+    base = .allocate(capacity: capacity)
+    isOnHeap = true
+    raw(bytes)
+  }
+
+  deinit { if isOnHeap { base.deallocate() } }
+
+  /// What has been written.
+  var bytes: [UInt8] { Array(UnsafeBufferPointer(start: base, count: count)) }
+
+  /// Appends what `body` writes to an array.
+  static func append(to bytes: inout [UInt8], _ body: (inout ByteWriter) -> Void) {
+    withUnsafeTemporaryAllocation(of: UInt8.self, capacity: stackBytes) { memory in
+      var writer = ByteWriter(memory)
+      body(&writer)
+      bytes.append(contentsOf: UnsafeBufferPointer(start: writer.base, count: writer.count))
+    }
+  }
 
   @inline(__always)
-  mutating func byte(_ value: UInt8) { bytes.append(value) }
+  mutating func byte(_ value: UInt8) {
+    reserve(1)
+    put(value)
+  }
 
   /// LEB128, as in Protobuf.
   @inline(__always)
   mutating func varint(_ value: UInt64) {
+    reserve(10)
     var rest = value
     while rest >= 0x80 {
-      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      put(UInt8(truncatingIfNeeded: rest) | 0x80)
       rest >>= 7
     }
-    bytes.append(UInt8(truncatingIfNeeded: rest))
+    put(UInt8(truncatingIfNeeded: rest))
   }
 
   /// Zigzag LEB128, as Protobuf's sint64.
@@ -60,11 +100,38 @@ struct ByteWriter {
   /// 8 bytes, little-endian.
   @inline(__always)
   mutating func fixed(_ value: UInt64) {
-    withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+    reserve(8)
+    UnsafeMutableRawPointer(base + count).storeBytes(of: value.littleEndian, as: UInt64.self)
+    count += 8
   }
 
   /// Bytes as they are.
-  mutating func raw(_ values: some Collection<UInt8>) { bytes.append(contentsOf: values) }
+  mutating func raw(_ values: some Collection<UInt8>) {
+    reserve(values.count)
+    for value in values { put(value) }
+  }
+
+  /// Writes where there is room.
+  @inline(__always)
+  private mutating func put(_ value: UInt8) {
+    base[count] = value
+    count += 1
+  }
+
+  @inline(__always)
+  private mutating func reserve(_ room: Int) {
+    if capacity - count < room { grow(room) }
+  }
+
+  @inline(never)
+  private mutating func grow(_ room: Int) {
+    capacity = max(2 * capacity, count + room)
+    let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
+    larger.update(from: base, count: count)
+    if isOnHeap { base.deallocate() }
+    base = larger
+    isOnHeap = true
+  }
 }
 
 /// Reads the primitives of the state format; every fault is an error, never a trap.

@@ -90,6 +90,8 @@ struct StateCodec {
       throw reader.corrupt("as_of is out of range")
     }
     var state = State(asOf: asOf, layout: layout)
+    // About two bytes a word: nearly every state gets along with this one allocation.
+    state.words.reserveCapacity(layout.headerWords + bytes.count / 2)
     for (index, level) in layout.levels.enumerated() {
       let rows = try decodeLevel(level, asOf: asOf, into: &state, &reader)
       state.words[1 + index] = UInt64(rows)

@@ -33,6 +33,7 @@ struct BatchProbe: ~Copyable {
   mutating func look(_ batch: EventBatch, _ entity: [EntityColumn], in table: borrowing StateTable) {
     reserve(batch.capacity)
     arena.reset()
+    var touched: UInt64 = 0
     for row in 0..<batch.count {
       if let key = try? EntityKey.make(batch.row(row), entity, arena: arena) {
         let hash = Hash64.hash(key)
@@ -46,6 +47,7 @@ struct BatchProbe: ~Copyable {
       entries[row].slot = table.find(entries[row].key, hash: entries[row].hash)
     }
     for row in 0..<batch.count where entries[row].slot >= 0 { touched &+= table.touch(entries[row].slot) }
+    self.touched &+= touched
   }
 
   private mutating func reserve(_ capacity: Int) {

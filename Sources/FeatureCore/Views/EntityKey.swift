@@ -97,12 +97,14 @@ public enum EntityKey {
     var current: [UInt8] = []
     var isEscaped = false
     for byte in key {
+      let isSpecial = byte == UInt8(ascii: "|") || byte == UInt8(ascii: "\\")
       if isEscaped {
+        guard isSpecial else { return nil }
         current.append(byte)
         isEscaped = false
       } else if byte == UInt8(ascii: "\\") {
         isEscaped = true
-      } else if byte == UInt8(ascii: "|") {
+      } else if isSpecial {
         texts.append(Text(utf8: current))
         current = []
       } else {
@@ -116,10 +118,15 @@ public enum EntityKey {
   private static func value(of text: Text, _ type: ValueType) -> FeatureValue? {
     switch type {
     case .string: .string(text)
-    case .int64: Int64(text.description).map(FeatureValue.int64)
-    case .timestamp: Int64(text.description).map { .timestamp(EventTime(microseconds: $0)) }
+    case .int64: integer(text).map(FeatureValue.int64)
+    case .timestamp: integer(text).map { .timestamp(EventTime(microseconds: $0)) }
     case .bool: text == "true" ? .bool(true) : text == "false" ? .bool(false) : nil
     case .double: nil
     }
+  }
+
+  /// Only the spelling that `make` writes: `+5` and `05` would name entities that have no state.
+  private static func integer(_ text: Text) -> Int64? {
+    Int64(text.description).flatMap { Text(String($0)) == text ? $0 : nil }
   }
 }

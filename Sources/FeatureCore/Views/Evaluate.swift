@@ -7,71 +7,58 @@ extension ViewPlan {
   /// a double overflow) is null.
   public func evaluate(_ state: State?, at time: EventTime) -> [FeatureValue] {
     precondition(state.map { $0.asOf <= time } ?? true, "Cannot evaluate a state before its as_of")
-    var values: [FeatureValue] = []
-    values.reserveCapacity(outputs.count)
-    let places = state.map(levelPlaces) ?? []
-    for output in outputs {
-      var value = FeatureValue.null
-      switch output.origin {
-      case .window(let level, let column, let span, let result):
-        value = windowValue(
-          state, at: time.microseconds, places, level: level, column: column, span: span, result: result)
-      case .derived: break
-      }
-      values.append(value == .null ? output.fallback : value)
+    var values = [FeatureValue](repeating: .null, count: outputs.count)
+    if let state { read(state, at: time.microseconds, into: &values) }
+    for window in windows where values[window.output] == .null {
+      let nothing = window.result.isCount ? FeatureValue.int64(0) : .null
+      values[window.output] = nothing == .null ? outputs[window.output].fallback : nothing
     }
-    for index in derivedOrder {
-      guard case .derived(let feature) = outputs[index].origin else { continue }
-      let value = derive(feature, values)
-      values[index] = value == .null ? outputs[index].fallback : value
-    }
+    if !derivedOrder.isEmpty { derive(into: &values) }
     return values
   }
 
-  private func levelPlaces(_ state: State) -> [LevelPlace] {
-    var place = LevelPlace(index: 0, words: layout.headerWords, cells: 0)
-    return layout.levels.indices.map { index in
-      defer {
-        place.words += state.rowCount(index) * layout.levels[index].stride
-        place.cells += state.rowCount(index) * layout.levels[index].cellCount
+  /// Reads what the windows see, level after level, as they stand in the state.
+  private func read(_ state: State, at time: Int64, into values: inout [FeatureValue]) {
+    withUnsafeTemporaryAllocation(of: UInt64.self, capacity: layout.strideMax) { merged in
+      state.words.withUnsafeBufferPointer { words in
+        var place = LevelPlace(index: 0, words: layout.headerWords, cells: 0)
+        for window in windows {
+          while place.index < window.level { place.skip(layout.levels[place.index], in: state) }
+          let first = firstTile(window.span, state, at: time, layout.levels[window.level].tiling)
+          guard let first else { continue }
+          values[window.output] = value(
+            window, from: first, state, words.baseAddress! + place.words, place, at: time,
+            merged.baseAddress!)
+        }
       }
-      place.index = index
-      return place
     }
   }
 
-  /// Merges the tiles that a window sees, in their order, and turns the result into a value.
-  private func windowValue(
-    _ state: State?, at time: Int64, _ places: [LevelPlace], level levelIndex: Int, column columnIndex: Int,
-    span: WindowSpan, result: ResultKind
+  /// Merges the tiles from `first` on, in their order, and turns the result into a value; null if none of them
+  /// holds anything.
+  private func value(
+    _ window: WindowOutput, from first: Int64, _ state: State, _ rows: UnsafePointer<UInt64>,
+    _ place: LevelPlace, at time: Int64, _ words: AccumulatorWords
   ) -> FeatureValue {
-    let level = layout.levels[levelIndex]
-    let column = layout.columns(of: level)[columnIndex]
-    return withUnsafeTemporaryAllocation(of: UInt64.self, capacity: max(1, column.accumulator.wordCount)) {
-      words in
-      var cell = Cell()
-      var isEmpty = true
-      if let state, let first = firstTile(span, state, at: time, level.tiling) {
-        let place = places[levelIndex]
-        state.words.withUnsafeBufferPointer { stateWords in
-          for row in 0..<state.rowCount(levelIndex) {
-            let rowWords = stateWords.baseAddress! + place.words + row * level.stride
-            guard Int64(bitPattern: rowWords[0]) >= first,
-              rowWords[1 + (columnIndex >> 6)] >> UInt64(columnIndex & 63) & 1 == 1
-            else { continue }
-            if column.cell < 0 {
-              column.accumulator.merge(rowWords + column.word, fresh: isEmpty, into: words.baseAddress!)
-            } else {
-              column.accumulator.merge(
-                state.cells[place.cells + row * level.cellCount + column.cell], fresh: isEmpty, into: &cell)
-            }
-            isEmpty = false
-          }
-        }
+    let level = layout.levels[window.level]
+    let column = layout.columns[level.firstColumn + window.column]
+    let maskWord = 1 + (window.column >> 6)
+    let bit = UInt64(1) << UInt64(window.column & 63)
+    var cell = Cell()
+    var isEmpty = true
+    var row = rows
+    for index in 0..<state.rowCount(window.level) {
+      defer { row += level.stride }
+      guard Int64(bitPattern: row[0]) >= first, row[maskWord] & bit != 0 else { continue }
+      if column.cell < 0 {
+        column.accumulator.merge(row + column.word, fresh: isEmpty, into: words)
+      } else {
+        column.accumulator.merge(
+          state.cells[place.cells + index * level.cellCount + column.cell], fresh: isEmpty, into: &cell)
       }
-      if isEmpty { return result == .count || result == .distinct ? .int64(0) : .null }
-      return column.accumulator.value(words.baseAddress!, cell, result, at: time)
+      isEmpty = false
     }
+    return isEmpty ? .null : column.accumulator.value(words, cell, window.result, at: time)
   }
 
   /// The first tile that a window sees; nil if it sees none.
@@ -86,10 +73,19 @@ extension ViewPlan {
     }
   }
 
-  private func derive(_ feature: DerivedFeature, _ values: [FeatureValue]) -> FeatureValue {
+  /// Computes the derived features, each after those that it names.
+  private func derive(into values: inout [FeatureValue]) {
     let arena = TextArena()
-    return withUnsafeTemporaryAllocation(of: Scalar.self, capacity: feature.program.registerCount) {
-      registers in
+    for index in derivedOrder {
+      guard case .derived(let feature) = outputs[index].origin else { continue }
+      let value = derive(feature, values, arena)
+      values[index] = value == .null ? outputs[index].fallback : value
+    }
+  }
+
+  private func derive(_ feature: DerivedFeature, _ values: [FeatureValue], _ arena: TextArena) -> FeatureValue
+  {
+    withUnsafeTemporaryAllocation(of: Scalar.self, capacity: feature.program.registerCount) { registers in
       let base = registers.baseAddress!
       feature.program.prepare(base)
       for (column, operand) in feature.operands.enumerated() {
@@ -100,6 +96,17 @@ extension ViewPlan {
       // Nothing can be dead-lettered at evaluation: a failed computation has no value.
       return result.isValue ? FeatureValue(result, feature.result.type) : .null
     }
+  }
+}
+
+extension LevelPlace {
+  /// Goes on to the next level.
+  @inline(__always)
+  mutating func skip(_ level: Level, in state: State) {
+    let rows = state.rowCount(index)
+    index += 1
+    words += rows * level.stride
+    cells += rows * level.cellCount
   }
 }
 

@@ -47,6 +47,8 @@ public final class ViewPlan: Sendable {
   let inputs: [AggregateInput]
   let layout: StateLayout
   let outputs: [Output]
+  /// The outputs that are no derived ones, by level.
+  let windows: [WindowOutput]
   /// Indices of the derived outputs, each after those that it names.
   let derivedOrder: [Int]
   let codec: StateCodec
@@ -68,23 +70,21 @@ public final class ViewPlan: Sendable {
     self.inputs = inputs
     self.layout = layout
     self.outputs = outputs
+    windows = outputs.indices.compactMap { WindowOutput(outputs[$0], at: $0) }.sorted { $0.level < $1.level }
     self.derivedOrder = derivedOrder
     codec = StateCodec(layout: layout, fingerprint: fingerprint)
   }
 
   /// The canonical bytes of a state.
   public func encode(_ state: State) -> [UInt8] {
-    var writer = ByteWriter(bytes: [])
-    codec.encode(state, into: &writer)
-    return writer.bytes
+    var bytes: [UInt8] = []
+    encode(state, into: &bytes)
+    return bytes
   }
 
-  /// Appends the canonical bytes of a state, without allocating if there is room.
+  /// Appends the canonical bytes of a state, without allocating if there is room and the state is of a usual size.
   public func encode(_ state: State, into bytes: inout [UInt8]) {
-    var writer = ByteWriter(bytes: [])
-    swap(&writer.bytes, &bytes)
-    codec.encode(state, into: &writer)
-    swap(&writer.bytes, &bytes)
+    ByteWriter.append(to: &bytes) { codec.encode(state, into: &$0) }
   }
 
   /// The state that has these bytes; refuses bytes of other definitions, other formats, and damaged ones.
@@ -128,6 +128,25 @@ struct Output: Sendable {
   var fallback: FeatureValue
 }
 
+/// An output that is seen through a window, as plain data: reading it retains nothing.
+struct WindowOutput: Sendable {
+  var output: Int
+  var level: Int
+  var column: Int
+  var span: WindowSpan
+  var result: ResultKind
+
+  /// The output of an index; nil if it is derived.
+  init?(_ output: Output, at index: Int) {
+    guard case .window(let level, let column, let span, let result) = output.origin else { return nil }
+    self.output = index
+    self.level = level
+    self.column = column
+    self.span = span
+    self.result = result
+  }
+}
+
 /// A derived feature's program. Column i of the program is output `operands[i]`.
 struct DerivedFeature: Sendable {
   var program: Program
@@ -151,4 +170,7 @@ enum ResultKind: Hashable, Sendable {
   case decayed
   case quantile(Double)
   case top(Int)
+
+  /// Whether it counts: then nothing is 0 and not null.
+  var isCount: Bool { self == .count || self == .distinct }
 }

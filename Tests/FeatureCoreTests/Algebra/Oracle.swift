@@ -7,12 +7,18 @@ struct Oracle {
   /// First event time and members of the current session, by gap.
   private var sessions: [Int64: (start: Int64, members: [Int])] = [:]
   private(set) var asOf = Int64.min
+  /// The local day of each event, by zone.
+  private var days: [String: [Int64]] = [:]
 
   init(_ features: [Feature]) { self.features = features }
 
   mutating func add(_ event: TestEvent) {
     for case .aggregate(let aggregate) in features.map(\.computation) {
       for case .session(let gap) in aggregate.windows.map(\.span) { extend(gap, event) }
+      for case .calendar(_, let zone) in aggregate.windows.map(\.span)
+      where days[zone, default: []].count == events.count {
+        days[zone, default: []].append(Self.day(event.time, TestZones.all[zone]!))
+      }
     }
     events.append(event)
     asOf = max(asOf, event.time)
@@ -64,9 +70,11 @@ struct Oracle {
       guard let session = sessions[gap], time - asOf <= gap else { return [] }
       return session.members.map { (0, $0) }
     case .calendar(let unit, let zone):
-      let rules = TestZones.all[zone]!
-      let days = firstDay(unit, Self.day(time, rules))...Self.day(time, rules)
-      return events.indices.map { (Self.day(events[$0].time, rules), $0) }.filter { days.contains($0.0) }
+      let today = Self.day(time, TestZones.all[zone]!)
+      let first = firstDay(unit, today)
+      return (days[zone] ?? []).enumerated().filter { first...today ~= $0.element }.map {
+        ($0.element, $0.offset)
+      }
     }
   }
 
@@ -180,7 +188,9 @@ enum Answer {
     }
   }
 
-  private static func isTop(_ list: [FeatureValue], _ k: Int, _ counts: [FeatureValue: Int], _ low: Double) -> Bool {
+  private static func isTop(_ list: [FeatureValue], _ k: Int, _ counts: [FeatureValue: Int], _ low: Double)
+    -> Bool
+  {
     guard list.count <= k, Set(list).count == list.count else { return false }
     let listed = list.map { counts[$0] ?? 0 }
     guard !listed.contains(0) else { return false }

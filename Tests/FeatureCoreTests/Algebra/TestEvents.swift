@@ -20,7 +20,7 @@ struct TestEvent {
     return "{" + fields.joined(separator: ",") + "}"
   }
 
-  private static func text(_ value: FeatureValue) -> String? {
+  static func text(_ value: FeatureValue) -> String? {
     switch value {
     case .null: "null"
     case .int64(let value): "\(value)"
@@ -28,11 +28,11 @@ struct TestEvent {
     case .bool(let value): "\(value)"
     case .timestamp(let time): "\(time.microseconds)"
     case .string(let text): quoted(text.description)
-    case .list: nil
+    case .list(let values): "[" + values.compactMap(text).joined(separator: ",") + "]"
     }
   }
 
-  private static func quoted(_ text: String) -> String {
+  static func quoted(_ text: String) -> String {
     var result = "\""
     for scalar in text.unicodeScalars {
       switch scalar {
@@ -55,7 +55,8 @@ enum TestSource {
   ]
 
   static let source = Source(
-    "events", topic: "events", key: "user", timestamp: .init(field: "ts", unit: .microseconds), fields: fields)
+    "events", topic: "events", key: "user", timestamp: .init(field: "ts", unit: .microseconds), fields: fields
+  )
 
   static func definitions(_ features: [Feature], where filter: String? = nil) -> Definitions {
     Definitions(

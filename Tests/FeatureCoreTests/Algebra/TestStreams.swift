@@ -1,3 +1,5 @@
+import Foundation
+
 @testable import FeatureCore
 
 /// Generated definitions and event streams: everything that a seed decides.
@@ -11,7 +13,8 @@ struct TestStreams {
   private static let day: Int64 = 86_400_000_000
 
   static let windows: [Window] = [
-    .last("10s"), .last("1m"), .last("10m"), .last("1h"), .last("24h"), .last("7d"), .last("12d"), .last("400d"),
+    .last("10s"), .last("1m"), .last("10m"), .last("1h"), .last("24h"), .last("7d"), .last("12d"),
+    .last("400d"),
     Window(name: "24h_by_7m", span: .sliding(length: 24 * hour, hop: 7 * 60 * second)),
     Window(name: "1h_by_17s", span: .sliding(length: hour, hop: 17 * second)),
     Window(name: "10s_by_10s", span: .sliding(length: 10 * second, hop: 10 * second)),
@@ -78,7 +81,9 @@ struct TestStreams {
 
   mutating func pick<Element>(_ elements: [Element]) -> Element { elements.randomElement(using: &random)! }
 
-  mutating func someWindows(_ count: Int) -> [Window] { Array(Self.windows.shuffled(using: &random).prefix(count)) }
+  mutating func someWindows(_ count: Int) -> [Window] {
+    Array(Self.windows.shuffled(using: &random).prefix(count))
+  }
 
   /// Begins anywhere between the years 1 and 9999, often where something is special.
   mutating func start() -> Int64 {
@@ -94,7 +99,8 @@ struct TestStreams {
   /// A stretch of time from microseconds to years, roughly log-uniform.
   mutating func stretch() -> Int64 {
     let scales: [Int64] = [
-      1, 1000, Self.second, 10 * Self.second, 60 * Self.second, Self.hour, Self.day, 30 * Self.day, 500 * Self.day,
+      1, 1000, Self.second, 10 * Self.second, 60 * Self.second, Self.hour, Self.day, 30 * Self.day,
+      500 * Self.day,
     ]
     return Int64.random(in: 0...pick(scales), using: &random)
   }
@@ -131,7 +137,8 @@ struct TestStreams {
     var values: [String: FeatureValue] = [
       "user": .string("u"), "s": .string(Text(text())), "i": .int64(integer()), "d": .double(double()),
       "b": .bool(.random(using: &random)), "small": .int64(.random(in: -9...9, using: &random)),
-      "t": .timestamp(EventTime(microseconds: .random(in: Limits.eventTimeMin...Limits.eventTimeMax, using: &random))),
+      "t": .timestamp(
+        EventTime(microseconds: .random(in: Limits.eventTimeMin...Limits.eventTimeMax, using: &random))),
       "f": .bool(.random(using: &random)),
     ]
     for name in ["s", "i", "d", "b", "small", "t", "f"] where chance(8) { values[name] = .null }
@@ -141,7 +148,8 @@ struct TestStreams {
   private mutating func text() -> String {
     switch Int.random(in: 0..<8, using: &random) {
     case 0: ""
-    case 1: String(repeating: "x", count: Int.random(in: 250...260, using: &random)) + pick(["é", "€", "😀", "z"])
+    case 1:
+      String(repeating: "x", count: Int.random(in: 250...260, using: &random)) + pick(["é", "€", "😀", "z"])
     case 2: String(repeating: pick(["é", "€", "😀"]), count: Int.random(in: 60...140, using: &random))
     case 3: pick(["é", "e\u{301}", "\u{0}", "a|b\\c", "\"quoted\"\n"])
     default: pick(["a", "b", "c", "aa"])
@@ -181,7 +189,9 @@ struct TestStreams {
   }
 }
 
-/// The seeds of a run: some that stay, one that is new. A failure prints its seed.
+/// The seeds of a run: some that stay, and one that is new (PLUMB_FRESH_SEEDS says how many). A failure prints
+/// its seed.
 func seeds(_ count: Int) -> [UInt64] {
-  (1...UInt64(count)).map { $0 } + [UInt64.random(in: .min ... .max)]
+  let fresh = ProcessInfo.processInfo.environment["PLUMB_FRESH_SEEDS"].flatMap { Int($0) } ?? 1
+  return (1...UInt64(count)).map { $0 } + (0..<fresh).map { _ in UInt64.random(in: .min ... .max) }
 }

@@ -27,10 +27,10 @@ enum TestZones {
       ]
     })
 
-  /// Samoa had no 30 December 2011; Kwajalein's day was skipped in the same way.
+  /// Samoa had no 30 December 2011.
   static let apia = TimeZoneRules(
-    name: "Pacific/Apia", initialOffsetSeconds: -11 * 3600,
-    transitions: [.init(atSeconds: 1_325_239_200, offsetSeconds: 13 * 3600)])
+    name: "Pacific/Apia", initialOffsetSeconds: -10 * 3600,
+    transitions: [.init(atSeconds: 1_325_239_200, offsetSeconds: 14 * 3600)])
 
   /// Midnight UTC of a month's Sunday: the first after the month's begin for week 1, the last before it for 0.
   private static func sunday(_ year: Int, month: Int, week: Int) -> Int64 {

@@ -17,7 +17,7 @@ import Testing
       try #require(try Expression.parse(text) == tree, "seed \(seed), expression \(index): \(text)")
       var builder = ProgramBuilder(columns: ExpressionGenerator.columns)
       guard let register = try Self.add(text, to: &builder) else {
-        let oracle = Oracle(
+        let oracle = ExpressionOracle(
           columns: ExpressionGenerator.columns, row: ExpressionGenerator.columns.map { _ in .null })
         #expect(oracle.evaluate(tree) == .failed, "seed \(seed), expression \(index): \(text)")
         continue
@@ -26,7 +26,7 @@ import Testing
       let program = builder.build()
       for _ in 0..<Self.rowsPerExpression {
         let row = generator.row()
-        let expected = Oracle(columns: ExpressionGenerator.columns, row: row).evaluate(tree)
+        let expected = ExpressionOracle(columns: ExpressionGenerator.columns, row: row).evaluate(tree)
         let found = evaluate(program, register, row)
         if case .null = expected {} else if expected != .failed { values += 1 }
         try #require(

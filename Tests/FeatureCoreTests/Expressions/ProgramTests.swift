@@ -143,7 +143,6 @@ import Testing
     #expect(try builder.add("event_type LIKE 'click'") == click)
     #expect(try builder.add("price") == Register(index: 1, type: .double))
     let program = builder.build()
-    // Two columns, 'click', the comparison, 1, 2, 1 + 1 as int64 and double, 2.0 among them; price > 2; AND.
     let row: [OracleValue] = [.string("click"), .double(3)]
     #expect(evaluate(program, click, row) == .bool(true))
     #expect(evaluate(program, both, row) == .bool(true))

@@ -1,7 +1,7 @@
 import FeatureCore
 
 /// Walks the tree and computes only what SQL would: the naive meaning of an expression.
-struct Oracle {
+struct ExpressionOracle {
   var columns: [ExpressionColumn]
   var row: [OracleValue]
 
