@@ -58,7 +58,9 @@ public final class Broker {
     guard Self.isValid(topic: name) else { throw .invalidTopic }
     guard topics[name] == nil else { throw .topicAlreadyExists }
     let present = topics.values.reduce(0) { $0 + $1.partitions.count }
-    guard partitions > 0, Int(partitions) <= Int(limits.partitionsMax) - present else { throw .invalidPartitions }
+    guard partitions > 0, Int(partitions) <= Int(limits.partitionsMax) - present else {
+      throw .invalidPartitions
+    }
     let settings = try TopicSettings(configs)
     if validateOnly { return }
     let number = nextTopicNumber
@@ -109,7 +111,8 @@ public final class Broker {
     }
     if batch.count >= BatchHeader.size, batch[22] & 0x10 != 0 {
       let producer = batch.withUnsafeBytes {
-        ProducerIdentity(id: $0.bigEndian(at: 43, as: Int64.self), epoch: $0.bigEndian(at: 51, as: Int16.self))
+        ProducerIdentity(
+          id: $0.bigEndian(at: 43, as: Int64.self), epoch: $0.bigEndian(at: 51, as: Int16.self))
       }
       try checkOpen(producer) { $0.partitions.contains(place) }
     }

@@ -121,7 +121,8 @@ final class Group {
     case .stable where unchanged && members[index].id != leader:
       replies.append(.join(token, joinReply(for: index)))
     default:
-      dropWaiting(index, with: .unknownMemberId, &replies)
+      // It asked again over another connection; the reply to the first is of no use any more.
+      dropWaiting(index, with: .rebalanceInProgress, &replies)
       members[index].protocols = protocols
       members[index].sessionTimeout = timeouts.session
       members[index].rebalanceTimeout = timeouts.rebalance
@@ -190,7 +191,8 @@ final class Group {
 
   // MARK: Leaving
 
-  func leave(_ id: String, instanceId: String?, now: Int64, _ replies: inout [GroupReply]) throws(KafkaError) {
+  func leave(_ id: String, instanceId: String?, now: Int64, _ replies: inout [GroupReply]) throws(KafkaError)
+  {
     if instanceId == nil, pendingMembers.removeValue(forKey: id) != nil {
       return completeJoinIfAllThere(now: now, &replies)
     }

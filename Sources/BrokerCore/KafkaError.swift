@@ -1,13 +1,11 @@
 /// Kafka's error codes, as far as this broker answers them.
 public enum KafkaError: Int16, Error, Sendable {
-  case unknownServerError = -1
   case none = 0
   case offsetOutOfRange = 1
   case corruptMessage = 2
   case unknownTopicOrPartition = 3
   case messageTooLarge = 10
   case offsetMetadataTooLarge = 12
-  case coordinatorNotAvailable = 15
   case invalidTopic = 17
   case invalidRequiredAcks = 21
   case illegalGeneration = 22
@@ -32,7 +30,6 @@ public enum KafkaError: Int16, Error, Sendable {
   case invalidTransactionTimeout = 50
   case concurrentTransactions = 51
   case operationNotAttempted = 55
-  case fencedLeaderEpoch = 74
   case unknownLeaderEpoch = 75
   case unsupportedCompressionType = 76
   case memberIdRequired = 79

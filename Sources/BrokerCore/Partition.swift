@@ -162,7 +162,8 @@ public final class Partition {
     }
     fetched.batches = batches[first..<end]
     if isolation == .readCommitted, let last = fetched.batches.last {
-      fetched.aborted = aborted.filter { $0.lastOffset >= offset && $0.firstOffset <= last.lastOffset }
+      let reaching = aborted[Self.firstIndex(in: aborted) { $0.lastOffset >= offset }...]
+      fetched.aborted = reaching.filter { $0.firstOffset <= last.lastOffset }
     }
     return fetched
   }
@@ -251,12 +252,15 @@ public final class Partition {
   }
 
   /// The index of the first batch that ends at or after an offset.
-  private func index(of offset: Int64) -> Int {
+  private func index(of offset: Int64) -> Int { Self.firstIndex(in: batches) { $0.lastOffset >= offset } }
+
+  /// Where the elements begin for which something holds that holds for all after the first such.
+  private static func firstIndex<T>(in elements: [T], where holds: (T) -> Bool) -> Int {
     var low = 0
-    var high = batches.count
+    var high = elements.count
     while low < high {
       let middle = (low + high) / 2
-      if batches[middle].lastOffset < offset { low = middle + 1 } else { high = middle }
+      if holds(elements[middle]) { high = middle } else { low = middle + 1 }
     }
     return low
   }

@@ -142,7 +142,8 @@ public enum RecordBatch {
     }
     let largest = records.reduce(base) { max($0, $1.timestamp) }
     return encode(
-      body: body, count: Int32(records.count), attributes: transactional ? 0x10 : 0, timestamps: (base, largest),
+      body: body, count: Int32(records.count), attributes: transactional ? 0x10 : 0,
+      timestamps: (base, largest),
       producer: producer ?? BatchProducer(id: -1, epoch: -1, baseSequence: -1))
   }
 

@@ -68,7 +68,8 @@ extension Broker {
     var transaction =
       transactions[transactionalId]
       ?? Transaction(
-        producerId: allocateProducerId(), epoch: -1, lastEpoch: -1, timeout: timeout, state: .empty, started: -1,
+        producerId: allocateProducerId(), epoch: -1, lastEpoch: -1, timeout: timeout, state: .empty,
+        started: -1,
         partitions: [], groups: [])
     if let expected, transaction.epoch != -1, expected.id != transaction.producerId { throw .producerFenced }
     if transaction.state == .ongoing {
@@ -207,7 +208,8 @@ extension Broker {
       guard let partition = partition(place) else { continue }
       if onlyWhereOpen && !partition.hasOpenTransaction(producerId: transaction.producerId) { continue }
       write(
-        place, partition, producerId: transaction.producerId, epoch: transaction.epoch, commit: commit, now: now)
+        place, partition, producerId: transaction.producerId, epoch: transaction.epoch, commit: commit,
+        now: now)
     }
     for group in transaction.groups.sorted() {
       groups[group]?.decideOffsets(producerId: transaction.producerId, commit: commit)

@@ -80,7 +80,9 @@ final class Connection: ChannelDuplexHandler, Peer {
 
   private func cutFrames() throws {
     while let length = received?.getInteger(at: received?.readerIndex ?? 0, as: Int32.self) {
-      guard length > 0, length <= Self.frameBytesMax else { throw Malformed(reason: "its length is \(length)") }
+      guard length > 0, length <= Self.frameBytesMax else {
+        throw Malformed(reason: "its length is \(length)")
+      }
       guard let readable = received?.readableBytes, readable >= 4 + Int(length) else { break }
       received?.moveReaderIndex(forwardBy: 4)
       guard let frame = received?.readSlice(length: Int(length)) else { break }

@@ -113,7 +113,8 @@ extension RequestHandler {
     // There are no fetch sessions: replies say so, and clients go on sending whole requests.
     guard request.sessionEpoch <= 0 else { return .reply(Self.sessionNotFound(call)) }
     let found = read(request)
-    if found.hasError || found.byteCount >= request.minBytes || request.maxWait <= 0 || request.topics.isEmpty {
+    if found.hasError || found.byteCount >= request.minBytes || request.maxWait <= 0 || request.topics.isEmpty
+    {
       return .reply(Self.encode(found, call))
     }
     let id = fetches.reserveId()

@@ -12,7 +12,9 @@ extension JournalEntry {
       body.put(1, name)
       body.writeInteger(number)
       body.writeInteger(partitions)
-      body.put(configs.sorted { $0.key < $1.key }) { $0.put($1.key); $0.put($1.value) }
+      body.put(configs.sorted { $0.key < $1.key }) {
+        $0.put($1.key); $0.put($1.value)
+      }
     case .topicDeleted(let name): body.put(2, name)
     case .logStart(let place, let offset):
       body.put(3, place.topic)
@@ -66,11 +68,13 @@ extension JournalEntry {
         name: name, number: number, partitions: partitions, configs: Dictionary(configs) { $1 })
     case 2: return .topicDeleted(name: try reader.string())
     case 3: return try .logStart(TopicPartition(reader.string(), reader.int32()), reader.int64())
-    case 4: return try .counters(producerIds: reader.int64(), topics: reader.int64(), incarnation: reader.int64())
+    case 4:
+      return try .counters(producerIds: reader.int64(), topics: reader.int64(), incarnation: reader.int64())
     case 5: return try .transaction(id: reader.string(), reader.transaction())
     case 6: return try .offsets(group: reader.string(), reader.offsets())
     case 7: return try .pendingOffsets(group: reader.string(), producerId: reader.int64(), reader.offsets())
-    case 8: return try .offsetsDecided(group: reader.string(), producerId: reader.int64(), commit: reader.bool())
+    case 8:
+      return try .offsetsDecided(group: reader.string(), producerId: reader.int64(), commit: reader.bool())
     default: return nil
     }
   }
@@ -133,7 +137,9 @@ extension WireReader {
 
   fileprivate mutating func transaction() throws -> Transaction {
     let (producerId, epoch, lastEpoch, timeout) = try (int64(), int16(), int16(), int32())
-    guard let state = Transaction.State(rawValue: try integer()) else { throw Malformed(reason: "unknown state") }
+    guard let state = Transaction.State(rawValue: try integer()) else {
+      throw Malformed(reason: "unknown state")
+    }
     return try Transaction(
       producerId: producerId, epoch: epoch, lastEpoch: lastEpoch, timeout: timeout, state: state,
       started: int64(), partitions: Set(array { try $0.place() }), groups: Set(array { try $0.string() }))

@@ -96,7 +96,8 @@ public final class LocalBroker: Sendable {
       .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
       .childChannelOption(
-        .recvAllocator, value: AdaptiveRecvByteBufferAllocator(minimum: 4_096, initial: 65_536, maximum: 1 << 20)
+        .recvAllocator,
+        value: AdaptiveRecvByteBufferAllocator(minimum: 4_096, initial: 65_536, maximum: 1 << 20)
       )
       .childChannelOption(.writeBufferWaterMark, value: .init(low: 1 << 20, high: 4 << 20))
       .childChannelInitializer { channel in

@@ -54,7 +54,8 @@ extension RequestHandler {
     let message: String? =
       switch result.error {
       case .none: nil
-      case .policyViolation: "The broker's memory limit is reached: delete records or topics, or raise the limit."
+      case .policyViolation:
+        "The broker's memory limit is reached: delete records or topics, or raise the limit."
       default: "\(result.error)"
       }
     writer.string(message)
@@ -63,7 +64,8 @@ extension RequestHandler {
   func listOffsets(_ call: inout Call) throws -> Outcome {
     _ = try call.reader.int32()
     let version = call.version
-    let isolation: Isolation = version >= 2 ? try Isolation(rawValue: call.reader.int8()) ?? .readUncommitted : .readUncommitted
+    let isolation: Isolation =
+      version >= 2 ? try Isolation(rawValue: call.reader.int8()) ?? .readUncommitted : .readUncommitted
     let topics = try call.reader.topics { reader in
       let index = try reader.int32()
       let epoch = version >= 4 ? try reader.int32() : -1

@@ -86,7 +86,8 @@ final class RequestHandler {
     reader.isFlexible = version >= api.range.flexibleFrom
     try reader.tags()
     var call = Call(
-      api: api, version: version, correlationId: correlationId, clientId: clientId, peer: peer, reader: reader)
+      api: api, version: version, correlationId: correlationId, clientId: clientId, peer: peer, reader: reader
+    )
     let outcome = try dispatch(&call)
     settle()
     return outcome

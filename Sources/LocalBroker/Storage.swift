@@ -63,7 +63,9 @@ final class Storage {
 
   /// Syncs the files written to since the last time, once a second, on another thread.
   func syncIfDue(now: Int64) {
-    guard failure == nil, !isSyncing, !dirty.isEmpty, now - lastSync >= Self.syncIntervalMilliseconds else { return }
+    guard failure == nil, !isSyncing, !dirty.isEmpty, now - lastSync >= Self.syncIntervalMilliseconds else {
+      return
+    }
     lastSync = now
     isSyncing = true
     // Copies: a topic may be deleted, and its files closed, meanwhile.
@@ -106,7 +108,9 @@ final class Storage {
       }
       if case .topicCreated(let name, let number, _, _) = entry { numbers[name] = number }
       // After it was written down: the files of a topic that isn't there any more are stray.
-      if case .topicDeleted(let name) = entry, let number = numbers.removeValue(forKey: name) { delete(number) }
+      if case .topicDeleted(let name) = entry, let number = numbers.removeValue(forKey: name) {
+        delete(number)
+      }
     } catch {
       fail(error)
     }
@@ -162,7 +166,9 @@ final class Storage {
       default: broker.restore(entry, now: now)
       }
     }
-    if bytes.readableBytes > 0 { log("\(metadata.path): dropping a torn tail of \(bytes.readableBytes) bytes") }
+    if bytes.readableBytes > 0 {
+      log("\(metadata.path): dropping a torn tail of \(bytes.readableBytes) bytes")
+    }
     return starts
   }
 

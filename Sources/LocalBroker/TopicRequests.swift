@@ -11,7 +11,9 @@ extension RequestHandler {
     let mayCreate = call.version >= 4 ? try call.reader.bool() : true
     let all = names == nil || (call.version == 0 && names == [])
     if mayCreate && configuration.autoCreateTopics {
-      for name in names ?? [] where broker.topics[name] == nil { try? broker.createTopic(name, partitions: 1) }
+      for name in names ?? [] where broker.topics[name] == nil {
+        try? broker.createTopic(name, partitions: 1)
+      }
     }
     var writer = call.reply(throttleFrom: 3)
     writer.array([Self.nodeId]) { writer, node in

@@ -27,7 +27,9 @@ struct WireReader {
     guard let length = try length(fixed: Int16.self) else { return nil }
     // Compact strings could be longer, but no version of Kafka lets them.
     guard length <= Int16.max else { throw Malformed(reason: "a string is too long") }
-    guard let string = buffer.readString(length: length) else { throw Malformed(reason: "it ends in a string") }
+    guard let string = buffer.readString(length: length) else {
+      throw Malformed(reason: "it ends in a string")
+    }
     return string
   }
 
@@ -103,7 +105,10 @@ struct WireWriter {
   private let isFlexible: Bool
 
   /// Begins a response. (ApiVersions keeps the old header, so that any client can read it.)
-  init(correlationId: Int32, isFlexible: Bool, hasOldHeader: Bool, allocator: ByteBufferAllocator, capacity: Int = 256) {
+  init(
+    correlationId: Int32, isFlexible: Bool, hasOldHeader: Bool, allocator: ByteBufferAllocator,
+    capacity: Int = 256
+  ) {
     buffer = allocator.buffer(capacity: capacity)
     self.isFlexible = isFlexible
     buffer.writeInteger(Int32(0))
@@ -146,8 +151,6 @@ struct WireWriter {
   }
 
   mutating func int32Array(_ values: [Int32]) { array(values) { $0.int32($1) } }
-
-  mutating func nullArray() { length(nil, Int32.self) }
 
   /// Topics, each with its partitions; the mirror of ``WireReader/topics(_:)``.
   mutating func topics<T>(

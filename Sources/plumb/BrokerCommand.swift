@@ -31,7 +31,8 @@ struct BrokerCommand: AsyncParsableCommand {
   @Flag(help: "Create a topic, with one partition, when a client asks for it.")
   var autoCreateTopics = false
 
-  @Option(help: "What all records together may take in memory, in MiB; producers get POLICY_VIOLATION beyond.")
+  @Option(
+    help: "What all records together may take in memory, in MiB; producers get POLICY_VIOLATION beyond.")
   var memoryLimit = 4_096
 
   @Option(help: "The shortest session timeout a group member may ask for, in milliseconds.")
@@ -51,7 +52,8 @@ struct BrokerCommand: AsyncParsableCommand {
     let broker = try await LocalBroker.start(settings)
     StandardError.print(
       "broker: for tests, demos and development on one machine; "
-        + (dataDir.map { "records are kept in \($0)" } ?? "records are kept in memory and end with this process"))
+        + (dataDir.map { "records are kept in \($0)" }
+          ?? "records are kept in memory and end with this process"))
     // Whoever started us with --port 0 reads the port from here.
     StandardOutput.print("listening on \(host):\(broker.port)")
     try await broker.run()

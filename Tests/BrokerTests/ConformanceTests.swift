@@ -36,7 +36,8 @@ private let checks: [String] = {
 @Suite(.serialized) struct ConformanceTests {
   @Test(
     .enabled(
-      if: !checks.isEmpty, "PLUMB_PYTHON names no Python that has confluent_kafka: set it to run these checks"),
+      if: !checks.isEmpty, "PLUMB_PYTHON names no Python that has confluent_kafka: set it to run these checks"
+    ),
     .timeLimit(.minutes(10)), arguments: checks)
   func confluentKafka(check: String) async throws {
     let process = try Subprocess(
@@ -69,10 +70,13 @@ private let checks: [String] = {
     let produce = ["-P", "-t", topic, "-K", ":", "-Z", "-H", "h=1"]
     _ = try await kcat(produce, input: "k:v\nk:\n:w\n")
     let found = try await kcat(["-C", "-t", topic, "-e", "-q", "-f", "%o %K[%k] %S[%s] %h\n"])
-    #expect(found == "0 1[k] 1[v] h=1\n1 1[k] -1[] h=1\n2 -1[] 1[w] h=1\n" || found == "0 1[k] 1[v] h=1\n1 1[k] -1[NULL] h=1\n2 -1[NULL] 1[w] h=1\n", "\(found)")
+    #expect(
+      found == "0 1[k] 1[v] h=1\n1 1[k] -1[] h=1\n2 -1[] 1[w] h=1\n"
+        || found == "0 1[k] 1[v] h=1\n1 1[k] -1[NULL] h=1\n2 -1[NULL] 1[w] h=1\n", "\(found)")
   }
 
-  @Test(.enabled(if: isInstalled, "kcat is not installed"), arguments: ["none", "gzip", "snappy", "lz4", "zstd"])
+  @Test(
+    .enabled(if: isInstalled, "kcat is not installed"), arguments: ["none", "gzip", "snappy", "lz4", "zstd"])
   func codecs(codec: String) async throws {
     let topic = try await newTopic()
     let lines = (0..<2_000).map { "line \($0) of many that look alike\n" }.joined()

@@ -43,7 +43,9 @@ private struct Requests {
       if version >= 3 { null() }
       int16(-1)
       int32(1_000)
-      topic { $0.int32(0); $0.bytes(batch("v", producer: producer, sequence: sequence)) }
+      topic {
+        $0.int32(0); $0.bytes(batch("v", producer: producer, sequence: sequence))
+      }
     case .fetch:
       for value in [-1, 10, 1, 1_000_000] as [Int32] { int32(value) }
       int8(1)
@@ -129,7 +131,9 @@ private struct Requests {
       int32(1)
       if version >= 1 { int8(0) }
     case .deleteRecords:
-      topic { $0.int32(0); $0.int64(-1); $0.tags() }
+      topic {
+        $0.int32(0); $0.int64(-1); $0.tags()
+      }
       int32(1)
     case .initProducerId:
       string("x")
@@ -291,7 +295,9 @@ private struct Requests {
     case 0: frame = (0..<random.below(200)).map { _ in UInt8(random.below(256)) }
     case 1: frame.removeLast(random.below(frame.count))
     case 2:
-      let lies: [[UInt8]] = [[0x7F, 0xFF, 0xFF, 0xFF], [0xFF, 0xFF, 0xFF, 0xFF], [0x80, 0, 0, 0], [0, 0xFF, 0xFF, 0xFF]]
+      let lies: [[UInt8]] = [
+        [0x7F, 0xFF, 0xFF, 0xFF], [0xFF, 0xFF, 0xFF, 0xFF], [0x80, 0, 0, 0], [0, 0xFF, 0xFF, 0xFF],
+      ]
       let lie = lies[random.below(lies.count)]
       let at = 8 + random.below(max(1, frame.count - 12))
       for (index, byte) in lie.enumerated() where at + index < frame.count { frame[at + index] = byte }

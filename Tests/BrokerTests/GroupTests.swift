@@ -48,7 +48,8 @@ private struct Crowd {
       token += 1
       clients[index].token = token
       clients[index].state = .syncing
-      broker.syncGroup("g", member: member, assignments: assigned[client.generation] ?? [:], token: token, now: now)
+      broker.syncGroup(
+        "g", member: member, assignments: assigned[client.generation] ?? [:], token: token, now: now)
     case .stable:
       let error = failure { () throws(KafkaError) in try broker.heartbeat("g", member: member, now: now) }
       if error != .none { restart(index, error) }
@@ -69,7 +70,9 @@ private struct Crowd {
     for reply in broker.takeReplies() {
       switch reply {
       case .join(let token, let reply):
-        guard let index = clients.firstIndex(where: { $0.token == token && $0.state == .joining }) else { continue }
+        guard let index = clients.firstIndex(where: { $0.token == token && $0.state == .joining }) else {
+          continue
+        }
         clients[index].memberId = reply.memberId
         guard reply.error == .none else {
           restart(index, reply.error)
@@ -85,7 +88,9 @@ private struct Crowd {
           assigned[reply.generation] = shares
         }
       case .sync(let token, let reply):
-        guard let index = clients.firstIndex(where: { $0.token == token && $0.state == .syncing }) else { continue }
+        guard let index = clients.firstIndex(where: { $0.token == token && $0.state == .syncing }) else {
+          continue
+        }
         guard reply.error == .none else {
           restart(index, reply.error)
           continue
@@ -116,7 +121,9 @@ private struct Crowd {
         crowd.clients[index].isAlive = !isAlive
       } else if crowd.clients[index].isAlive, !crowd.clients[index].memberId.isEmpty {
         let member = GroupMember(id: crowd.clients[index].memberId)
-        _ = failure { () throws(KafkaError) in try crowd.broker.leaveGroup("g", member: member, now: crowd.now) }
+        _ = failure { () throws(KafkaError) in
+          try crowd.broker.leaveGroup("g", member: member, now: crowd.now)
+        }
         crowd.clients[index] = Client(name: "c\(index)")
       }
       crowd.now += Int64(random.below(300))
@@ -192,7 +199,8 @@ private struct Crowd {
       }
     }
     #expect(send(GroupMember(id: one.memberId, generation: one.generation), producer) == .none)
-    #expect(send(GroupMember(id: one.memberId, generation: one.generation - 1), producer) == .illegalGeneration)
+    #expect(
+      send(GroupMember(id: one.memberId, generation: one.generation - 1), producer) == .illegalGeneration)
     #expect(send(GroupMember(id: "nobody", generation: one.generation), producer) == .unknownMemberId)
     // Producers from before the group's metadata came along can't be checked.
     #expect(send(GroupMember(), producer) == .none)
@@ -236,7 +244,8 @@ private struct Crowd {
       broker.joinGroup(
         JoinRequest(
           group: "g", memberId: id, instanceId: instance, clientId: "c", sessionTimeout: 6_000,
-          rebalanceTimeout: 6_000, protocols: [GroupProtocol(name: "range", metadata: [])]), token: token, now: 0)
+          rebalanceTimeout: 6_000, protocols: [GroupProtocol(name: "range", metadata: [])]), token: token,
+        now: 0)
       for case .join(token, let reply) in broker.takeReplies() { return reply }
       return nil
     }
@@ -244,15 +253,75 @@ private struct Crowd {
     #expect(first.error == .none && first.leader == first.memberId)
     let old = GroupMember(id: first.memberId, instanceId: "i", generation: 1)
     broker.syncGroup("g", member: old, assignments: [first.memberId: [7]], token: 2, now: 0)
-    #expect(broker.takeReplies() == [.sync(2, SyncReply(error: .none, protocolType: "consumer", protocolName: "range", assignment: [7]))])
+    #expect(
+      broker.takeReplies() == [
+        .sync(2, SyncReply(error: .none, protocolType: "consumer", protocolName: "range", assignment: [7]))
+      ])
     let second = try #require(join("i", token: 3))
     #expect(second.error == .none && second.generation == 1 && second.memberId != first.memberId)
     #expect(second.leader == first.memberId && second.members.isEmpty)
     let new = GroupMember(id: second.memberId, instanceId: "i", generation: 1)
     broker.syncGroup("g", member: new, assignments: [:], token: 4, now: 0)
-    #expect(broker.takeReplies() == [.sync(4, SyncReply(error: .none, protocolType: "consumer", protocolName: "range", assignment: [7]))])
-    #expect(failure { () throws(KafkaError) in try broker.heartbeat("g", member: old, now: 0) } == .fencedInstanceId)
+    #expect(
+      broker.takeReplies() == [
+        .sync(4, SyncReply(error: .none, protocolType: "consumer", protocolName: "range", assignment: [7]))
+      ])
+    #expect(
+      failure { () throws(KafkaError) in try broker.heartbeat("g", member: old, now: 0) } == .fencedInstanceId
+    )
     #expect(failure { () throws(KafkaError) in try broker.heartbeat("g", member: new, now: 0) } == .none)
     #expect(join("i", first.memberId, token: 5)?.error == .fencedInstanceId)
+  }
+
+  /// A static member that is away keeps its place, but another one leads meanwhile.
+  @Test func absentStaticLeadersAreReplaced() throws {
+    let broker = Broker()
+    func join(_ instance: String, _ id: String = "", token: UInt64, now: Int64) {
+      broker.joinGroup(
+        JoinRequest(
+          group: "g", memberId: id, instanceId: instance, clientId: "c", sessionTimeout: 30_000,
+          rebalanceTimeout: 6_000, protocols: [GroupProtocol(name: "range", metadata: [])]), token: token,
+        now: now)
+    }
+    func joined(_ token: UInt64) throws -> JoinReply {
+      for case .join(token, let reply) in broker.takeReplies() { return reply }
+      throw KafkaError.unknownMemberId
+    }
+    join("a", token: 1, now: 0)
+    let first = try joined(1)
+    broker.syncGroup(
+      "g", member: GroupMember(id: first.memberId, instanceId: "a", generation: 1), assignments: [:],
+      token: 2, now: 0)
+    #expect(first.leader == first.memberId)
+    _ = broker.takeReplies()
+    join("b", token: 3, now: 0)
+    broker.advance(now: 5_999)
+    #expect(broker.takeReplies() == [])
+    broker.advance(now: 6_000)
+    let second = try joined(3)
+    #expect(second.leader == second.memberId && second.generation == 2)
+    #expect(second.members.map(\.instanceId) == ["a", "b"])
+  }
+
+  @Test func rebalancesEndWaitingSyncs() throws {
+    var crowd = settled(2)
+    let generation = crowd.clients[0].generation
+    // A third comes; the first two join again and the followers wait for the leader's assignment.
+    crowd.clients.append(Client(name: "late"))
+    crowd.act(2)
+    crowd.act(2)
+    for index in 0..<2 {
+      crowd.act(index)
+      crowd.act(index)
+    }
+    #expect(crowd.clients.allSatisfy { $0.state == .joined && $0.generation == generation + 1 })
+    let leader = try #require(crowd.leaders[generation + 1])
+    let follower = try #require(crowd.clients.firstIndex { $0.memberId != leader })
+    crowd.act(follower)
+    #expect(crowd.clients[follower].state == .syncing)
+    // The leader leaves instead.
+    try crowd.broker.leaveGroup("g", member: GroupMember(id: leader), now: 0)
+    crowd.deliver()
+    #expect(crowd.clients[follower].state == .out)
   }
 }

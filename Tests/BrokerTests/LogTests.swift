@@ -4,14 +4,17 @@ import Testing
 @Suite struct LogTests {
   private let place = TopicPartition("t", 0)
 
-  private func broker(_ configs: [String: String] = [:], limits: BrokerLimits = BrokerLimits()) throws -> Broker {
+  private func broker(_ configs: [String: String] = [:], limits: BrokerLimits = BrokerLimits()) throws
+    -> Broker
+  {
     let broker = Broker(limits: limits)
     broker.start(now: 0)
     try broker.createTopic("t", partitions: 1, configs: configs)
     return broker
   }
 
-  private func produce(_ broker: Broker, _ batch: [UInt8], now: Int64 = 5_000) -> Result<Appended, KafkaError> {
+  private func produce(_ broker: Broker, _ batch: [UInt8], now: Int64 = 5_000) -> Result<Appended, KafkaError>
+  {
     Result { () throws(KafkaError) in try broker.produce(place, batch: batch, now: now) }
   }
 
@@ -30,7 +33,8 @@ import Testing
   @Test func recordsSurviveABatch() throws {
     let records = [
       Record(key: [1], value: nil, timestamp: 9, headers: [.init("h", [2]), .init("h", nil)]),
-      Record(key: nil, value: [], timestamp: 7), Record(key: [], value: [UInt8](repeating: 3, count: 500), timestamp: 12),
+      Record(key: nil, value: [], timestamp: 7),
+      Record(key: [], value: [UInt8](repeating: 3, count: 500), timestamp: 12),
     ]
     let found = try RecordBatch.records(in: RecordBatch.encode(records))
     #expect(found.map(\.record) == records)
@@ -43,7 +47,8 @@ import Testing
     let sent = batch("a", "b")
     #expect(try produce(broker, sent).get() == Appended(baseOffset: 1, logAppendTime: -1))
     let stored = try #require(
-      broker.partition(place)?.read(from: 1, maxBytes: 1, isolation: .readUncommitted, firstWhole: true).batches.first)
+      broker.partition(place)?.read(from: 1, maxBytes: 1, isolation: .readUncommitted, firstWhole: true)
+        .batches.first)
     #expect(Array(stored.bytes[16...]) == Array(sent[16...]))
     #expect(Array(stored.bytes[..<8]) == [0, 0, 0, 0, 0, 0, 0, 1])
     #expect(Array(stored.bytes[12..<16]) == [0, 0, 0, 0])
@@ -53,7 +58,8 @@ import Testing
     let broker = try broker(["message.timestamp.type": "LogAppendTime"])
     #expect(try produce(broker, batch("a", timestamp: 1), now: 77).get().logAppendTime == 77)
     let stored = try #require(
-      broker.partition(place)?.read(from: 0, maxBytes: 1, isolation: .readUncommitted, firstWhole: true).batches.first)
+      broker.partition(place)?.read(from: 0, maxBytes: 1, isolation: .readUncommitted, firstWhole: true)
+        .batches.first)
     // The checksum holds again, and the record has the broker's time.
     #expect(try RecordBatch.records(in: stored.bytes).map(\.record.timestamp) == [77])
   }
@@ -76,7 +82,9 @@ import Testing
 
   @Test func limitsAreAnswered() throws {
     let small = try broker(["max.message.bytes": "100"])
-    #expect(throws: KafkaError.messageTooLarge) { try produce(small, batch(String(repeating: "x", count: 200))).get() }
+    #expect(throws: KafkaError.messageTooLarge) {
+      try produce(small, batch(String(repeating: "x", count: 200))).get()
+    }
     var limits = BrokerLimits()
     limits.memoryBytes = 1_000
     let full = try broker(limits: limits)
@@ -91,14 +99,18 @@ import Testing
     #expect(try produce(full, batch("x", producer: producer, sequence: sequence - 1)).get().isDuplicate)
     _ = try full.deleteRecords(place, before: -1)
     #expect(full.memoryBytes == 0)
-    #expect(try produce(full, batch("x", producer: producer, sequence: sequence)).get().baseOffset == Int64(sequence))
+    #expect(
+      try produce(full, batch("x", producer: producer, sequence: sequence)).get().baseOffset
+        == Int64(sequence))
   }
 
   @Test func fiveBatchesAreRemembered() throws {
     let broker = try broker()
     let producer = try broker.initProducer(transactionalId: nil, timeout: 0, expected: nil, now: 0)
     for sequence in 0..<Int32(7) {
-      #expect(try produce(broker, batch("x", producer: producer, sequence: sequence)).get().baseOffset == Int64(sequence))
+      #expect(
+        try produce(broker, batch("x", producer: producer, sequence: sequence)).get().baseOffset
+          == Int64(sequence))
     }
     for sequence in 2..<Int32(7) {
       let again = try produce(broker, batch("x", producer: producer, sequence: sequence)).get()
@@ -123,7 +135,8 @@ import Testing
   @Test func sequencesWrap() throws {
     let broker = try broker()
     let producer = ProducerIdentity(id: 9, epoch: 0)
-    #expect(try produce(broker, batch("a", "b", producer: producer, sequence: .max - 1)).get().baseOffset == 0)
+    #expect(
+      try produce(broker, batch("a", "b", producer: producer, sequence: .max - 1)).get().baseOffset == 0)
     #expect(try produce(broker, batch("c", producer: producer, sequence: 0)).get().baseOffset == 2)
     let across = try self.broker()
     #expect(try produce(across, batch("a", "b", producer: producer, sequence: .max)).get().baseOffset == 0)
@@ -134,10 +147,13 @@ import Testing
     let broker = try broker()
     for time in [10, 30, 20, 40] as [Int64] {
       _ = produce(
-        broker, RecordBatch.encode([Record(value: [], timestamp: time), Record(value: [], timestamp: time + 5)]))
+        broker,
+        RecordBatch.encode([Record(value: [], timestamp: time), Record(value: [], timestamp: time + 5)]))
     }
     let partition = try #require(broker.partition(place))
-    func offset(_ time: Int64) -> Int64? { partition.firstRecord(atOrAfter: time, isolation: .readUncommitted)?.offset }
+    func offset(_ time: Int64) -> Int64? {
+      partition.firstRecord(atOrAfter: time, isolation: .readUncommitted)?.offset
+    }
     #expect([0, 10, 11, 16, 30, 36, 45, 46].map(offset) == [0, 0, 1, 2, 2, 6, 7, nil])
     #expect(partition.latestRecord()?.offset == 7)
     _ = try broker.deleteRecords(place, before: 3)

@@ -34,7 +34,8 @@ final class Rdkafka {
     rd_kafka_destroy(handle)
   }
 
-  static func transactional(_ brokers: String, _ id: String, _ more: [String: String] = [:]) throws -> Rdkafka {
+  static func transactional(_ brokers: String, _ id: String, _ more: [String: String] = [:]) throws -> Rdkafka
+  {
     let settings = ["transactional.id": id, "linger.ms": "0"].merging(more) { $1 }
     let producer = try Rdkafka(RD_KAFKA_PRODUCER, brokers, settings)
     try producer.check(rd_kafka_init_transactions(producer.handle, 30_000))
@@ -49,14 +50,20 @@ final class Rdkafka {
     let queue = rd_kafka_queue_new(client.handle)
     defer { rd_kafka_queue_destroy(queue) }
     rd_kafka_CreateTopics(client.handle, &topic, 1, nil, queue)
-    guard let event = rd_kafka_queue_poll(queue, 30_000) else { throw Failed(code: -1, description: "no answer") }
+    guard let event = rd_kafka_queue_poll(queue, 30_000) else {
+      throw Failed(code: -1, description: "no answer")
+    }
     defer { rd_kafka_event_destroy(event) }
     let error = rd_kafka_event_error(event)
-    guard error == RD_KAFKA_RESP_ERR_NO_ERROR else { throw Failed(code: error.rawValue, description: "create topic") }
+    guard error == RD_KAFKA_RESP_ERR_NO_ERROR else {
+      throw Failed(code: error.rawValue, description: "create topic")
+    }
     var count = 0
     let results = rd_kafka_CreateTopics_result_topics(rd_kafka_event_CreateTopics_result(event), &count)
     let code = count == 1 ? rd_kafka_topic_result_error(results?[0]) : RD_KAFKA_RESP_ERR__FAIL
-    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw Failed(code: code.rawValue, description: "create \(name)") }
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+      throw Failed(code: code.rawValue, description: "create \(name)")
+    }
   }
 
   /// Throws an error object's error, and destroys it.
@@ -77,7 +84,8 @@ final class Rdkafka {
     defer { rd_kafka_topic_destroy(topic) }
     for value in values {
       var bytes = Array(value.utf8)
-      guard rd_kafka_produce(topic, partition, RD_KAFKA_MSG_F_COPY, &bytes, bytes.count, nil, 0, nil) == 0 else {
+      guard rd_kafka_produce(topic, partition, RD_KAFKA_MSG_F_COPY, &bytes, bytes.count, nil, 0, nil) == 0
+      else {
         let error = rd_kafka_last_error()
         throw Failed(code: error.rawValue, description: String(cString: rd_kafka_err2str(error)))
       }
@@ -130,7 +138,9 @@ final class Rdkafka {
     defer { rd_kafka_topic_partition_list_destroy(list) }
     let entry = rd_kafka_topic_partition_list_add(list, topic, 0)
     let error = rd_kafka_committed(handle, list, 30_000)
-    guard error == RD_KAFKA_RESP_ERR_NO_ERROR else { throw Failed(code: error.rawValue, description: "committed") }
+    guard error == RD_KAFKA_RESP_ERR_NO_ERROR else {
+      throw Failed(code: error.rawValue, description: "committed")
+    }
     return entry?.pointee.offset ?? -1
   }
 
@@ -146,7 +156,8 @@ final class Rdkafka {
         values.append(String(decoding: bytes, as: UTF8.self))
       case RD_KAFKA_RESP_ERR__PARTITION_EOF: return values
       default:
-        throw Failed(code: message.pointee.err.rawValue, description: String(cString: rd_kafka_message_errstr(message)))
+        throw Failed(
+          code: message.pointee.err.rawValue, description: String(cString: rd_kafka_message_errstr(message)))
       }
     }
     throw Failed(code: -1, description: "no end after \(values)")

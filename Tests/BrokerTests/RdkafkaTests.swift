@@ -10,7 +10,9 @@ import Testing
     return (brokers, topic)
   }
 
-  private func reader(_ brokers: String, _ isolation: String = "read_committed", group: String? = nil) throws -> Rdkafka {
+  private func reader(_ brokers: String, _ isolation: String = "read_committed", group: String? = nil) throws
+    -> Rdkafka
+  {
     try Rdkafka(
       RD_KAFKA_CONSUMER, brokers,
       [
@@ -20,7 +22,9 @@ import Testing
       ])
   }
 
-  private func read(_ brokers: String, _ topic: String, _ isolation: String = "read_committed") throws -> [String] {
+  private func read(_ brokers: String, _ topic: String, _ isolation: String = "read_committed") throws
+    -> [String]
+  {
     let reader = try reader(brokers, isolation)
     reader.assign(topic, at: 0)
     return try reader.readToEnd()
@@ -31,7 +35,10 @@ import Testing
     let (brokers, topic) = try await setUp()
     let producer = try Rdkafka(
       RD_KAFKA_PRODUCER, brokers,
-      ["enable.idempotence": "true", "compression.codec": codec, "batch.num.messages": "17", "linger.ms": "1"])
+      [
+        "enable.idempotence": "true", "compression.codec": codec, "batch.num.messages": "17",
+        "linger.ms": "1",
+      ])
     let values = (0..<2_000).map { "value \($0) \($0 % 7)" }
     try producer.produce(topic, values)
     #expect(try read(brokers, topic) == values)

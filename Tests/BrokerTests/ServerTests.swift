@@ -29,10 +29,15 @@ private final class PlumbBroker {
 }
 
 @Suite(.serialized) struct ServerTests {
-  private func read(_ brokers: String, _ topic: String, _ isolation: String = "read_committed") throws -> [String] {
+  private func read(_ brokers: String, _ topic: String, _ isolation: String = "read_committed") throws
+    -> [String]
+  {
     let reader = try Rdkafka(
       RD_KAFKA_CONSUMER, brokers,
-      ["group.id": "reader", "isolation.level": isolation, "enable.partition.eof": "true", "fetch.wait.max.ms": "50"])
+      [
+        "group.id": "reader", "isolation.level": isolation, "enable.partition.eof": "true",
+        "fetch.wait.max.ms": "50",
+      ])
     reader.assign(topic, at: 0)
     return try reader.readToEnd()
   }

@@ -50,7 +50,9 @@ final class TemporaryDirectory {
   private let place = TopicPartition("t", 0)
 
   /// Runs `body` with a broker that lives in a directory, then closes its files.
-  private func run(_ directory: TemporaryDirectory, now: Int64 = 1_000, _ body: (Broker) throws -> Void) throws {
+  private func run(_ directory: TemporaryDirectory, now: Int64 = 1_000, _ body: (Broker) throws -> Void)
+    throws
+  {
     let broker = Broker()
     let storage = try Storage(
       directory: directory.path, broker: broker, loop: EmbeddedEventLoop(), now: now, log: { _ in })
@@ -130,7 +132,8 @@ final class TemporaryDirectory {
       try run(torn) { broker in
         let partition = try #require(broker.partition(place))
         let found = try consume(partition, .readUncommitted)
-        #expect(zip(found, all).allSatisfy { $0.offset == $1.offset && $0.value == $1.value }, "\(length) bytes")
+        #expect(
+          zip(found, all).allSatisfy { $0.offset == $1.offset && $0.value == $1.value }, "\(length) bytes")
         #expect(partition.lastStableOffset == partition.nextOffset, "\(length) bytes")
         let next = partition.nextOffset
         let more = RecordBatch.encode([Record(key: [2], value: [3], timestamp: 6)])
@@ -166,7 +169,9 @@ final class TemporaryDirectory {
     try run(directory) { broker in
       let partition = try #require(broker.partition(place))
       #expect(partition.nextOffset > 0 && partition.nextOffset < 12)
-      for record in try consume(partition, .readUncommitted) { #expect(["true", "false"].contains(record.value.dropLast())) }
+      for record in try consume(partition, .readUncommitted) {
+        #expect(["true", "false"].contains(record.value.dropLast()))
+      }
     }
   }
 
@@ -187,7 +192,8 @@ final class TemporaryDirectory {
         .transaction(
           id: "x",
           Transaction(
-            producerId: 5, epoch: 0, lastEpoch: -1, timeout: 1_000, state: state, started: 0, partitions: [place],
+            producerId: 5, epoch: 0, lastEpoch: -1, timeout: 1_000, state: state, started: 0,
+            partitions: [place],
             groups: ["g"])),
         .batch(place, topicNumber: 1, bytes: batch("a", producer: producer, transactional: true)),
         .pendingOffsets(group: "g", producerId: 5, [place: CommittedOffset(offset: 1)]),

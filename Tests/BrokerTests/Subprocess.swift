@@ -34,7 +34,9 @@ final class Subprocess {
       _ = input.withCString { write(feed[1], $0, strlen($0)) }
       close(feed[1])
     }
-    guard status == 0 else { throw Failed(reason: "cannot run \(path): \(String(cString: strerror(status)))") }
+    guard status == 0 else {
+      throw Failed(reason: "cannot run \(path): \(String(cString: strerror(status)))")
+    }
   }
 
   deinit {

@@ -68,7 +68,10 @@ func produceAll() {
 func consumeAll() {
   let consumer = client(
     RD_KAFKA_CONSUMER,
-    ["queued.min.messages": "500000", "queued.max.messages.kbytes": "1000000", "fetch.message.max.bytes": "4000000"])
+    [
+      "queued.min.messages": "500000", "queued.max.messages.kbytes": "1000000",
+      "fetch.message.max.bytes": "4000000",
+    ])
   let topic = rd_kafka_topic_new(consumer, topicName, nil)
   guard rd_kafka_consume_start(topic, 0, Int64(RD_KAFKA_OFFSET_BEGINNING)) == 0 else { fail("no consumer") }
   var batch = [UnsafeMutablePointer<rd_kafka_message_t>?](repeating: nil, count: 10_000)
