@@ -19,6 +19,8 @@ final class ClientEvents {
   private(set) var rebalances: [Rebalance] = []
   /// The first record that could not be delivered since the last `takeFailure`.
   private var failure: LogError?
+  /// Whether the group has told this member anything yet.
+  private(set) var hasRebalanced = false
   /// Once set, changes are agreed to at once: the consumer is about to leave.
   var isClosing = false
   /// The queue that the worker waits on, to be woken when the assignment changes. Not owned.
@@ -92,6 +94,7 @@ final class ClientEvents {
     _ list: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>
   ) {
     let partitions = TopicPartition.all(list)
+    hasRebalanced = true
     switch code {
     case RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS:
       // With nothing new there is nothing to wait for; and who is leaving takes nothing on.

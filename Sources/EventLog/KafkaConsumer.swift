@@ -187,11 +187,20 @@ final class KafkaConsumer {
   }
 
   func watermarks(_ partition: TopicPartition) throws(LogError) -> (low: Int64, high: Int64) {
-    var (low, high) = (Int64(0), Int64(0))
-    let code = rd_kafka_query_watermark_offsets(
-      handle.raw, partition.topic, partition.partition, &low, &high, requestTimeout)
-    try LogError.check(code, "Asking for the first and last offset of \(partition)")
-    return (low, high)
+    // Not rd_kafka_query_watermark_offsets: in librdkafka 2.0 it waits for a broker that is down without end.
+    let low = try offset(RD_KAFKA_OFFSET_BEGINNING, of: partition)
+    return (low, try offset(RD_KAFKA_OFFSET_END, of: partition))
+  }
+
+  private func offset(_ end: Int32, of partition: TopicPartition) throws(LogError) -> Int64 {
+    let attempt = "Asking for the first and last offset of \(partition)"
+    let list = PartitionList([(partition, Int64(end))])
+    try LogError.check(rd_kafka_offsets_for_times(handle.raw, list.raw, requestTimeout), attempt)
+    try list.check(attempt)
+    guard let offset = list.elements.first?.offset, offset >= 0 else {
+      throw LogError(.retry, "\(attempt): the broker named none")
+    }
+    return offset
   }
 
   /// How many offsets of a partition are still to be read, as far as the last fetch told.
@@ -240,6 +249,7 @@ final class KafkaConsumer {
         try AssignmentChange.unassign.perform(handle.raw, PartitionList(owned.partitions))
       }
     } catch { events.report(.warning, error.message) }
+    awaitFirstRebalance(until: deadline)
     guard let raw = rd_kafka_queue_new(handle.raw) else { return false }
     let farewell = KafkaQueue(owning: raw)
     events.waitingQueue = nil
@@ -254,5 +264,15 @@ final class KafkaConsumer {
       batch.removeAll()
     }
     return rd_kafka_consumer_closed(handle.raw) != 0
+  }
+
+  /// A client that has joined and not been told its share cannot be destroyed: see `KafkaHandle`.
+  private func awaitFirstRebalance(until deadline: ContinuousClock.Instant) {
+    guard let queue = queue?.raw else { return }
+    let wait = ContinuousClock.now + .milliseconds(KafkaDefaults.firstRebalanceTimeoutMilliseconds)
+    while !events.hasRebalanced && ContinuousClock.now < min(deadline, wait) {
+      _ = batch.fill(from: queue, countMax: 1, timeoutMilliseconds: KafkaDefaults.closeSliceMilliseconds)
+      batch.removeAll()
+    }
   }
 }

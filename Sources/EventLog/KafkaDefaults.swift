@@ -8,6 +8,8 @@ enum KafkaDefaults {
   static let takeoverTimeoutMilliseconds = 60_000
   /// Kafka Streams' choice: a crashed worker's open transaction holds up `read_committed` readers no longer.
   static let transactionTimeoutMilliseconds = "10000"
+  /// How long a closing member waits to be told its first share: Kafka waits 3 s for a new group's members.
+  static let firstRebalanceTimeoutMilliseconds = 5_000
   /// Between looks at whether the consumer has left its group.
   static let closeSliceMilliseconds: Int32 = 20
   /// Bytes for librdkafka's explanations; it cuts longer ones.
