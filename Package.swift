@@ -68,7 +68,8 @@ let package = Package(
       ],
       exclude: ["Conformance"], swiftSettings: strict),
     .testTarget(
-      name: "EventLogTests", dependencies: ["EventLog", "Processor", "BrokerCore", "LocalBroker", "CRDKafka"],
+      name: "EventLogTests",
+      dependencies: ["EventLog", "Processor", "BrokerCore", "LocalBroker", "CRDKafka"],
       swiftSettings: strict),
     .testTarget(name: "CLITests", dependencies: ["FeatureCore"], swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),

@@ -10,7 +10,7 @@ enum AllowedImports {
 let layers: [String: AllowedImports] = [
   "FeatureCore": .only([]),
   "BrokerCore": .only([]),
-  "LocalBroker": .only(["BrokerCore", "NIOCore", "NIOPosix", "Synchronization"]),
+  "LocalBroker": .only(["BrokerCore", "Glibc", "NIOCore", "NIOPosix", "Synchronization"]),
   "DefinitionFiles": .only(["FeatureCore", "Yams", "Foundation"]),
   "EventFiles": .only(["FeatureCore", "CZlib", "CZstd", "Glibc"]),
   "OfflineStore": .only(["FeatureCore", "Glibc"]),
