@@ -17,8 +17,9 @@ let package = Package(
     .library(name: "EventFiles", targets: ["EventFiles"]),
     .library(name: "Clickstream", targets: ["Clickstream"]),
     .library(name: "Processor", targets: ["Processor"]),
-    .library(name: "LocalBroker", targets: ["BrokerCore", "LocalBroker"]),
     .library(name: "OnlineStore", targets: ["OnlineStore"]),
+    .library(name: "EventLog", targets: ["EventLog"]),
+    .library(name: "LocalBroker", targets: ["BrokerCore", "LocalBroker"]),
     .executable(name: "plumb", targets: ["plumb"]),
   ],
   dependencies: [
@@ -50,6 +51,7 @@ let package = Package(
     .target(name: "Processor", dependencies: ["FeatureCore"], swiftSettings: strict),
     .target(
       name: "OnlineStore", dependencies: ["FeatureCore", "Processor", "CHiredis"], swiftSettings: strict),
+    .target(name: "EventLog", dependencies: ["Processor", "CRDKafka"], swiftSettings: strict),
     .executableTarget(
       name: "plumb",
       dependencies: [
@@ -77,6 +79,10 @@ let package = Package(
         .product(name: "NIOEmbedded", package: "swift-nio"),
       ],
       exclude: ["Conformance"], swiftSettings: strict),
+    .testTarget(
+      name: "EventLogTests",
+      dependencies: ["EventLog", "Processor", "BrokerCore", "LocalBroker", "CRDKafka"],
+      swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

@@ -1,3 +1,5 @@
+// The importer attributes the socket constants to the module it meets first, and this is one that has them.
+import CRDKafka
 import Glibc
 
 /// A program run by a test, its standard output read through a pipe.

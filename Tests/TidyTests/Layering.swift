@@ -17,6 +17,7 @@ let layers: [String: AllowedImports] = [
   "Clickstream": .only([]),
   "Processor": .only(["FeatureCore"]),
   "OnlineStore": .only(["FeatureCore", "Processor", "CHiredis", "Glibc"]),
+  "EventLog": .only(["Processor", "CRDKafka"]),
   "plumb": .everythingButC,
 ]
 

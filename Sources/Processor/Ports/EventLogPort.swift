@@ -119,7 +119,7 @@ public protocol EventLogPort: AnyObject {
 
   /// The group's committed offsets, nil where there is none. Waits for transactions that are about to end.
   func committed(_ partitions: [TopicPartition]) throws(LogError) -> [Int64?]
-  /// The first offset and the one after the last.
+  /// The first offset, and the one after the last that a reader of committed records can see now.
   func watermarks(_ partition: TopicPartition) throws(LogError) -> (low: Int64, high: Int64)
 
   /// Begins a transaction; everything sent until `commit` belongs to it.

@@ -1,0 +1,278 @@
+import CRDKafka
+import Processor
+
+/// A member of the consumer group. Not thread-safe.
+final class KafkaConsumer {
+  private let handle: KafkaHandle
+  private var queue: KafkaQueue?
+  private let events: ClientEvents
+  private let requestTimeout: Int32
+  private var batch = RecordBatch(capacity: KafkaDefaults.batchRecords)
+  private var owned = OwnedPartitions()
+  /// A change that was reported and not answered yet: the group waits for it.
+  private var unanswered: AssignmentChange?
+  /// An error that came with records, and is thrown after them.
+  private var heldError: LogError?
+  private(set) var recordsFetched = 0
+
+  var errors: Int { events.errors }
+
+  init(_ options: KafkaOptions, topics: [String], events: ClientEvents) throws(LogError) {
+    handle = try KafkaHandle(options, .consumer, events)
+    self.events = events
+    requestTimeout = Int32(clamping: options.requestTimeoutMilliseconds)
+    // Errors and log lines come with the records, so that one call serves everything.
+    try LogError.check(rd_kafka_poll_set_consumer(handle.raw), "Polling the consumer")
+    guard let raw = rd_kafka_queue_get_consumer(handle.raw) else { throw LogError(.fatal, "Out of memory") }
+    queue = KafkaQueue(owning: raw)
+    events.waitingQueue = raw
+    let subscription = PartitionList(topics.map { TopicPartition($0, RD_KAFKA_PARTITION_UA) })
+    let attempt = "Subscribing to \(topics.joined(separator: ", "))"
+    try LogError.check(rd_kafka_subscribe(handle.raw, subscription.raw), attempt)
+  }
+
+  deinit {
+    // Messages and queues belong to the client, which goes last.
+    batch.removeAll()
+    events.waitingQueue = nil
+    queue = nil
+  }
+
+  // MARK: Records
+
+  func poll(recordsMax: Int, timeoutMilliseconds: Int) throws(LogError) -> LogPoll {
+    precondition(recordsMax > 0, "Cannot poll for no records")
+    guard let queue = queue?.raw else { preconditionFailure("Cannot poll when closed") }
+    batch.removeAll()
+    if let error = heldError {
+      heldError = nil
+      throw error
+    }
+    batch.reserve(recordsMax)
+    // librdkafka waits until a batch is full. So: what is there; else the first message, and what is there with it.
+    if !batch.fill(from: queue, countMax: recordsMax, timeoutMilliseconds: 0), events.rebalances.isEmpty,
+      batch.fill(from: queue, countMax: 1, timeoutMilliseconds: Int32(clamping: timeoutMilliseconds))
+    {
+      _ = batch.fill(from: queue, countMax: recordsMax, timeoutMilliseconds: 0)
+    }
+    let changes = takeChanges()
+    let records = batch.makeRecords { accept($0) }
+    recordsFetched += records.count
+    if records.isEmpty, changes.isEmpty, let error = heldError {
+      heldError = nil
+      throw error
+    }
+    return LogPoll(assignments: changes, partitions: owned.partitions, records: records)
+  }
+
+  /// The index of a message's partition, if the message is a record that the worker should see.
+  private func accept(_ message: UnsafeMutablePointer<rd_kafka_message_t>) -> Int? {
+    guard message.pointee.err == RD_KAFKA_RESP_ERR_NO_ERROR else {
+      if let error = meaning(of: message), heldError == nil { heldError = error }
+      return nil
+    }
+    guard let topic = message.pointee.rkt else { return nil }
+    return owned.accept(topic, message.pointee.partition, message.pointee.offset)
+  }
+
+  /// What a message that is an error means to the worker; nil if nothing.
+  private func meaning(of message: UnsafeMutablePointer<rd_kafka_message_t>) -> LogError? {
+    let code = message.pointee.err
+    let text = rd_kafka_message_errstr(message).map { String(cString: $0) } ?? code.text
+    let partition = message.pointee.rkt.map { TopicPartition(handle: $0, message.pointee.partition) }
+    switch code {
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF: return nil
+    case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
+      guard let partition, owned.isFetched(partition) else { return nil }
+      let message = "Reading \(partition) at offset \(owned.next(partition)): \(text) (\(code.name))"
+      return LogError(.outOfRange(partition), message)
+    case RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED:
+      // The client leaves the group and joins again; what is lost by it comes as a change of the assignment.
+      events.report(.warning, text)
+      return nil
+    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
+      RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
+      // A topic that was just created is unknown to some brokers for a moment.
+      return LogError(.retry, "\(text) (\(code.name)): create the topic if it doesn't exist")
+    default:
+      let place = partition.map { $0.partition < 0 ? " '\($0.topic)'" : " \($0)" } ?? ""
+      return LogError(code, "Reading\(place)", detail: text)
+    }
+  }
+
+  // MARK: Assignment
+
+  private func takeChanges() -> [LogAssignment] {
+    guard !events.rebalances.isEmpty else { return [] }
+    return events.takeRebalances().map { change in
+      switch change {
+      case .assigned(let partitions):
+        unanswered = .assign
+        return .assigned(partitions)
+      case .revoked(let partitions):
+        unanswered = .unassign
+        owned.stopReading(partitions)
+        return .revoked(partitions)
+      case .lost(let partitions):
+        unanswered = .unassign
+        owned.stopReading(partitions)
+        return .lost(partitions)
+      case .failed:
+        let partitions = owned.partitions
+        owned.stopReading(partitions)
+        return .lost(partitions)
+      }
+    }
+  }
+
+  func assign(_ partitions: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
+    try AssignmentChange.assign.perform(handle.raw, PartitionList(partitions))
+    unanswered = nil
+    owned.add(partitions)
+  }
+
+  func unassign(_ partitions: [TopicPartition]) throws(LogError) {
+    try AssignmentChange.unassign.perform(handle.raw, PartitionList(partitions))
+    unanswered = nil
+    owned.remove(partitions)
+  }
+
+  func pause(_ partitions: [TopicPartition]) throws(LogError) {
+    let list = PartitionList(partitions)
+    try LogError.check(rd_kafka_pause_partitions(handle.raw, list.raw), "Pausing")
+    try list.check("Pausing")
+  }
+
+  func resume(_ partitions: [TopicPartition]) throws(LogError) {
+    let list = PartitionList(partitions)
+    try LogError.check(rd_kafka_resume_partitions(handle.raw, list.raw), "Resuming")
+    try list.check("Resuming")
+  }
+
+  func seek(_ partition: TopicPartition, to offset: Int64) throws(LogError) {
+    precondition(owned.isFetched(partition), "Cannot seek in \(partition) when it isn't assigned")
+    let list = PartitionList([(partition, offset)])
+    let attempt = "Going to offset \(offset) of \(partition)"
+    try LogError.check(
+      rd_kafka_seek_partitions(handle.raw, list.raw, requestTimeout), attempt, client: handle.raw)
+    if list.elements.first?.err == RD_KAFKA_RESP_ERR__STATE {
+      // Fetching hasn't begun, or has ended with an error: it has to be started, not moved.
+      try restart(partition, at: offset, list)
+    } else {
+      try list.check(attempt)
+    }
+    owned.move(partition, to: offset)
+  }
+
+  private func restart(
+    _ partition: TopicPartition, at offset: Int64, _ list: borrowing PartitionList
+  ) throws(LogError) {
+    if rd_kafka_rebalance_protocol(handle.raw).map({ String(cString: $0) }) == "EAGER" {
+      let all = owned.positions.map { ($0.partition, $0.partition == partition ? offset : $0.offset) }
+      return try AssignmentChange.assign.perform(handle.raw, PartitionList(all))
+    }
+    try AssignmentChange.unassign.perform(handle.raw, list)
+    try AssignmentChange.assign.perform(handle.raw, list)
+  }
+
+  // MARK: Offsets
+
+  func committed(_ partitions: [TopicPartition]) throws(LogError) -> [Int64?] {
+    let list = PartitionList(partitions)
+    let attempt = "Reading the committed offset"
+    // With read_committed the library asks for stable offsets, and asks again while a transaction is about to end.
+    try LogError.check(rd_kafka_committed(handle.raw, list.raw, requestTimeout), attempt)
+    try list.check(attempt)
+    return list.elements.map { $0.offset < 0 ? nil : $0.offset }
+  }
+
+  func watermarks(_ partition: TopicPartition) throws(LogError) -> (low: Int64, high: Int64) {
+    // Not rd_kafka_query_watermark_offsets: in librdkafka 2.0 it waits for a broker that is down without end.
+    let low = try offset(RD_KAFKA_OFFSET_BEGINNING, of: partition)
+    return (low, try offset(RD_KAFKA_OFFSET_END, of: partition))
+  }
+
+  private func offset(_ end: Int32, of partition: TopicPartition) throws(LogError) -> Int64 {
+    let attempt = "Asking for the first and last offset of \(partition)"
+    let list = PartitionList([(partition, Int64(end))])
+    try LogError.check(rd_kafka_offsets_for_times(handle.raw, list.raw, requestTimeout), attempt)
+    try list.check(attempt)
+    guard let offset = list.elements.first?.offset, offset >= 0 else {
+      throw LogError(.retry, "\(attempt): the broker named none")
+    }
+    return offset
+  }
+
+  /// How many offsets of a partition are still to be read, as far as the last fetch told.
+  func lag(_ partition: TopicPartition) -> Int64? {
+    guard owned.isFetched(partition) else { return nil }
+    var (low, high) = (Int64(0), Int64(0))
+    let code = rd_kafka_get_watermark_offsets(handle.raw, partition.topic, partition.partition, &low, &high)
+    guard code == RD_KAFKA_RESP_ERR_NO_ERROR, high >= 0 else { return nil }
+    return max(0, high - owned.next(partition))
+  }
+
+  /// Commits offsets without a transaction.
+  func commit(_ offsets: borrowing PartitionList) throws(LogError) {
+    let attempt = "Committing offsets"
+    if rd_kafka_assignment_lost(handle.raw) != 0 { throw Self.lost(attempt) }
+    try LogError.check(rd_kafka_commit(handle.raw, offsets.raw, 0), attempt)
+    try offsets.check(attempt)
+  }
+
+  /// Calls with the membership that the worker's partitions belong to.
+  func withGroupMetadata(_ body: (OpaquePointer) throws(LogError) -> Void) throws(LogError) {
+    guard let metadata = rd_kafka_consumer_group_metadata(handle.raw) else {
+      throw LogError(.fatal, "The consumer is not in a group")
+    }
+    defer { rd_kafka_consumer_group_metadata_destroy(metadata) }
+    // In this order: a member that has been thrown out has metadata without a name, which brokers accept from
+    // anyone (KIP-447), and its loss is known by the time it has lost its name.
+    if rd_kafka_assignment_lost(handle.raw) != 0 { throw Self.lost("Committing offsets") }
+    try body(metadata)
+  }
+
+  private static func lost(_ attempt: String) -> LogError {
+    LogError(.abort, "\(attempt): the partitions are lost (the group did not hear of this member in time)")
+  }
+
+  // MARK: The end
+
+  /// Leaves the group, so that others take over at once. Returns whether it did in time.
+  func close(until deadline: ContinuousClock.Instant) -> Bool {
+    batch.removeAll()
+    events.isClosing = true
+    do throws(LogError) {
+      // The group can't go on while it waits for an answer.
+      if unanswered == .assign { try AssignmentChange.assign.perform(handle.raw, PartitionList()) }
+      if unanswered == .unassign {
+        try AssignmentChange.unassign.perform(handle.raw, PartitionList(owned.partitions))
+      }
+    } catch { events.report(.warning, error.message) }
+    awaitFirstRebalance(until: deadline)
+    guard let raw = rd_kafka_queue_new(handle.raw) else { return false }
+    let farewell = KafkaQueue(owning: raw)
+    events.waitingQueue = nil
+    queue = nil
+    if let error = rd_kafka_consumer_close_queue(handle.raw, farewell.raw) {
+      events.report(.warning, LogError(consuming: error, "Leaving the group", client: handle.raw).message)
+      return false
+    }
+    while rd_kafka_consumer_closed(handle.raw) == 0 && ContinuousClock.now < deadline {
+      _ = batch.fill(
+        from: farewell.raw, countMax: 1, timeoutMilliseconds: KafkaDefaults.closeSliceMilliseconds)
+      batch.removeAll()
+    }
+    return rd_kafka_consumer_closed(handle.raw) != 0
+  }
+
+  /// A client that has joined and not been told its share cannot be destroyed: see `KafkaHandle`.
+  private func awaitFirstRebalance(until deadline: ContinuousClock.Instant) {
+    guard let queue = queue?.raw else { return }
+    let wait = ContinuousClock.now + .milliseconds(KafkaDefaults.firstRebalanceTimeoutMilliseconds)
+    while !events.hasRebalanced && ContinuousClock.now < min(deadline, wait) {
+      _ = batch.fill(from: queue, countMax: 1, timeoutMilliseconds: KafkaDefaults.closeSliceMilliseconds)
+      batch.removeAll()
+    }
+  }
+}

@@ -1,0 +1,196 @@
+public import Processor
+
+/// The log of one worker in Kafka: a member of the consumer group and a producer. One thread.
+///
+/// Without `close` it ends like a crash: the group notices when the session times out, the brokers when the
+/// transaction does.
+public final class KafkaLog: EventLogPort {
+  /// Where the worker is between two commits.
+  private enum Phase { case idle, open, committing }
+
+  private let consumer: KafkaConsumer
+  private let producer: KafkaProducer
+  private let delivery: KafkaDelivery
+  private var phase = Phase.idle
+  private var isClosed = false
+  private var commits = 0
+  private var aborts = 0
+
+  /// Joins the group for some topics, and takes the transactional id over from whoever had it.
+  ///
+  /// `report` is told what the client library has to say; it may be called from any thread.
+  public init(
+    _ options: KafkaOptions, topics: [String], report: @escaping @Sendable (KafkaSeverity, String) -> Void
+  ) throws(LogError) {
+    delivery = options.delivery
+    producer = try KafkaProducer(options, events: ClientEvents(log: report))
+    // First the fence, then the membership: who is assigned partitions must be able to commit.
+    if options.delivery == .exactlyOnce { try producer.initTransactions() }
+    consumer = try KafkaConsumer(options, topics: topics, events: ClientEvents(log: report))
+  }
+
+  /// What happened so far.
+  public var counters: KafkaCounters {
+    KafkaCounters(
+      recordsFetched: consumer.recordsFetched, recordsSent: producer.recordsSent, sendWaits: producer.waits,
+      commits: commits, aborts: aborts, errors: consumer.errors + producer.errors)
+  }
+
+  /// How many offsets of an assigned partition are not read yet, as of the last fetch; nil if nobody knows. The
+  /// marks of transactions count, so it may stay above zero.
+  public func lag(_ partition: TopicPartition) -> Int64? {
+    expectOpen("ask for the lag")
+    return consumer.lag(partition)
+  }
+
+  /// Aborts what is open and leaves the group. Returns false if that failed or took too long; the brokers then find
+  /// out by themselves. The log is of no further use.
+  @discardableResult
+  public func close(timeoutMilliseconds: Int) -> Bool {
+    guard !isClosed else { return true }
+    isClosed = true
+    let deadline = ContinuousClock.now + .milliseconds(timeoutMilliseconds)
+    var isClean = true
+    if phase != .idle && delivery == .exactlyOnce {
+      do throws(LogError) {
+        try producer.abort(timeoutMilliseconds: Int32(clamping: timeoutMilliseconds))
+      } catch {
+        // The brokers abort it when its time is over.
+        isClean = false
+      }
+    }
+    return consumer.close(until: deadline) && isClean
+  }
+
+  private func expectOpen(_ attempt: StaticString) {
+    precondition(!isClosed, "Cannot \(attempt) when the log is closed")
+  }
+
+  // MARK: Reading
+
+  /// See `EventLogPort`. Records come at once if there are any; the wait is for the first.
+  public func poll(recordsMax: Int, timeoutMilliseconds: Int) throws(LogError) -> LogPoll {
+    expectOpen("poll")
+    producer.serve()
+    return try consumer.poll(recordsMax: recordsMax, timeoutMilliseconds: timeoutMilliseconds)
+  }
+
+  /// See `EventLogPort`. All partitions of a change in one call.
+  public func assign(_ partitions: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
+    expectOpen("assign")
+    try consumer.assign(partitions)
+  }
+
+  /// See `EventLogPort`. All partitions of a change in one call.
+  public func unassign(_ partitions: [TopicPartition]) throws(LogError) {
+    expectOpen("unassign")
+    try consumer.unassign(partitions)
+  }
+
+  /// See `EventLogPort`.
+  public func pause(_ partitions: [TopicPartition]) throws(LogError) {
+    expectOpen("pause")
+    try consumer.pause(partitions)
+  }
+
+  /// See `EventLogPort`.
+  public func resume(_ partitions: [TopicPartition]) throws(LogError) {
+    expectOpen("resume")
+    try consumer.resume(partitions)
+  }
+
+  /// See `EventLogPort`.
+  public func seek(_ partition: TopicPartition, to offset: Int64) throws(LogError) {
+    expectOpen("seek")
+    try consumer.seek(partition, to: offset)
+  }
+
+  /// See `EventLogPort`.
+  public func committed(_ partitions: [TopicPartition]) throws(LogError) -> [Int64?] {
+    expectOpen("read committed offsets")
+    return try consumer.committed(partitions)
+  }
+
+  /// See `EventLogPort`.
+  public func watermarks(_ partition: TopicPartition) throws(LogError) -> (low: Int64, high: Int64) {
+    expectOpen("read watermarks")
+    return try consumer.watermarks(partition)
+  }
+
+  // MARK: Writing
+
+  /// See `EventLogPort`.
+  public func begin() throws(LogError) {
+    expectOpen("begin")
+    precondition(phase == .idle, "Cannot begin when a transaction is open")
+    if delivery == .exactlyOnce { try producer.begin() }
+    phase = .open
+  }
+
+  /// See `EventLogPort`. Waits while the producer's queue is full, for a bounded time.
+  public func send(
+    topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
+  ) throws(LogError) {
+    precondition(phase == .open && !isClosed, "Cannot send when no transaction is open")
+    try producer.send(topic: topic, partition: partition, key: key, value: value)
+  }
+
+  /// See `EventLogPort`. After `.retry`, call it again with the same offsets: it goes on where it was.
+  public func commit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
+    expectOpen("commit")
+    precondition(phase != .idle, "Cannot commit when no transaction is open")
+    switch delivery {
+    case .exactlyOnce: try commitTransaction(PartitionList(offsets))
+    case .atLeastOnce: try commitAfterDelivery(PartitionList(offsets))
+    }
+    phase = .idle
+    commits += 1
+  }
+
+  private func commitTransaction(_ offsets: consuming PartitionList) throws(LogError) {
+    if phase == .open {
+      if !offsets.elements.isEmpty {
+        let list = offsets
+        try consumer.withGroupMetadata { metadata throws(LogError) in try producer.send(list, of: metadata) }
+      }
+      // Offsets can't be added any more once the transaction has begun to commit.
+      phase = .committing
+    }
+    try producer.commit()
+  }
+
+  private func commitAfterDelivery(_ offsets: consuming PartitionList) throws(LogError) {
+    try producer.flush()
+    if let failure = producer.takeFailure() { throw failure }
+    // After the flush: committing first would lose records on a crash.
+    if !offsets.elements.isEmpty { try consumer.commit(offsets) }
+  }
+
+  /// See `EventLogPort`. Without transactions, what was sent stays sent. Without an open transaction it does nothing.
+  public func abort() throws(LogError) {
+    expectOpen("abort")
+    guard phase != .idle else { return }
+    switch delivery {
+    case .exactlyOnce: try producer.abort()
+    case .atLeastOnce: _ = producer.takeFailure()
+    }
+    phase = .idle
+    aborts += 1
+  }
+}
+
+/// What happened in a log since it was opened.
+public struct KafkaCounters: Hashable, Sendable {
+  /// Records that polls returned.
+  public var recordsFetched: Int
+  /// Records that were handed over for sending.
+  public var recordsSent: Int
+  /// Sends that had to wait because the producer's queue was full.
+  public var sendWaits: Int
+  /// Commits that succeeded.
+  public var commits: Int
+  /// Transactions that were aborted.
+  public var aborts: Int
+  /// Errors that the client library reported; it overcomes most of them by itself.
+  public var errors: Int
+}

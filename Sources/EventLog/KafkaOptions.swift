@@ -1,0 +1,135 @@
+import Processor
+
+/// What the records of a commit promise to their readers.
+public enum KafkaDelivery: String, Sendable, CaseIterable {
+  /// Records and offsets in one transaction.
+  case exactlyOnce = "exactly_once"
+  /// Records first, then the offsets: a crash in between repeats records.
+  case atLeastOnce = "at_least_once"
+}
+
+/// How grave a message of the client library is.
+public enum KafkaSeverity: Int, Sendable, Comparable {
+  /// For those who debug the client.
+  case debug
+  /// The ordinary course of things.
+  case info
+  /// The client helps itself, but somebody should know.
+  case warning
+  /// Something failed.
+  case error
+
+  /// By gravity.
+  public static func < (a: Self, b: Self) -> Bool { a.rawValue < b.rawValue }
+}
+
+/// Where the log is and how a worker takes part in it.
+public struct KafkaOptions: Sendable {
+  /// Host and port of some brokers, separated by commas.
+  public var brokers: String
+  /// The consumer group.
+  public var group: String
+  /// What brokers call this client in their logs and quotas.
+  public var clientID: String
+  /// Names this worker's producer from one run to the next; unique among the workers that run. A new producer of
+  /// the same name fences the old one.
+  public var transactionalID: String
+  /// What the records of a commit promise.
+  public var delivery: KafkaDelivery
+  /// Properties of librdkafka that replace the defaults. `consumer.` or `producer.` in front of a name gives it to
+  /// that client alone.
+  public var properties: [String: String]
+  /// The longest wait for an answer to a request that isn't part of a transaction.
+  public var requestTimeoutMilliseconds = KafkaDefaults.requestTimeoutMilliseconds
+  /// The longest wait for room in the producer's queue.
+  public var sendTimeoutMilliseconds = KafkaDefaults.sendTimeoutMilliseconds
+
+  /// Options with the defaults for the rest.
+  public init(
+    brokers: String, group: String, clientID: String = "plumb", transactionalID: String,
+    delivery: KafkaDelivery = .exactlyOnce, properties: [String: String] = [:]
+  ) {
+    self.brokers = brokers
+    self.group = group
+    self.clientID = clientID
+    self.transactionalID = transactionalID
+    self.delivery = delivery
+    self.properties = properties
+  }
+}
+
+extension KafkaOptions: CustomStringConvertible, CustomDebugStringConvertible {
+  /// All that was chosen, one `name=value` after the other; secrets are masked.
+  public var description: String {
+    let own = [
+      ("bootstrap.servers", brokers), ("group.id", group), ("client.id", clientID),
+      ("transactional.id", transactionalID), ("delivery", delivery.rawValue),
+    ]
+    let more = properties.sorted { $0.key < $1.key }.map {
+      ($0.key, Self.isSecret($0.key) ? "***" : $0.value)
+    }
+    return (own + more).map { "\($0)=\($1)" }.joined(separator: " ")
+  }
+
+  /// The same: a debugger's log is read by as many people.
+  public var debugDescription: String { description }
+
+  /// Whether a property's value must not be shown.
+  static func isSecret(_ name: String) -> Bool {
+    let telling = [
+      "password", "secret", "token", "pem", "sasl.oauthbearer.config", "sasl.kerberos.kinit.cmd",
+    ]
+    return telling.contains { name.contains($0) }
+  }
+}
+
+extension KafkaOptions {
+  /// One of the clients that the options are for.
+  enum Role: String { case consumer, producer, admin }
+
+  /// The properties of one client: what the role needs, the defaults, and over them the user's.
+  func settings(for role: Role) throws(LogError) -> [(name: String, value: String)] {
+    var chosen = ["bootstrap.servers": brokers, "client.id": clientID]
+    let defaults: [String: String]
+    var fixed: [String: String] = [:]
+    switch role {
+    case .consumer:
+      defaults = KafkaDefaults.consumer
+      fixed = KafkaDefaults.consumerFixed
+      fixed["group.id"] = group
+    case .producer:
+      defaults = KafkaDefaults.producer
+      fixed = KafkaDefaults.producerFixed
+      if delivery == .exactlyOnce {
+        chosen["transaction.timeout.ms"] = KafkaDefaults.transactionTimeoutMilliseconds
+        fixed["transactional.id"] = transactionalID
+      }
+    case .admin: defaults = KafkaDefaults.admin
+    }
+    chosen.merge(defaults) { $1 }
+    for (name, value) in properties.sorted(by: { $0.key < $1.key }) {
+      guard let own = try Self.property(name, for: role) else { continue }
+      chosen[own] = value
+    }
+    chosen.merge(fixed) { $1 }
+    return chosen.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+  }
+
+  /// The name that a role knows a user's property by; nil if the property is for another role.
+  private static func property(_ name: String, for role: Role) throws(LogError) -> String? {
+    var own = Substring(name)
+    for prefix in [Role.consumer, .producer] where name.hasPrefix("\(prefix.rawValue).") {
+      own = name.dropFirst(prefix.rawValue.count + 1)
+      if let remedy = KafkaDefaults.reserved[String(own)] { throw refused(name, remedy) }
+      return prefix == role ? String(own) : nil
+    }
+    if let remedy = KafkaDefaults.reserved[name] { throw refused(name, remedy) }
+    // An administrator neither consumes nor produces: what is special to those would only draw warnings.
+    if role == .admin && !KafkaDefaults.adminPrefixes.contains(where: name.hasPrefix) { return nil }
+    return String(own)
+  }
+
+  private static func refused(_ name: String, _ remedy: String) -> LogError {
+    LogError(.fatal, "The Kafka property '\(name)' cannot be set: \(remedy)")
+  }
+}

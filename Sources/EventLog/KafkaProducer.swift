@@ -1,0 +1,175 @@
+import CRDKafka
+import Processor
+
+/// The producer of a worker, with or without transactions. Not thread-safe.
+final class KafkaProducer {
+  private let handle: KafkaHandle
+  private let events: ClientEvents
+  private var topics: TopicHandles
+  private let sendTimeout: Duration
+  private let requestTimeout: Int32
+  private(set) var recordsSent = 0
+  /// How often the queue was full.
+  private(set) var waits = 0
+
+  var errors: Int { events.errors }
+
+  init(_ options: KafkaOptions, events: ClientEvents) throws(LogError) {
+    handle = try KafkaHandle(options, .producer, events)
+    self.events = events
+    topics = TopicHandles()
+    sendTimeout = .milliseconds(options.sendTimeoutMilliseconds)
+    requestTimeout = Int32(clamping: options.requestTimeoutMilliseconds)
+  }
+
+  deinit {
+    topics.removeAll()
+  }
+
+  /// Runs the callbacks that are due.
+  func serve() { rd_kafka_poll(handle.raw, 0) }
+
+  // MARK: Records
+
+  func send(
+    topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
+  ) throws(LogError) {
+    let handleOfTopic = try topics.find(topic, client: handle.raw)
+    var deadline: ContinuousClock.Instant?
+    while true {
+      let code = enqueue(handleOfTopic, partition, key, value)
+      if code == RD_KAFKA_RESP_ERR_NO_ERROR {
+        recordsSent += 1
+        return
+      }
+      guard code == RD_KAFKA_RESP_ERR__QUEUE_FULL else { throw refusal(code, topic, partition) }
+      if deadline == nil {
+        waits += 1
+        deadline = .now + sendTimeout
+      }
+      if let deadline, ContinuousClock.now >= deadline {
+        let message = "The producer's queue stayed full for \(sendTimeout): the brokers take nothing"
+        throw LogError(.retry, "Writing to '\(topic)': \(message) (\(code.name))")
+      }
+      // Delivered records make room; waiting serves the callbacks as well.
+      rd_kafka_poll(handle.raw, 10)
+    }
+  }
+
+  private func enqueue(
+    _ topic: OpaquePointer, _ partition: Int32?, _ key: UnsafeRawBufferPointer?,
+    _ value: UnsafeRawBufferPointer?
+  ) -> rd_kafka_resp_err_t {
+    // A pointer tells what is empty from what is null, and Swift's empty buffers have none.
+    withUnsafeBytes(of: 0 as UInt8) { something in
+      plumb_produce(
+        handle.raw, topic, partition ?? RD_KAFKA_PARTITION_UA,
+        key.flatMap { $0.baseAddress ?? something.baseAddress }, key?.count ?? 0,
+        value.flatMap { $0.baseAddress ?? something.baseAddress }, value?.count ?? 0)
+    }
+  }
+
+  private func refusal(_ code: rd_kafka_resp_err_t, _ topic: String, _ partition: Int32?) -> LogError {
+    let attempt = "Writing to \(partition.map { "\(topic)-\($0)" } ?? "'\(topic)'")"
+    // A transaction that has failed takes no more records; and a client that has died says of what.
+    if code == RD_KAFKA_RESP_ERR__STATE {
+      return takeFailure() ?? LogError(.abort, "\(attempt): \(code.text)")
+    }
+    if code == RD_KAFKA_RESP_ERR__FATAL || code.isFenced { return fatal(attempt, code) }
+    return LogError(code, attempt)
+  }
+
+  private func fatal(_ attempt: String, _ code: rd_kafka_resp_err_t) -> LogError {
+    let (cause, reason) = explained { rd_kafka_fatal_error(handle.raw, $0, $1) }
+    guard cause != RD_KAFKA_RESP_ERR_NO_ERROR else { return LogError(code, attempt) }
+    return LogError(cause.isFenced ? .fenced : .fatal, "\(attempt): \(reason) (\(cause.name))")
+  }
+
+  /// The first record since the last call that could not be delivered.
+  func takeFailure() -> LogError? {
+    guard var failure = events.takeFailure() else { return nil }
+    // What was refused for a passing reason is sent again in the next transaction.
+    if failure.remedy == .retry { failure.remedy = .abort }
+    return failure
+  }
+
+  /// Waits until every record is delivered or has failed.
+  func flush() throws(LogError) {
+    try LogError.check(rd_kafka_flush(handle.raw, requestTimeout), "Waiting for the delivery of records")
+  }
+
+  // MARK: Transactions
+
+  /// Waits until the predecessor's transaction has ended, and fences it.
+  func initTransactions() throws(LogError) {
+    let deadline = ContinuousClock.now + .milliseconds(KafkaDefaults.takeoverTimeoutMilliseconds)
+    while true {
+      do {
+        return try check(rd_kafka_init_transactions(handle.raw, requestTimeout), "Preparing transactions")
+      } catch {
+        guard error.remedy == .retry, ContinuousClock.now < deadline else { throw error }
+        events.report(.warning, error.message)
+      }
+    }
+  }
+
+  func begin() throws(LogError) {
+    _ = events.takeFailure()
+    try check(rd_kafka_begin_transaction(handle.raw), "Beginning a transaction")
+  }
+
+  func send(_ offsets: borrowing PartitionList, of metadata: OpaquePointer) throws(LogError) {
+    let error = rd_kafka_send_offsets_to_transaction(handle.raw, offsets.raw, metadata, requestTimeout)
+    try check(error, "Adding offsets to the transaction")
+  }
+
+  func commit() throws(LogError) {
+    // -1: what is left of the transaction's time. The library advises against anything else.
+    try check(rd_kafka_commit_transaction(handle.raw, -1), "Committing the transaction")
+  }
+
+  func abort(timeoutMilliseconds: Int32 = -1) throws(LogError) {
+    try check(rd_kafka_abort_transaction(handle.raw, timeoutMilliseconds), "Aborting the transaction")
+    _ = events.takeFailure()
+  }
+
+  private func check(_ error: OpaquePointer?, _ attempt: String) throws(LogError) {
+    guard let error else { return }
+    var found = LogError(consuming: error, attempt, client: handle.raw)
+    if found.remedy == .abort, let failure = takeFailure() {
+      // The library counts the records that failed; why they did decides whether a second attempt makes sense.
+      found.message += "; \(failure.message)"
+      if failure.remedy == .fatal { found.remedy = .fatal }
+    }
+    throw found
+  }
+}
+
+/// The owner of the topic handles of one producer.
+private struct TopicHandles: ~Copyable {
+  private var handles: [String: OpaquePointer] = [:]
+  private var last: (name: String, handle: OpaquePointer)?
+
+  mutating func removeAll() {
+    for handle in handles.values { rd_kafka_topic_destroy(handle) }
+    handles.removeAll()
+    last = nil
+  }
+
+  mutating func find(_ name: String, client: OpaquePointer) throws(LogError) -> OpaquePointer {
+    // Records come in runs of one topic.
+    if let last, last.name == name { return last.handle }
+    let handle: OpaquePointer
+    if let known = handles[name] {
+      handle = known
+    } else {
+      guard let new = rd_kafka_topic_new(client, name, nil) else {
+        throw LogError(rd_kafka_last_error(), "Writing to the topic '\(name)'")
+      }
+      handles[name] = new
+      handle = new
+    }
+    last = (name, handle)
+    return handle
+  }
+}

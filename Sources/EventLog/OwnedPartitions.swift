@@ -1,0 +1,87 @@
+import Processor
+
+/// The partitions that a consumer reads, and where it is in each.
+struct OwnedPartitions {
+  private struct Place: Hashable {
+    var topic: OpaquePointer
+    var partition: Int32
+  }
+
+  private struct Slot {
+    /// The first offset that wasn't handed out.
+    var next: Int64
+    /// False once the group has asked for it back.
+    var isRead: Bool
+  }
+
+  /// By index.
+  private(set) var partitions: [TopicPartition] = []
+  private var slots: [Slot] = []
+  /// Indices by the library's handles, filled as messages come: a record's partition is found without its name.
+  private var known: [Place: Int] = [:]
+  private var lastPlace: Place?
+  private var lastIndex = 0
+
+  var positions: [(partition: TopicPartition, offset: Int64)] {
+    zip(partitions, slots).map { ($0, $1.next) }
+  }
+
+  mutating func add(_ more: [(partition: TopicPartition, offset: Int64)]) {
+    remove(more.map(\.partition))
+    for (partition, offset) in more {
+      partitions.append(partition)
+      slots.append(Slot(next: offset, isRead: true))
+    }
+  }
+
+  mutating func remove(_ gone: [TopicPartition]) {
+    let gone = Set(gone)
+    let kept = partitions.indices.filter { !gone.contains(partitions[$0]) }
+    partitions = kept.map { partitions[$0] }
+    slots = kept.map { slots[$0] }
+    // A handle may come to stand for another topic once nothing of its topic is assigned.
+    known.removeAll(keepingCapacity: true)
+    lastPlace = nil
+  }
+
+  /// Keeps the partitions, without their records.
+  mutating func stopReading(_ leaving: [TopicPartition]) {
+    for partition in leaving {
+      if let index = partitions.firstIndex(of: partition) { slots[index].isRead = false }
+    }
+  }
+
+  mutating func move(_ partition: TopicPartition, to offset: Int64) {
+    if let index = partitions.firstIndex(of: partition) { slots[index].next = offset }
+  }
+
+  func isFetched(_ partition: TopicPartition) -> Bool {
+    partitions.firstIndex(of: partition).map { slots[$0].isRead } ?? false
+  }
+
+  func next(_ partition: TopicPartition) -> Int64 {
+    partitions.firstIndex(of: partition).map { slots[$0].next } ?? 0
+  }
+
+  /// The index of a record's partition, if the record is to be handed out; it then counts as handed out.
+  mutating func accept(_ topic: OpaquePointer, _ partition: Int32, _ offset: Int64) -> Int? {
+    let place = Place(topic: topic, partition: partition)
+    if place != lastPlace {
+      guard let index = known[place] ?? learn(place) else { return nil }
+      lastPlace = place
+      lastIndex = index
+    }
+    // Fetched before a change of the assignment or a seek, and still in the queue.
+    guard slots[lastIndex].isRead, offset >= slots[lastIndex].next else { return nil }
+    slots[lastIndex].next = offset + 1
+    return lastIndex
+  }
+
+  private mutating func learn(_ place: Place) -> Int? {
+    guard let index = partitions.firstIndex(of: TopicPartition(handle: place.topic, place.partition)) else {
+      return nil
+    }
+    known[place] = index
+    return index
+  }
+}
