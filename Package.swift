@@ -56,7 +56,7 @@ let package = Package(
       name: "plumb",
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
-        "BrokerCore", "LocalBroker",
+        "BrokerCore", "LocalBroker", "EventLog", "OnlineStore",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .testTarget(

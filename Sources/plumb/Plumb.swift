@@ -10,5 +10,8 @@ struct Plumb: AsyncParsableCommand {
       could not be used and there is no --dead-letters file that keeps them, 64 wrong usage.
       """,
     version: "0.1.0",
-    subcommands: [CheckCommand.self, GenerateCommand.self, ReplayCommand.self, BrokerCommand.self])
+    subcommands: [
+      CheckCommand.self, GenerateCommand.self, ReplayCommand.self, RunCommand.self, GetCommand.self,
+      TopicsCommand.self, BrokerCommand.self,
+    ])
 }

@@ -215,6 +215,11 @@ final class MemoryLog: EventLogPort {
     open = nil
   }
 
+  func close(timeoutMilliseconds: Int) -> Bool {
+    if isMember { cluster.expel(member) }
+    return true
+  }
+
   func abort() throws(LogError) {
     guard isMember else { throw LogError(.fenced, "a stale generation") }
     open = nil

@@ -12,6 +12,12 @@ public struct ProcessorError: Error, Sendable, CustomStringConvertible {
   public var remedy: Remedy
   /// What happened, where, and what to do.
   public var description: String
+
+  /// An error from its parts.
+  public init(remedy: Remedy, description: String) {
+    self.remedy = remedy
+    self.description = description
+  }
 }
 
 /// What interrupts a step.

@@ -67,6 +67,14 @@ public struct Routing: Sendable {
     self.inputs = inputs
   }
 
+  /// The name of the input whose tasks hold a view's states.
+  public func input(of view: ViewPlan, _ plan: Plan) -> String {
+    guard let index = plan.views.firstIndex(where: { $0 === view }),
+      let input = inputs.first(where: { $0.views.contains(index) })
+    else { preconditionFailure("Cannot find where '\(view.name)' is folded") }
+    return input.name
+  }
+
   private static func isLocal(_ view: ViewPlan, _ source: Source) -> Bool {
     source.partitioner == .murmur2 && view.entity.map(\.name) == [source.key]
   }

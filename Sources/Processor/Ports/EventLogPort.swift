@@ -132,4 +132,9 @@ public protocol EventLogPort: AnyObject {
   func commit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError)
   /// Aborts the transaction.
   func abort() throws(LogError)
+
+  /// Leaves the group. False if that failed or took too long; the brokers then find out by themselves. The log is of
+  /// no further use.
+  @discardableResult
+  func close(timeoutMilliseconds: Int) -> Bool
 }
