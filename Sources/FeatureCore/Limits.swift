@@ -24,8 +24,8 @@ public enum Limits {
   /// Distinct values that count_distinct counts exactly in one tile before it turns into a HyperLogLog: at
   /// 8 bytes a value this is a third of the dense sketch.
   public static let distinctExactMax = 128
-  /// Counters of a top_k tile are four times `k`, and at least this many: the count of a listed value is low by
-  /// at most events / (counters + 1).
+  /// Counters of a top_k tile are four times `k`, and at least this many: the count of a listed value is high
+  /// by at most events / counters.
   public static let topCountersMin = 64
   /// Events of one tile: years of a million a second. A larger count in a state's bytes is damage; below it, no sum
   /// over the tiles of a window overflows.

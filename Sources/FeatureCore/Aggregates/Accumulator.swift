@@ -170,7 +170,7 @@ extension Accumulator {
     case .distinct: DistinctSketch.insert(DistinctSketch.hash(scalar, type), into: &cell)
     case .quantiles:
       QuantileSketch.insert(type == .int64 ? Double(scalar.int64) : scalar.double, into: &cell)
-    case .topCounts: TopCounts.insert(scalar, type, count: 1, k: k, into: &cell)
+    case .topCounts: TopCounts.insert(scalar, type, k: k, into: &cell)
     default: preconditionFailure("Cannot fold into a cell when the accumulator is \(kind)")
     }
   }

@@ -165,8 +165,7 @@ extension Accumulator {
   private func decodeTopCounts(into cell: inout Cell, _ reader: inout ByteReader) throws(StateError) {
     var previousText: UnsafeRawBufferPointer?
     var total: UInt64 = 0
-    // None is left where all values were equally frequent when there was one too many.
-    let counters = try reader.count(atMost: TopCounts.capacity(k: k))
+    let counters = try count(&reader, atMost: TopCounts.capacity(k: k))
     cell.words.reserveCapacity(2 * counters)
     for _ in 0..<counters {
       let before = reader.offset

@@ -120,14 +120,25 @@ import Testing
     #expect(throws: StateError.self) { try view.decode([]) }
   }
 
-  /// Values equally frequent when there is one too many cancel each other out: a counter less state.
-  @Test func topCountsThatCancelOut() throws {
+  /// One value more than counters, all equally frequent: none stands out, and still there is a list.
+  @Test func topCountsOfEquallyFrequentValues() throws {
     let aggregate = Aggregate(.topK, value: "i", windows: [.lifetime], k: 2)
     let view = try TestSource.plan([Feature("top", .aggregate(aggregate))])
     let events = (0...Int64(Limits.topCountersMin)).map { TestEvent(time: $0, values: ["i": .int64($0)]) }
     let bytes = try TestFold.bytes(view, events)
     let state = try view.decode(bytes)
     #expect(view.encode(state) == bytes)
-    #expect(view.evaluate(state, at: state.asOf) == [.list([])])
+    // The last one took over the counter of the largest value, and counts double.
+    #expect(view.evaluate(state, at: state.asOf) == [.list([.int64(64), .int64(0)])])
+  }
+
+  @Test func topCountsOfNothing() throws {
+    let aggregate = Aggregate(.topK, value: "i", windows: [.lifetime], k: 2)
+    let view = try TestSource.plan([Feature("top", .aggregate(aggregate))])
+    let bytes = try TestFold.bytes(view, [TestEvent(time: 0, values: ["i": .int64(0)])])
+    // The last three bytes: one counter, its value, its count.
+    #expect(bytes.suffix(3) == [1, 0, 1])
+    let empty = #expect(throws: StateError.self) { try view.decode(bytes.dropLast(3) + [0]) }
+    #expect(empty?.kind == .corrupt("a list holds nothing"))
   }
 }

@@ -52,8 +52,8 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
 
   static let all: [GoldenVector] = [
     oneEvent, nothingCounted, sparse, late, before1970, numbers, overflow, texts, lists, distinctExact,
-    distinctDense, quantilesCollapsed, topCountsFull, topCountsCancelled, calendar, session,
-    nineColumns, seventyColumns, derived,
+    distinctDense, quantilesCollapsed, topCountsFull, topCountsEqual, topCountsMerged, calendar,
+    session, nineColumns, seventyColumns, derived,
   ]
 
   static let oneEvent = GoldenVector(
@@ -125,14 +125,23 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
 
   static let topCountsFull = GoldenVector(
     name: "top_counts_full",
-    about: "One distinct value more than counters: every count is lowered by the smallest.",
+    about: "Two distinct values more than counters: each takes over the smallest counter.",
     features: [feature("top", .topK, "i", over: [.lifetime], k: 2)],
     events: (0..<70).map { event(start + $0, ["i": .int64($0 < 6 ? $0 / 3 : $0)]) })
 
-  static let topCountsCancelled = GoldenVector(
-    name: "top_counts_cancelled", about: "65 equally frequent values and 64 counters: nothing is left.",
+  static let topCountsEqual = GoldenVector(
+    name: "top_counts_equal",
+    about: "65 equally frequent values and 64 counters: the last one counts double.",
     features: [feature("top", .topK, "i", over: [.lifetime], k: 2)],
     events: (0..<65).map { event(start + $0, ["i": .int64($0)]) })
+
+  static let topCountsMerged = GoldenVector(
+    name: "top_counts_merged",
+    about:
+      "A tile whose counters are all taken, and two that add its smallest count to a value it doesn't have.",
+    features: [feature("top", .topK, "i", over: [.last("1h")], k: 2)],
+    events: (0..<128).map { event(start + $0, ["i": .int64($0 / 2)]) }
+      + [1, 2].map { event(start + $0 * 600 * second, ["i": .int64(1000)]) })
 
   static let calendar = GoldenVector(
     name: "calendar", about: "Local days around a day of 23 hours.",

@@ -114,7 +114,7 @@ extension WindowOracle {
     var counts: [FeatureValue: Int] = [:]
     for sample in all { counts[Self.cut(sample.value), default: 0] += 1 }
     let counters = max(64, 4 * k)
-    if counts.count > counters { return .top(k, of: counts, low: Double(all.count) / Double(counters + 1)) }
+    if counts.count > counters { return .top(k, of: counts, high: Double(all.count) / Double(counters)) }
     let ranked = counts.sorted { $0.value != $1.value ? $0.value > $1.value : $0.key < $1.key }
     return .exactly(.list(ranked.prefix(k).map(\.key)))
   }

@@ -173,8 +173,8 @@ enum Answer {
   case exactly(FeatureValue)
   case near(Double, relative: Double)
   /// Of the most frequent values, when there were more than counters: how often each value occurs, and by how
-  /// much a counter may be low.
-  case top(Int, of: [FeatureValue: Int], low: Double)
+  /// much a counter may be high.
+  case top(Int, of: [FeatureValue: Int], high: Double)
 
   func allows(_ found: FeatureValue) -> Bool {
     switch (self, found) {
@@ -183,19 +183,23 @@ enum Answer {
       abs(found - value) <= abs(value) * relative || (abs(value) < 0x1p-1022 && found == 0)
     case (.near(let value, let relative), .int64(let found)):
       abs(Double(found) - value) <= value * relative
-    case (.top(let k, let counts, let low), .list(let list)): Self.isTop(list, k, counts, low)
+    case (.top(let k, let counts, let high), .list(let list)): Self.isTop(list, k, counts, high)
     default: false
     }
   }
 
-  private static func isTop(_ list: [FeatureValue], _ k: Int, _ counts: [FeatureValue: Int], _ low: Double)
+  private static func isTop(_ list: [FeatureValue], _ k: Int, _ counts: [FeatureValue: Int], _ high: Double)
     -> Bool
   {
-    guard list.count <= k, Set(list).count == list.count else { return false }
+    guard list.count == min(k, counts.count), Set(list).count == list.count else { return false }
     let listed = list.map { counts[$0] ?? 0 }
     guard !listed.contains(0) else { return false }
-    // What is missing may have been counted too low to be listed, but by no more than that.
-    let limit = Double(list.count < k ? 0 : listed.min()!) + low
+    // What comes too early, or is listed at all, may have been counted too high, but by no more than that.
+    var limit = Double.infinity
+    for count in listed {
+      guard Double(count) <= limit else { return false }
+      limit = min(limit, Double(count) + high)
+    }
     return counts.allSatisfy { list.contains($0.key) || Double($0.value) <= limit }
   }
 }
