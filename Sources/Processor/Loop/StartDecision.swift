@@ -27,14 +27,14 @@ enum StartDecision: Equatable {
       guard low == 0 else {
         return .stop(
           "task \(task): the store has lost its states, and the log begins at \(low), so they can't be folded "
-            + "again; restore them from snapshots with plumb replay")
+            + "again; restore the store from a backup")
       }
       return checked(task, from: 0, committed, low, high)
     case (let stored?, let committed?):
       guard stored <= committed else {
         return .stop(
           "task \(task): the store is at offset \(stored), ahead of the consumer group's \(committed); if the "
-            + "group's offsets were reset, set them to \(stored), or clear the store and replay")
+            + "group's offsets were reset, set them to \(stored), or clear the store and start anew")
       }
       return checked(task, from: stored, committed, low, high)
     }
@@ -45,8 +45,9 @@ enum StartDecision: Equatable {
   ) -> StartDecision {
     guard from >= low else {
       return .stop(
-        "task \(task): the next record to fold is \(from), but the log begins at \(low); restore the states from "
-          + "snapshots with plumb replay")
+        "task \(task): the next record to fold is \(from), but the log begins at \(low): records were "
+          + "deleted before they were folded; restore the topic, or clear the store and the group and start anew"
+      )
     }
     guard committed <= high else {
       return .stop(
