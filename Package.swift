@@ -28,10 +28,10 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
   ],
   targets: [
-    .systemLibrary(name: "CZlib", pkgConfig: "zlib", providers: [.apt(["zlib1g-dev"])]),
-    .systemLibrary(name: "CZstd", pkgConfig: "libzstd", providers: [.apt(["libzstd-dev"])]),
+    // All linked by name: no pkg-config is needed, and hiredis' file asks for flags that SwiftPM refuses.
+    .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
+    .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CRDKafka", providers: [.apt(["librdkafka-dev"])]),
-    // Linked by name: hiredis' pkg-config file asks for flags that SwiftPM refuses.
     .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
     .target(name: "FeatureCore", swiftSettings: strict),
     .target(

@@ -14,6 +14,9 @@ declare -A debian_packages=(
   [python3-venv]='python3 -c "import venv, ensurepip"'
 )
 
+# What a build needs.
+build_packages=(libhiredis-dev librdkafka-dev libzstd-dev zlib1g-dev)
+
 step() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s: %s\n' "$0" "$*" >&2; exit 1; }
 
