@@ -11,6 +11,7 @@ declare -A debian_packages=(
   [librdkafka-dev]='test -e /usr/include/librdkafka/rdkafka.h'
   [kcat]='command -v kcat'
   [zstd]='command -v zstd'
+  [tzdata]='test -e /usr/share/zoneinfo/Europe/Berlin'
   [python3-venv]='python3 -c "import venv, ensurepip"'
 )
 
