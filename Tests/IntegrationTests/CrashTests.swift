@@ -7,8 +7,11 @@ import Testing
   .serialized, .timeLimit(.minutes(5)),
   .enabled(if: Redis.executable != nil, "redis-server is missing: install it to run these tests"))
 struct CrashTests {
-  private static let kills = 18
-  private static let freezes = 3
+  private enum Fault { case kill, killWhileStoring, freeze }
+
+  private static let faults =
+    [Fault](repeating: .kill, count: 10) + [Fault](repeating: .killWhileStoring, count: 10)
+    + [Fault](repeating: .freeze, count: 3)
 
   @Test func killsLoseAndRepeatNothing() throws {
     let chosen = ProcessInfo.processInfo.environment["PLUMB_TEST_SEED"].flatMap(UInt64.init)
@@ -18,29 +21,49 @@ struct CrashTests {
     let site = try Site()
     let events = try ShopEvents(brokers: site.brokers, seed: seed &+ 1)
     for instance in ["a", "b"] { try site.start(instance) }
-    var faults = [Bool](repeating: true, count: Self.kills) + [Bool](repeating: false, count: Self.freezes)
-    faults.shuffle(using: &random)
-    for isKill in faults {
-      try produce(events, milliseconds: 300 + random.next() % 1_900, &random)
-      let instance = random.next() % 2 == 0 ? "a" : "b"
-      if isKill {
-        site.kill(instance)
-        try produce(events, milliseconds: random.next() % 300, &random)
-        try site.start(instance)
-      } else {
-        // Longer than the session: the group gives its partitions away, and it doesn't know.
-        site.services[instance]?.signal(SIGSTOP)
-        try produce(events, milliseconds: 1_500 + random.next() % 1_000, &random)
-        site.services[instance]?.signal(SIGCONT)
-      }
+    var behind = 0
+    for fault in Self.faults.shuffled(using: &random) {
+      try produce(events, milliseconds: 300 + random.next() % 1_700, &random)
+      behind += try cause(fault, site, events, &random)
     }
-    let faulty = start.duration(to: .now)
-    let audit = try Audit(site, events, seconds: 120)
+    let audit = try Audit(site, seconds: 120)
     let problems = try audit.problems(events) + site.complaints()
+    let aborted = try audit.abortedRecords()
     print(
-      "seed \(seed): \(Self.kills) kills, \(Self.freezes) freezes in \(faulty); \(audit.summary); "
-        + "in all \(start.duration(to: .now))")
+      "seed \(seed): \(Self.faults.count) faults, after which \(behind) tasks' states were behind the log; "
+        + "\(audit.summary), \(aborted) more in aborted transactions; \(start.duration(to: .now))")
+    if ProcessInfo.processInfo.environment["PLUMB_TEST_VERBOSE"] != nil { print(site.logs) }
     #expect(problems.isEmpty, "seed \(seed): \(problems.prefix(5)) of \(problems.count)\n\(site.logs)")
+    // The faults really meet the service at work.
+    #expect(behind > 0 && aborted > 0, "seed \(seed)")
+  }
+
+  /// Lets something happen to one of the processes. Returns how many tasks a kill has left with less in the store than
+  /// in the log.
+  private func cause(
+    _ fault: Fault, _ site: Site, _ events: ShopEvents, _ random: inout SplitMix64
+  ) throws -> Int {
+    let instance = random.next() % 2 == 0 ? "a" : "b"
+    switch fault {
+    case .freeze:
+      // Longer than the session: the group gives its partitions away, and it doesn't know.
+      site.services[instance]?.signal(SIGSTOP)
+      try produce(events, milliseconds: 1_500 + random.next() % 1_000, &random)
+      site.services[instance]?.signal(SIGCONT)
+      return 0
+    case .kill: site.kill(instance)
+    case .killWhileStoring:
+      // The log commits, the store doesn't answer; and what was sent to it is done after the sender's death.
+      site.redis.freeze(true)
+      try produce(events, milliseconds: 50 + random.next() % 200, &random)
+      site.kill(instance)
+      site.redis.freeze(false)
+    }
+    try produce(events, milliseconds: random.next() % 300, &random)
+    let positions = try Audit.positions(
+      site, KafkaAuditor(brokers: site.brokers, group: site.group, isolation: "read_uncommitted"))
+    try site.start(instance)
+    return zip(positions.stored, positions.committed).count { ($0 ?? 0) < ($1 ?? 0) }
   }
 
   @Test func stoppingCompletesTheLastCommit() throws {
@@ -62,7 +85,7 @@ struct CrashTests {
     // A successor goes on where it was.
     try events.produce(500)
     try site.start("a")
-    let problems = try Audit(site, events, seconds: 60).problems(events) + site.complaints()
+    let problems = try Audit(site, seconds: 60).problems(events) + site.complaints()
     #expect(problems.isEmpty, "seed \(seed): \(problems.prefix(5)) of \(problems.count)\n\(site.logs)")
     #expect(try site.terminate("a") == 0, "\(site.logs)")
   }

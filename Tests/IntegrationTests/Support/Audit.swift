@@ -10,7 +10,7 @@ struct Audit {
   private let letters: [Record]
 
   /// Waits until everything that was written is processed, then reads it all.
-  init(_ site: Site, _ events: ShopEvents, seconds: Double) throws {
+  init(_ site: Site, seconds: Double) throws {
     self.site = site
     var found: [[Record]] = []
     var last = ""
@@ -40,9 +40,14 @@ struct Audit {
   }
 
   var summary: String {
-    let claims = site.inputs.count
-    return "\(inputs.joined().count) input records, \(snapshots.joined().count) snapshots, \(letters.count) letters"
-      + " in \(claims) tasks"
+    "\(inputs.joined().count) input records, \(snapshots.joined().count) snapshots, \(letters.count) dead letters"
+  }
+
+  /// Records that the service wrote in vain: a reader of committed records doesn't see them.
+  func abortedRecords() throws -> Int {
+    let reader = try KafkaAuditor(brokers: site.brokers, group: "audit", isolation: "read_uncommitted")
+    let all = try reader.read((0..<Site.partitions).map { TopicPartition(site.routing.snapshotTopic, $0) })
+    return all.joined().count - snapshots.joined().count
   }
 
   /// Whatever is not as it must be.
@@ -153,7 +158,8 @@ struct Audit {
     return Set(places).count == places.count ? [] : ["two dead letters of one record"]
   }
 
-  private func difference<Value: Hashable>(_ what: String, _ found: [Value], _ expected: [Value]) -> [String] {
+  private func difference<Value: Hashable>(_ what: String, _ found: [Value], _ expected: [Value]) -> [String]
+  {
     var counts: [Value: Int] = [:]
     for value in found { counts[value, default: 0] += 1 }
     for value in expected { counts[value, default: 0] -= 1 }

@@ -26,6 +26,9 @@ final class Redis {
     try waitUntil("redis-server answers") { (try? keys()) != nil }
   }
 
+  /// Stops it without ending it, or lets it go on.
+  func freeze(_ isFrozen: Bool) { process.signal(isFrozen ? SIGSTOP : SIGCONT) }
+
   /// Everything that it holds.
   func contents() throws -> [[UInt8]: [UInt8]] {
     let keys = try keys()

@@ -45,7 +45,8 @@ final class ShopEvents {
   init(brokers: String, seed: UInt64) throws {
     random = SplitMix64(seed: seed)
     let options = KafkaOptions(
-      brokers: brokers, group: "producer", transactionalID: "producer", properties: ["producer.linger.ms": "1"])
+      brokers: brokers, group: "producer", transactionalID: "producer",
+      properties: ["producer.linger.ms": "1"])
     log = try KafkaLog(options, topics: ["clicks"]) { _, _ in }
   }
 

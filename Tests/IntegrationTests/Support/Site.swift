@@ -34,8 +34,7 @@ final class Site {
     // Short: the address of a Unix socket holds 107 bytes.
     var template = Array("/tmp/plumb-site-XXXXXX".utf8CString)
     guard let made = mkdtemp(&template) else { throw Failure("cannot make a folder: errno \(errno)") }
-    folder = URL(fileURLWithPath: String(decoding: template.dropLast().map(UInt8.init), as: UTF8.self))
-    _ = made
+    folder = URL(fileURLWithPath: String(cString: made), isDirectory: true)
     let file = folder.appendingPathComponent("shop.yaml")
     try Data(ShopEvents.definitions.utf8).write(to: file)
     plan = try Self.compile(file.path)
@@ -125,7 +124,10 @@ final class Site {
           || line.contains("Fatal error")
       }
       return own.map { "\(run.log.lastPathComponent): \($0)" }
-    } + services.filter { !$0.value.isRunning }.map { "\($0.key) ended by itself: \($0.value.text.suffix(500))" }
+    }
+      + services.filter { !$0.value.isRunning }.map {
+        "\($0.key) ended by itself: \($0.value.text.suffix(500))"
+      }
   }
 
   /// Everything the processes said, for a failure's report.
