@@ -83,6 +83,12 @@ let package = Package(
       name: "EventLogTests",
       dependencies: ["EventLog", "Processor", "BrokerCore", "LocalBroker", "CRDKafka"],
       swiftSettings: strict),
+    .testTarget(
+      name: "IntegrationTests",
+      dependencies: [
+        "FeatureCore", "DefinitionFiles", "Processor", "EventLog", "OnlineStore", "CRDKafka", "plumb",
+      ],
+      swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
