@@ -105,7 +105,7 @@ public final class OnlineReader {
     for wanted in batch {
       commands.begin("GET", arguments: 2)
       let stateKey = entityKeys[wanted.index].withUnsafeBytes {
-        StoreKeys.stateKey(view: view, entityKey: $0)
+        StateKey.make(view: view, $0)
       }
       commands.append(keys.statePrefix(wanted.task), stateKey)
     }

@@ -24,23 +24,13 @@ public struct StoreKeys: Hashable, Sendable {
     return "\(source).\(partition)"
   }
 
-  /// What the port calls the key of a state: `<view>:<entity key>`.
-  public static func stateKey(view: String, entityKey: UnsafeRawBufferPointer) -> [UInt8] {
-    var key: [UInt8] = []
-    key.reserveCapacity(view.utf8.count + 1 + entityKey.count)
-    key += view.utf8
-    key.append(UInt8(ascii: ":"))
-    key += entityKey
-    return key
-  }
-
   /// The key of the metadata.
   public var metadata: [UInt8] { Array("\(prefix)m".utf8) }
   /// The key of a task's position.
   public func position(_ task: String) -> [UInt8] { Array("\(prefix){\(task)}:p".utf8) }
   /// The key of a task's epoch.
   public func epoch(_ task: String) -> [UInt8] { Array("\(prefix){\(task)}:e".utf8) }
-  /// What stands before the `stateKey` of each state of a task.
+  /// What stands before the `StateKey` of each state of a task.
   public func statePrefix(_ task: String) -> [UInt8] { Array("\(prefix){\(task)}:s:".utf8) }
 
   private static let separators = Array(":{}".utf8)

@@ -43,9 +43,9 @@ struct RunCommand: ParsableCommand {
       let redis = try store.options()
       let keys = StoreKeys(name: plan.name, version: plan.version)
       let survey = try TopicSurvey(plan, log)
-      let problems = try survey.problems().filter { $0.contains("is missing") }
-      guard problems.isEmpty else {
-        throw ProcessorError(remedy: .stop, description: problems.joined(separator: "\n"))
+      let missing = try survey.missing()
+      guard missing.isEmpty else {
+        throw ProcessorError(remedy: .stop, description: missing.joined(separator: "\n"))
       }
       try OnlineReader(redis, keys: keys).publish(
         StoreMetadata(fingerprint: plan.fingerprint, partitions: try survey.inputPartitions()))

@@ -107,17 +107,22 @@ struct TopicSurvey {
     }
   }
 
-  func problems() throws -> [String] {
+  /// The topics that don't exist, a line each.
+  func missing() throws -> [String] {
     let present = try sourcePartitions()
-    var problems = plan.sources.map(\.source.topic).filter { present[$0] == nil }.map { "\($0): is missing" }
     let specs = routing.specs(plan, partitions: present)
+    let others = zip(specs, try admin.describe(specs.map(\.name))).filter { $1 == nil }.map(\.0)
+    return plan.sources.map(\.source.topic).filter { present[$0] == nil }.map { "\($0): is missing" }
+      + others.map { "\($0.name): is missing (\($0.purpose)); run plumb topics apply" }
+  }
+
+  /// What is missing, and what differs from what it should be.
+  func problems() throws -> [String] {
+    let specs = routing.specs(plan, partitions: try sourcePartitions())
+    var problems = try missing()
     for (spec, found) in zip(specs, try admin.describe(specs.map(\.name))) {
-      guard let found else {
-        problems.append("\(spec.name): is missing (\(spec.purpose)); run plumb topics apply")
-        continue
-      }
       for (name, value) in spec.configuration.sorted(by: { $0.key < $1.key }) {
-        if let actual = found.configuration[name], actual != value {
+        if let actual = found?.configuration[name], actual != value {
           problems.append("\(spec.name): \(name) is \(actual), should be \(value)")
         }
       }

@@ -117,7 +117,7 @@ let storeKeys = StoreKeys(name: "shop", version: 1)
 let task = "clicks.3"
 
 func key(_ entity: String) -> [UInt8] {
-  Array(entity.utf8).withUnsafeBytes { StoreKeys.stateKey(view: "v", entityKey: $0) }
+  Array(entity.utf8).withUnsafeBytes { StateKey.make(view: "v", $0) }
 }
 
 func states(_ values: [String: String]) -> States {

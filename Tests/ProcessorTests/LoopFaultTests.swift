@@ -92,7 +92,7 @@ final class LoopSimulation {
     cluster.createTopic(routing.deadLetterTopic, partitions: 1)
     limits.batchRecords = 1 + Int(random.next() % 7)
     limits.pollRecordsMax = 1 + Int(random.next() % 20)
-    limits.commitRecordsMax = 1 + Int(random.next() % 30)
+    limits.commitFoldsMax = 1 + Int(random.next() % 30)
     limits.cachedStatesMax = 2 + Int(random.next() % 6)
     produce(120)
   }

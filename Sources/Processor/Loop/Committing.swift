@@ -7,7 +7,7 @@ extension ProcessorLoop {
   func commit(now: Int64) throws(LoopFault) {
     try completeCommit(now: now)
     lastCommit = now
-    recordsSinceCommit = 0
+    foldsSinceCommit = 0
     let published = orderedTasks.filter(\.hasNews)
     if !published.isEmpty {
       do throws(LoopFault) {
@@ -58,7 +58,7 @@ extension ProcessorLoop {
     for view in task.views {
       let plan = view.fold.view
       view.cache.young.forEachChanged { key, state in
-        states.append((StateKey.make(plan, key), plan.encode(state)))
+        states.append((StateKey.make(view: plan.name, key), plan.encode(state)))
       }
     }
     try onStore(task.partition) { () throws(StoreError) in
@@ -84,7 +84,7 @@ extension ProcessorLoop {
     writer.snapshot(
       view, key: key, at: position, asOf: state.asOf, state: view.encode(state),
       values: view.evaluate(state, at: state.asOf))
-    let recordKey = StateKey.make(view, key)
+    let recordKey = StateKey.make(view: view.name, key)
     try recordKey.span.bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(LoopFault) -> Void in
       try send(topic: routing.snapshotTopic, key: bytes)
     }

@@ -63,7 +63,9 @@ extension ProcessorLoop {
       throw aborting(error)
     }
     counts.records += records.count
-    if isSilent { counts.recovered += records.count } else { recordsSinceCommit += records.count }
+    if isSilent { counts.recovered += records.count }
+    // Recovered ones too: what is bounded is the write to the store.
+    foldsSinceCommit += records.count * max(1, task.views.count)
     task.position = position
   }
 
@@ -98,7 +100,7 @@ extension ProcessorLoop {
     var corrupt: String?
     try onStore(task.partition) { () throws(StoreError) in
       try store.load(
-        task.name, epoch: task.epoch, position: task.stored, keys.map { StateKey.make(plan, $0) }
+        task.name, epoch: task.epoch, position: task.stored, keys.map { StateKey.make(view: plan.name, $0) }
       ) { index, bytes in
         guard let bytes else { return }
         do throws(StateError) {
@@ -205,13 +207,6 @@ extension ProcessorLoop {
     if isInTransaction { return }
     try onLog { () throws(LogError) in try log.begin() }
     isInTransaction = true
-  }
-}
-
-/// The keys of states in a store and of snapshots in the log: `<view>:<entity key>`.
-enum StateKey {
-  static func make(_ view: ViewPlan, _ key: some Sequence<UInt8>) -> [UInt8] {
-    Array(view.name.utf8) + [UInt8(ascii: ":")] + key
   }
 }
 

@@ -25,7 +25,7 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   /// The partitions that are not fetched because the store or the log is away; nil if all are.
   var held: [TopicPartition]?
   var isInTransaction = false
-  var recordsSinceCommit = 0
+  var foldsSinceCommit = 0
   var lastCommit: Int64
   var lastCheck: Int64
   var writer = ProtobufWriter()
@@ -90,7 +90,7 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   }
 
   private func isCommitDue(_ now: Int64) -> Bool {
-    recordsSinceCommit >= limits.commitRecordsMax || now - lastCommit >= limits.commitIntervalMilliseconds
+    foldsSinceCommit >= limits.commitFoldsMax || now - lastCommit >= limits.commitIntervalMilliseconds
   }
 
   // MARK: Faults
@@ -169,7 +169,7 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
     }
     isInTransaction = false
     phase = .folding
-    recordsSinceCommit = 0
+    foldsSinceCommit = 0
     beginAnew(orderedTasks.map(\.partition))
   }
 

@@ -78,8 +78,8 @@ public struct WorkerLimits: Sendable {
   public var pollRecordsMax = 1000
   /// Records of a decoded batch: as many as keep their rows in the level 2 cache.
   public var batchRecords = 256
-  /// Records between two commits: bounds a transaction and the atomic write to the store.
-  public var commitRecordsMax = 10_000
+  /// Records times views between two commits: bounds a transaction and the atomic write to the store.
+  public var commitFoldsMax = 10_000
   /// Milliseconds between two commits: bounds how old what is served can be.
   public var commitIntervalMilliseconds: Int64 = 100
   /// Milliseconds between two looks whether the store is still where the tasks left it: bounds how long an idle
