@@ -26,6 +26,10 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
   ],
   targets: [
     // All linked by name: no pkg-config is needed, and hiredis' file asks for flags that SwiftPM refuses.
@@ -52,11 +56,20 @@ let package = Package(
     .target(
       name: "OnlineStore", dependencies: ["FeatureCore", "Processor", "CHiredis"], swiftSettings: strict),
     .target(name: "EventLog", dependencies: ["Processor", "CRDKafka"], swiftSettings: strict),
+    .target(
+      name: "OutputRecords", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
+      swiftSettings: strict),
+    .target(
+      name: "Telemetry",
+      dependencies: [
+        .product(name: "Logging", package: "swift-log"), .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "Hummingbird", package: "hummingbird"),
+      ], swiftSettings: strict),
     .executableTarget(
       name: "plumb",
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
-        "BrokerCore", "LocalBroker", "EventLog", "OnlineStore",
+        "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Telemetry",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .testTarget(

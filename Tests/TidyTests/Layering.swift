@@ -18,6 +18,8 @@ let layers: [String: AllowedImports] = [
   "Processor": .only(["FeatureCore"]),
   "OnlineStore": .only(["FeatureCore", "Processor", "CHiredis", "Glibc"]),
   "EventLog": .only(["Processor", "CRDKafka"]),
+  "OutputRecords": .only(["SwiftProtobuf", "Foundation"]),
+  "Telemetry": .only(["Processor", "Logging", "Metrics", "Hummingbird", "Foundation", "Synchronization"]),
   "plumb": .everythingButC,
 ]
 
