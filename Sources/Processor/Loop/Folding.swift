@@ -95,7 +95,9 @@ extension ProcessorLoop {
   /// Reads the states of the batch's entities that are not in memory, in one round trip.
   private func load(_ view: WorkerTask.TaskView, _ task: WorkerTask) throws(LoopFault) {
     let keys = view.fold.missing(task.batch, in: view.cache.young).filter { !view.cache.promote($0) }
+    counts.cacheHits += task.batch.count - keys.count
     if keys.isEmpty { return }
+    counts.cacheMisses += keys.count
     let plan = view.fold.view
     var corrupt: String?
     try onStore(task.partition) { () throws(StoreError) in
@@ -119,6 +121,8 @@ extension ProcessorLoop {
     _ letters: inout [(record: Int, letter: DeadLetter)]
   ) throws(LoopFault) {
     for view in task.views {
+      let before = view.fold.counts
+      defer { counts.add(view.fold.counts, since: before) }
       if view.fold.view.emit == .event, !task.isCatchingUp {
         try foldEmitting(view, task, records, &letters)
         continue
@@ -166,7 +170,7 @@ extension ProcessorLoop {
       writer.deadLetter(
         letter, at: RecordPosition(partition: task.partition, offset: record.offset), key: record.key)
       try send(topic: routing.deadLetterTopic, key: record.key)
-      counts.deadLetters += 1
+      counts.deadLetters[letter.reason, default: 0] += 1
     }
   }
 

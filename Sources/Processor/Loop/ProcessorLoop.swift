@@ -105,6 +105,7 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   }
 
   private func handle(_ error: LogError) throws(ProcessorError) {
+    counts.logErrors += 1
     switch error.remedy {
     case .retry: try wait()
     case .abort: try abort()
@@ -204,31 +205,4 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   ) throws(LoopFault) -> Result {
     do throws(StoreError) { return try body() } catch { throw .store(error, task) }
   }
-}
-
-/// What a loop did.
-public struct LoopCounts: Hashable, Sendable {
-  /// Records read that were to be folded.
-  public var records = 0
-  /// Of these, folded again without sending anything.
-  public var recovered = 0
-  /// Records forwarded to repartition topics.
-  public var forwarded = 0
-  /// Dead letters sent.
-  public var deadLetters = 0
-  /// Snapshots sent.
-  public var snapshots = 0
-  /// Commits of the log.
-  public var commits = 0
-  /// Transactions aborted.
-  public var aborts = 0
-  /// Errors of the store.
-  public var storeErrors = 0
-  /// Tasks that another owner has claimed.
-  public var fenced = 0
-  /// Tasks begun anew because the store had lost writes.
-  public var recoveries = 0
-
-  /// Nothing yet.
-  public init() {}
 }

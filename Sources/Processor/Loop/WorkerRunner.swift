@@ -10,16 +10,24 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
   private let now: () -> Int64
   private let isStopping: () -> Bool
   private let report: (String) -> Void
+  private let observe: (LoopCounts, LoopStatus, Log) -> Void
+  /// Long ago, but not so long that the distance overflows.
+  private var lastObservation = Int64.min / 2
   /// What is passed on when a loop is replaced.
   private var past = LoopCounts()
 
   /// How long a stopping worker tries to complete its last commit: what is left is folded again by the next owner.
   public static var finishMilliseconds: Int64 { 10_000 }
 
-  /// A runner. `now` is a monotonic time in milliseconds; `isStopping` is asked between two steps.
+  /// Between two observations.
+  private static var observationMilliseconds: Int64 { 500 }
+
+  /// A runner. `now` is a monotonic time in milliseconds; `isStopping` is asked between two steps. `observe` is told a
+  /// few times a second what was done since the start and where the loop is.
   public init(
     _ plan: Plan, store: Store, limits: WorkerLimits, now: @escaping () -> Int64,
     isStopping: @escaping () -> Bool, report: @escaping (String) -> Void,
+    observe: @escaping (LoopCounts, LoopStatus, Log) -> Void = { _, _, _ in },
     makeLog: @escaping () throws(LogError) -> Log
   ) {
     self.plan = plan
@@ -28,6 +36,7 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
     self.now = now
     self.isStopping = isStopping
     self.report = report
+    self.observe = observe
     self.makeLog = makeLog
   }
 
@@ -45,7 +54,11 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
       let loop = ProcessorLoop(plan, log: log, store: store, limits: limits, now: now())
       defer { past.add(loop.counts) }
       do throws(ProcessorError) {
-        while !isStopping() { try loop.step(now: now()) }
+        while !isStopping() {
+          let now = now()
+          try loop.step(now: now)
+          tell(loop, log, now)
+        }
         try finish(loop)
         log.close(timeoutMilliseconds: Int(Self.finishMilliseconds))
       } catch {
@@ -57,6 +70,14 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
     return past
   }
 
+  private func tell(_ loop: ProcessorLoop<Log, Store>, _ log: Log, _ now: Int64) {
+    guard now >= lastObservation + Self.observationMilliseconds else { return }
+    lastObservation = now
+    var counts = past
+    counts.add(loop.counts)
+    observe(counts, loop.status, log)
+  }
+
   private func finish(_ loop: ProcessorLoop<Log, Store>) throws(ProcessorError) {
     let deadline = now() + Self.finishMilliseconds
     while try !loop.finish(now: now()) {
@@ -64,20 +85,5 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
         return report("the last commit could not be completed in time; the next owner folds it again")
       }
     }
-  }
-}
-
-extension LoopCounts {
-  mutating func add(_ other: LoopCounts) {
-    records += other.records
-    recovered += other.recovered
-    forwarded += other.forwarded
-    deadLetters += other.deadLetters
-    snapshots += other.snapshots
-    commits += other.commits
-    aborts += other.aborts
-    storeErrors += other.storeErrors
-    fenced += other.fenced
-    recoveries += other.recoveries
   }
 }

@@ -1,0 +1,99 @@
+public import FeatureCore
+
+/// What a loop did.
+public struct LoopCounts: Hashable, Sendable {
+  /// Records read that were to be folded.
+  public var records = 0
+  /// Of these, folded again without sending anything.
+  public var recovered = 0
+  /// Events folded into the states of a view, once for each view.
+  public var folded = 0
+  /// Of these, seen by no window but lifetime ones.
+  public var late = 0
+  /// Events that a view's filter left out, once for each view.
+  public var filtered = 0
+  /// Events whose entity's state was in memory, once for each view.
+  public var cacheHits = 0
+  /// States that were asked of the store.
+  public var cacheMisses = 0
+  /// Records forwarded to repartition topics.
+  public var forwarded = 0
+  /// Dead letters sent, by reason.
+  public var deadLetters: [String: Int] = [:]
+  /// Snapshots sent.
+  public var snapshots = 0
+  /// Commits of the log.
+  public var commits = 0
+  /// Transactions aborted.
+  public var aborts = 0
+  /// Errors of the log.
+  public var logErrors = 0
+  /// Errors of the store.
+  public var storeErrors = 0
+  /// Tasks that another owner has claimed.
+  public var fenced = 0
+  /// Tasks begun anew because the store had lost writes.
+  public var recoveries = 0
+
+  /// Nothing yet.
+  public init() {}
+
+  mutating func add(_ fold: FoldCounts, since before: FoldCounts) {
+    folded += fold.folded - before.folded
+    late += fold.late - before.late
+    filtered += fold.filtered - before.filtered
+  }
+
+  /// Adds what another loop did.
+  public mutating func add(_ other: LoopCounts) {
+    for count in Self.numbers { self[keyPath: count] += other[keyPath: count] }
+    deadLetters.merge(other.deadLetters, uniquingKeysWith: +)
+  }
+
+  private static var numbers: [WritableKeyPath<Self, Int>] {
+    [
+      \.records, \.recovered, \.folded, \.late, \.filtered, \.cacheHits, \.cacheMisses, \.forwarded, \.snapshots,
+      \.commits, \.aborts, \.logErrors, \.storeErrors, \.fenced, \.recoveries,
+    ]
+  }
+}
+
+/// Where a loop is.
+public struct LoopStatus: Hashable, Sendable {
+  /// One task.
+  public struct Task: Hashable, Sendable {
+    /// The partition it reads.
+    public var partition: TopicPartition
+    /// The next offset to fold.
+    public var position: Int64
+    /// The largest event time that it has folded since it was assigned.
+    public var latest: EventTime?
+    /// Whether it folds again what the store lacks.
+    public var isCatchingUp: Bool
+    /// States in memory.
+    public var cachedStates: Int
+  }
+
+  /// The tasks, by topic and partition.
+  public var tasks: [Task]
+  /// Partitions that were assigned but not begun: the log or the store is away.
+  public var waiting: Int
+  /// Whether nothing is fetched because the log or the store is away.
+  public var isHeld: Bool
+
+  /// Whether what is served from the store is only as old as the lag says: every task is at work, and none folds again.
+  public var isCurrent: Bool { waiting == 0 && !isHeld && !tasks.contains(where: \.isCatchingUp) }
+}
+
+extension ProcessorLoop {
+  /// Where the loop is.
+  public var status: LoopStatus {
+    LoopStatus(
+      tasks: orderedTasks.map { task in
+        LoopStatus.Task(
+          partition: task.partition, position: task.position,
+          latest: task.views.compactMap(\.fold.latest).max(), isCatchingUp: task.isCatchingUp,
+          cachedStates: task.views.reduce(0) { $0 + $1.cache.count })
+      }, waiting: pending.count + begun.count, isHeld: held != nil)
+  }
+}
