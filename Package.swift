@@ -82,7 +82,11 @@ let package = Package(
       name: "OnlineStoreTests", dependencies: ["FeatureCore", "Processor", "OnlineStore"],
       swiftSettings: strict),
     .testTarget(
-      name: "ProcessorTests", dependencies: ["FeatureCore", "Processor"], swiftSettings: strict),
+      name: "ProcessorTests",
+      dependencies: [
+        "FeatureCore", "Processor", "OutputRecords",
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ], swiftSettings: strict),
     .testTarget(
       name: "CLITests", dependencies: ["plumb"], exclude: ["Oracle"], swiftSettings: strict),
     .testTarget(

@@ -18,7 +18,7 @@ let layers: [String: AllowedImports] = [
   "Processor": .only(["FeatureCore"]),
   "OnlineStore": .only(["FeatureCore", "Processor", "CHiredis", "Glibc"]),
   "EventLog": .only(["Processor", "CRDKafka"]),
-  "OutputRecords": .only(["SwiftProtobuf", "Foundation"]),
+  "OutputRecords": .only(["SwiftProtobuf", "Foundation", "FoundationEssentials"]),
   "Telemetry": .only(["Processor", "Logging", "Metrics", "Hummingbird", "Foundation", "Synchronization"]),
   "plumb": .everythingButC,
 ]
