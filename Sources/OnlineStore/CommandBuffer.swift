@@ -22,14 +22,14 @@ struct CommandBuffer {
     endLine()
   }
 
-  mutating func append(_ argument: [UInt8]) {
+  mutating func append(_ argument: some Collection<UInt8>) {
     appendHeader(UInt8(ascii: "$"), argument.count)
     bytes += argument
     endLine()
   }
 
   /// One argument in two parts.
-  mutating func append(_ prefix: [UInt8], _ rest: [UInt8]) {
+  mutating func append(_ prefix: [UInt8], _ rest: some Collection<UInt8>) {
     appendHeader(UInt8(ascii: "$"), prefix.count + rest.count)
     bytes += prefix
     bytes += rest

@@ -70,7 +70,7 @@ public final class RedisStateStore: StateStorePort {
   /// Reads states, in the order of the keys; nil where there is none. Fails if epoch or position are not the task's,
   /// which every command reads together with its states.
   public func load(
-    _ task: String, epoch: Int64, position: Int64?, _ keys: [[UInt8]],
+    _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
     _ body: (Int, UnsafeRawBufferPointer?) -> Void
   ) throws(StoreError) {
     var start = 0
@@ -93,7 +93,7 @@ public final class RedisStateStore: StateStorePort {
   }
 
   private func load(
-    _ client: RedisClient, _ owned: Owned, _ keys: [[UInt8]], _ range: Range<Int>,
+    _ client: RedisClient, _ owned: Owned, _ keys: ByteStrings, _ range: Range<Int>,
     _ body: (Int, UnsafeRawBufferPointer?) -> Void
   ) throws(StoreError) {
     let task = owned.task
@@ -102,7 +102,7 @@ public final class RedisStateStore: StateStorePort {
     commands.begin("MGET", arguments: 3 + range.count)
     commands.append(self.keys.epoch(task))
     commands.append(self.keys.position(task))
-    for index in range { commands.append(prefix, keys[index]) }
+    for index in range { keys.withBytes(index) { commands.append(prefix, $0) } }
     var missing: [Int] = []
     try client.exchange(commands, doing: "load states of task \(task)") { _, reply throws(StoreError) in
       guard reply.count == 2 + range.count else { throw Self.unexpected("load states of task \(task)") }
@@ -122,11 +122,11 @@ public final class RedisStateStore: StateStorePort {
 
   /// MGET says nil for a key of another type, which must not pass for an entity that is new.
   private func checkAbsent(
-    _ client: RedisClient, _ task: String, _ prefix: [UInt8], _ keys: [[UInt8]], _ missing: [Int]
+    _ client: RedisClient, _ task: String, _ prefix: [UInt8], _ keys: ByteStrings, _ missing: [Int]
   ) throws(StoreError) {
     commands.removeAll()
     commands.begin("EXISTS", arguments: 1 + missing.count)
-    for index in missing { commands.append(prefix, keys[index]) }
+    for index in missing { keys.withBytes(index) { commands.append(prefix, $0) } }
     var existing: Int64 = 0
     try client.exchange(commands, doing: "load states of task \(task)") { _, reply in existing = reply.integer
     }
@@ -142,12 +142,12 @@ public final class RedisStateStore: StateStorePort {
   /// is still `from`. At most `StoreLimits.commitStatesMax` states of `StoreLimits.commitBytesMax` bytes: a step
   /// can't be cut in two.
   public func commit(
-    _ task: String, epoch: Int64, from: Int64?, to position: Int64,
-    states: [(key: [UInt8], value: [UInt8])], timeToLiveMilliseconds: Int64?
+    _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates,
+    timeToLiveMilliseconds: Int64?
   ) throws(StoreError) {
     precondition(states.count <= StoreLimits.commitStatesMax, "Cannot commit \(states.count) states at once")
     precondition(
-      from.map { $0 < position } ?? true || states.isEmpty, "Cannot commit states without a new position")
+      from.map { $0 < position } ?? true || states.count == 0, "Cannot commit states without a new position")
     precondition(timeToLiveMilliseconds.map { $0 > 0 } ?? true, "Cannot keep states for no time")
     try nodes.perform(task) { client throws(StoreError) in
       try commit(
@@ -158,7 +158,7 @@ public final class RedisStateStore: StateStorePort {
 
   private func commit(
     _ client: RedisClient, _ task: String, epoch: Int64, from: Int64?, to position: Int64,
-    states: [(key: [UInt8], value: [UInt8])], timeToLiveMilliseconds: Int64?
+    states: KeyedStates, timeToLiveMilliseconds: Int64?
   ) throws(StoreError) {
     for _ in 0..<StoreLimits.commitAttemptsMax {
       try client.connect()
@@ -222,20 +222,22 @@ public final class RedisStateStore: StateStorePort {
 
   /// Fills the transaction that `check` opened, and ends it. False if a watched key has changed.
   private func write(
-    _ client: RedisClient, _ task: String, to position: Int64, _ states: [(key: [UInt8], value: [UInt8])],
+    _ client: RedisClient, _ task: String, to position: Int64, _ states: KeyedStates,
     _ timeToLiveMilliseconds: Int64?
   ) throws(StoreError) -> Bool {
     let prefix = keys.statePrefix(task)
     commands.removeAll()
-    commands.reserve(states.reduce(0) { $0 + prefix.count + $1.key.count + $1.value.count + 64 })
+    commands.reserve(states.byteCount + states.count * (prefix.count + 64))
     if let timeToLiveMilliseconds {
       appendExpiring(prefix, states, timeToLiveMilliseconds)
       commands.begin("SET", arguments: 3)
     } else {
       commands.begin("MSET", arguments: 3 + 2 * states.count)
-      for state in states {
-        commands.append(prefix, state.key)
-        commands.append(state.value)
+      for index in 0..<states.count {
+        states.withBytes(index) { key, value in
+          commands.append(prefix, key)
+          commands.append(value)
+        }
       }
     }
     commands.append(keys.position(task))
@@ -253,16 +255,18 @@ public final class RedisStateStore: StateStorePort {
   }
 
   private func appendExpiring(
-    _ prefix: [UInt8], _ states: [(key: [UInt8], value: [UInt8])], _ timeToLiveMilliseconds: Int64
+    _ prefix: [UInt8], _ states: KeyedStates, _ timeToLiveMilliseconds: Int64
   ) {
     let duration = Array(String(timeToLiveMilliseconds).utf8)
     let option = Array("PX".utf8)
-    for state in states {
-      commands.begin("SET", arguments: 5)
-      commands.append(prefix, state.key)
-      commands.append(state.value)
-      commands.append(option)
-      commands.append(duration)
+    for index in 0..<states.count {
+      states.withBytes(index) { key, value in
+        commands.begin("SET", arguments: 5)
+        commands.append(prefix, key)
+        commands.append(value)
+        commands.append(option)
+        commands.append(duration)
+      }
     }
   }
 

@@ -79,7 +79,8 @@ struct ClusterTests {
       let claim = try store.claim(task)
       #expect(claim == TaskClaim(epoch: 1, position: nil), "a redirected claim counts once")
       try store.commit(
-        task, epoch: 1, from: nil, to: 1, states: members.map { (key($0), Array("of \($0)".utf8)) },
+        task, epoch: 1, from: nil, to: 1,
+        states: KeyedStates(members.map { (key($0), Array("of \($0)".utf8)) }),
         timeToLiveMilliseconds: 100_000)
       #expect(try store.loadTexts(task, members, at: 1) == members.map { "of \($0)" })
     }

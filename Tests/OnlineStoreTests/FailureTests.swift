@@ -128,9 +128,8 @@ struct FailureTests {
 
   @Test func aServerThatLoadsIsWaitedFor() throws {
     let store = store()
-    let batch = (0..<2_000).map {
-      (key: key("u\($0)"), value: Array(repeating: UInt8(ascii: "x"), count: 1_000))
-    }
+    let batch = KeyedStates(
+      (0..<2_000).map { (key("u\($0)"), Array(repeating: UInt8(ascii: "x"), count: 1_000)) })
     _ = try store.claim(task)
     try store.commit(task, epoch: 1, from: nil, to: 1, states: batch, timeToLiveMilliseconds: nil)
     try server.ask("SAVE")

@@ -36,7 +36,8 @@ struct OnlineReaderTests {
       let task = StoreKeys.task(source: "clicks", partition: partition)
       let epoch = try store.claim(task).epoch
       try store.commit(
-        task, epoch: epoch, from: nil, to: 1, states: members.map { (key($0), Array("state of \($0)".utf8)) },
+        task, epoch: epoch, from: nil, to: 1,
+        states: KeyedStates(members.map { (key($0), Array("state of \($0)".utf8)) }),
         timeToLiveMilliseconds: nil)
     }
     #expect(try read("clicks", entities) == entities.map { "state of \($0)" })

@@ -110,9 +110,6 @@ func waitUntil(_ what: String, _ condition: () throws -> Bool) throws {
   }
 }
 
-/// What the tests commit.
-typealias States = [(key: [UInt8], value: [UInt8])]
-
 let storeKeys = StoreKeys(name: "shop", version: 1)
 let task = "clicks.3"
 
@@ -120,8 +117,8 @@ func key(_ entity: String) -> [UInt8] {
   Array(entity.utf8).withUnsafeBytes { StateKey.make(view: "v", $0) }
 }
 
-func states(_ values: [String: String]) -> States {
-  values.sorted { $0.key < $1.key }.map { (key($0.key), Array($0.value.utf8)) }
+func states(_ values: [String: String]) -> KeyedStates {
+  KeyedStates(values.sorted { $0.key < $1.key }.map { (key($0.key), Array($0.value.utf8)) })
 }
 
 extension RedisStateStore {
@@ -129,7 +126,7 @@ extension RedisStateStore {
     _ task: String, _ entities: [String], epoch: Int64 = 1, at position: Int64?
   ) throws -> [String?] {
     var texts = [String?](repeating: "never called", count: entities.count)
-    try load(task, epoch: epoch, position: position, entities.map(key)) { index, bytes in
+    try load(task, epoch: epoch, position: position, ByteStrings(entities.map(key))) { index, bytes in
       texts[index] = bytes.map { String(decoding: $0, as: UTF8.self) }
     }
     return texts

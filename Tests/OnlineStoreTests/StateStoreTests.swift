@@ -50,9 +50,8 @@ struct StateStoreTests {
   @Test func manyStatesTravelInOneCommitAndSeveralReads() throws {
     _ = try store.claim(task)
     let entities = (0..<20_500).map { "u\($0)" }
-    let batch = entities.map {
-      (key: key($0), value: Array("\($0)-\(String(repeating: "x", count: 300))".utf8))
-    }
+    let batch = KeyedStates(
+      entities.map { (key($0), Array("\($0)-\(String(repeating: "x", count: 300))".utf8)) })
     try store.commit(task, epoch: 1, from: nil, to: 1, states: batch, timeToLiveMilliseconds: nil)
     try store.commit(task, epoch: 1, from: 1, to: 2, states: batch, timeToLiveMilliseconds: 60_000)
     let texts = try store.loadTexts(task, entities, at: 2)

@@ -261,7 +261,7 @@ final class MemoryStore: StateStorePort {
   }
 
   func load(
-    _ task: String, epoch: Int64, position: Int64?, _ keys: [[UInt8]],
+    _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
     _ body: (Int, UnsafeRawBufferPointer?) -> Void
   ) throws(StoreError) {
     if cluster.isFault() { throw StoreError(.retry, "away") }
@@ -269,8 +269,8 @@ final class MemoryStore: StateStorePort {
       guard server.contents.epochs[task] == epoch else { throw StoreError(.fenced, "epoch") }
       guard server.contents.positions[task] == position else { throw StoreError(.moved, "position") }
     }
-    for (index, key) in keys.enumerated() {
-      guard let state = server.contents.states[task]?[key] else {
+    for index in 0..<keys.count {
+      guard let state = keys.withBytes(index, { server.contents.states[task]?[Array($0)] }) else {
         body(index, nil)
         continue
       }
@@ -279,8 +279,8 @@ final class MemoryStore: StateStorePort {
   }
 
   func commit(
-    _ task: String, epoch: Int64, from: Int64?, to position: Int64,
-    states: [(key: [UInt8], value: [UInt8])], timeToLiveMilliseconds: Int64?
+    _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates,
+    timeToLiveMilliseconds: Int64?
   ) throws(StoreError) {
     let isFault = cluster.isFault()
     if isFault, cluster.random.next() % 2 == 0 { throw StoreError(.retry, "away") }
@@ -292,7 +292,9 @@ final class MemoryStore: StateStorePort {
     }
     server.history.append(server.contents)
     if server.history.count > 50 { server.history.removeFirst() }
-    for (key, value) in states { server.contents.states[task, default: [:]][key] = value }
+    for index in 0..<states.count {
+      states.withBytes(index) { server.contents.states[task, default: [:]][Array($0)] = Array($1) }
+    }
     server.contents.positions[task] = position
     if isFault { throw StoreError(.retry, "no reply") }
   }

@@ -11,7 +11,7 @@ extension ProcessorLoop {
     let published = orderedTasks.filter(\.hasNews)
     if !published.isEmpty {
       do throws(LoopFault) {
-        for task in published { try sendSnapshots(of: task) }
+        for task in published { try encodeStates(of: task, isSilent: false) }
         try beginTransaction()
       } catch {
         if case .log(let error) = error { throw .log(LogError(.abort, error.message)) }
@@ -54,40 +54,51 @@ extension ProcessorLoop {
   /// Writes a task's changed states and its position in one atomic step.
   func storeStates(of task: WorkerTask) throws(LoopFault) {
     if task.stored == task.position && !task.isCatchingUp { return }
-    var states: [(key: [UInt8], value: [UInt8])] = []
-    for view in task.views {
-      let plan = view.fold.view
-      view.cache.young.forEachChanged { key, state in
-        states.append((StateKey.make(view: plan.name, key), plan.encode(state)))
-      }
-    }
+    if task.encoded != task.position { try encodeStates(of: task, isSilent: true) }
     try onStore(task.partition) { () throws(StoreError) in
       try store.commit(
-        task.name, epoch: task.epoch, from: task.stored, to: task.position, states: states,
+        task.name, epoch: task.epoch, from: task.stored, to: task.position, states: task.states,
         timeToLiveMilliseconds: nil)
     }
     task.didStore()
   }
 
-  private func sendSnapshots(of task: WorkerTask) throws(LoopFault) {
+  /// Encodes a task's changed states, once for the log and the store, and unless it is silent sends their snapshots.
+  private func encodeStates(of task: WorkerTask, isSilent: Bool) throws(LoopFault) {
+    task.states.removeAll()
     let position = RecordPosition(partition: task.partition, offset: task.position)
-    for view in task.views where view.fold.view.emit == .commit {
+    for view in task.views {
+      let isSent = !isSilent && view.fold.view.emit == .commit
       try view.cache.young.forEachChanged { (key, state) throws(LoopFault) in
-        try sendSnapshot(view.fold.view, key, state, at: position)
+        view.append(key, state, to: &task.states)
+        if isSent { try sendSnapshot(view, key, state, task.states, at: position) }
       }
     }
+    task.encoded = task.position
   }
 
+  /// Sends a snapshot of the state that was encoded last.
   func sendSnapshot(
-    _ view: ViewPlan, _ key: UnsafeRawBufferPointer, _ state: State, at position: RecordPosition
+    _ view: WorkerTask.TaskView, _ key: UnsafeRawBufferPointer, _ state: State, _ encoded: KeyedStates,
+    at position: RecordPosition
   ) throws(LoopFault) {
-    writer.snapshot(
-      view, key: key, at: position, asOf: state.asOf, state: view.encode(state),
-      values: view.evaluate(state, at: state.asOf))
-    let recordKey = StateKey.make(view: view.name, key)
-    try recordKey.span.bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(LoopFault) -> Void in
-      try send(topic: routing.snapshotTopic, key: bytes)
+    let values = view.fold.view.evaluate(state, at: state.asOf)
+    try encoded.withBytes(encoded.count - 1) { (recordKey, bytes) throws(LoopFault) in
+      writer.snapshot(
+        view.fold.view, key: key, at: position, asOf: state.asOf, state: bytes, values: values)
+      try send(topic: routing.snapshotTopic, key: recordKey)
     }
     counts.snapshots += 1
+  }
+}
+
+extension WorkerTask.TaskView {
+  /// Encodes a state, under its key in the store.
+  func append(_ key: UnsafeRawBufferPointer, _ state: State, to states: inout KeyedStates) {
+    states.append {
+      $0 += keyPrefix; $0 += key
+    } value: {
+      fold.view.encode(state, into: &$0)
+    }
   }
 }

@@ -102,7 +102,7 @@ extension ProcessorLoop {
     var corrupt: String?
     try onStore(task.partition) { () throws(StoreError) in
       try store.load(
-        task.name, epoch: task.epoch, position: task.stored, keys.map { StateKey.make(view: plan.name, $0) }
+        task.name, epoch: task.epoch, position: task.stored, ByteStrings(keys.map { view.keyPrefix + $0 })
       ) { index, bytes in
         guard let bytes else { return }
         do throws(StateError) {
@@ -154,7 +154,10 @@ extension ProcessorLoop {
       }
       guard let key, let state = view.cache.young.state(key) else { continue }
       let position = RecordPosition(partition: task.partition, offset: records[record].offset + 1)
-      try sendSnapshot(view.fold.view, key, state, at: position)
+      // Not among the states to be stored: only the last one of an entity is.
+      emitted.removeAll()
+      view.append(key, state, to: &emitted)
+      try sendSnapshot(view, key, state, emitted, at: position)
     }
   }
 

@@ -52,7 +52,8 @@ public struct LoopCounts: Hashable, Sendable {
 
   private static var numbers: [WritableKeyPath<Self, Int>] {
     [
-      \.records, \.recovered, \.folded, \.late, \.filtered, \.cacheHits, \.cacheMisses, \.forwarded, \.snapshots,
+      \.records, \.recovered, \.folded, \.late, \.filtered, \.cacheHits, \.cacheMisses, \.forwarded,
+      \.snapshots,
       \.commits, \.aborts, \.logErrors, \.storeErrors, \.fenced, \.recoveries,
     ]
   }

@@ -2,11 +2,9 @@
 public enum StateKey {
   /// The key of an entity's state.
   public static func make(view: String, _ entityKey: some Collection<UInt8>) -> [UInt8] {
-    var key: [UInt8] = []
-    key.reserveCapacity(view.utf8.count + 1 + entityKey.count)
-    key += view.utf8
-    key.append(UInt8(ascii: ":"))
-    key += entityKey
-    return key
+    prefix(view: view) + entityKey
   }
+
+  /// What the keys of a view's states begin with.
+  static func prefix(view: String) -> [UInt8] { Array(view.utf8) + [UInt8(ascii: ":")] }
 }

@@ -53,7 +53,7 @@ extension ProtobufWriter {
   /// A snapshot: message plumbline.Snapshot.
   mutating func snapshot(
     _ view: ViewPlan, key: UnsafeRawBufferPointer, at position: RecordPosition, asOf: EventTime,
-    state: [UInt8], values: [FeatureValue]
+    state: some Collection<UInt8>, values: [FeatureValue]
   ) {
     removeAll()
     field(1, text: view.name)

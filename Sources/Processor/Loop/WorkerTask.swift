@@ -18,6 +18,10 @@ final class WorkerTask {
   var published: Int64
   /// The next offset to fold.
   var position: Int64
+  /// The changed states as they are published and stored: encoded once, at the position `encoded`.
+  var states = KeyedStates()
+  /// nil: not since the last commit.
+  var encoded: Int64?
   /// Whether the fetch has to go back to `position` before anything is folded.
   var mustSeek = false
 
@@ -26,6 +30,15 @@ final class WorkerTask {
     let index: Int
     let fold: ViewFold
     let cache: StateCache
+    /// What the keys of its states begin with.
+    let keyPrefix: [UInt8]
+
+    init(_ index: Int, _ plan: ViewPlan, cachedStatesMax: Int) {
+      self.index = index
+      fold = ViewFold(plan)
+      cache = StateCache(capacity: cachedStatesMax)
+      keyPrefix = StateKey.prefix(view: plan.name)
+    }
   }
 
   /// A repartition topic, and the filters that decide what is forwarded to it.
@@ -41,10 +54,7 @@ final class WorkerTask {
     self.partition = partition
     self.input = input
     name = "\(input.name).\(partition.partition)"
-    views = input.views.map { view in
-      TaskView(
-        index: view, fold: ViewFold(plan.views[view]), cache: StateCache(capacity: limits.cachedStatesMax))
-    }
+    views = input.views.map { TaskView($0, plan.views[$0], cachedStatesMax: limits.cachedStatesMax) }
     forwards = input.forwards.map { forward in
       TaskForward(topic: forward.topic, folds: forward.views.map { ViewFold(plan.views[$0]) })
     }
@@ -62,6 +72,7 @@ final class WorkerTask {
   /// The store has the states and the position.
   func didStore() {
     stored = position
+    encoded = nil
     for view in views { view.cache.committed() }
     if position >= published { isCatchingUp = false }
   }

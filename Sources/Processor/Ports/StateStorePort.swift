@@ -53,14 +53,14 @@ public protocol StateStorePort: AnyObject {
   /// Fails like `commit` if the epoch or the position is not the task's any more: a state of a store that has lost
   /// its last writes must not be folded, and then published, as if it were the current one.
   func load(
-    _ task: String, epoch: Int64, position: Int64?, _ keys: [[UInt8]],
+    _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
     _ body: (Int, UnsafeRawBufferPointer?) -> Void
   ) throws(StoreError)
 
   /// Writes states and the task's position in one atomic step, if the epoch is still the task's and its position
   /// is still `from`. A write that finds its own position already there has succeeded before.
   func commit(
-    _ task: String, epoch: Int64, from: Int64?, to position: Int64,
-    states: [(key: [UInt8], value: [UInt8])], timeToLiveMilliseconds: Int64?
+    _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates,
+    timeToLiveMilliseconds: Int64?
   ) throws(StoreError)
 }
