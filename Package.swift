@@ -60,9 +60,12 @@ let package = Package(
       name: "OutputRecords", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
       swiftSettings: strict),
     .target(
+      name: "ServiceConfiguration",
+      dependencies: ["FeatureCore", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
+    .target(
       name: "Telemetry",
       dependencies: [
-        .product(name: "Logging", package: "swift-log"), .product(name: "Metrics", package: "swift-metrics"),
+        "FeatureCore", "Processor", .product(name: "Logging", package: "swift-log"), .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "Hummingbird", package: "hummingbird"),
       ], swiftSettings: strict),
     .executableTarget(
@@ -70,14 +73,16 @@ let package = Package(
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
         "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Telemetry",
+        "ServiceConfiguration", .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
     .testTarget(
       name: "FeatureCoreTests", dependencies: ["FeatureCore"], swiftSettings: strict),
     .testTarget(
       name: "AdapterTests",
-      dependencies: ["FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream"],
-      swiftSettings: strict),
+      dependencies: [
+        "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "ServiceConfiguration",
+      ], swiftSettings: strict),
     .testTarget(
       name: "OnlineStoreTests", dependencies: ["FeatureCore", "Processor", "OnlineStore"],
       swiftSettings: strict),
@@ -106,6 +111,12 @@ let package = Package(
         "FeatureCore", "DefinitionFiles", "Processor", "EventLog", "OnlineStore", "CRDKafka", "plumb",
       ],
       swiftSettings: strict),
+    .testTarget(
+      name: "TelemetryTests",
+      dependencies: [
+        "Telemetry", "Processor", "FeatureCore", .product(name: "Logging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
+      ], swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

@@ -21,6 +21,8 @@ final class ClientEvents {
   private var failure: LogError?
   /// Whether the group has told this member anything yet.
   private(set) var hasRebalanced = false
+  /// Whether the group counts this member in, with or without partitions.
+  private(set) var isMember = false
   /// Once set, changes are agreed to at once: the consumer is about to leave.
   var isClosing = false
   /// The queue that the worker waits on, to be woken when the assignment changes. Not owned.
@@ -53,6 +55,13 @@ final class ClientEvents {
     rd_kafka_conf_set_error_cb(configuration) { _, code, reason, opaque in
       ClientEvents.of(opaque)?.onError(
         rd_kafka_resp_err_t(rawValue: code), reason.map { String(cString: $0) } ?? "")
+    }
+    rd_kafka_conf_set_stats_cb(configuration) { _, json, length, opaque in
+      // Asked for with statistics.interval.ms; the library frees the text.
+      guard let json else { return 0 }
+      let text = String(decoding: UnsafeRawBufferPointer(start: json, count: length), as: UTF8.self)
+      ClientEvents.of(opaque)?.log(.info, "STATISTICS: \(text)")
+      return 0
     }
     switch role {
     case .consumer:
@@ -95,6 +104,9 @@ final class ClientEvents {
   ) {
     let partitions = TopicPartition.all(list)
     hasRebalanced = true
+    isMember =
+      code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS
+      || code == RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS && rd_kafka_assignment_lost(client) == 0
     switch code {
     case RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS:
       // With nothing new there is nothing to wait for; and who is leaving takes nothing on.

@@ -16,6 +16,7 @@ final class KafkaConsumer {
   private(set) var recordsFetched = 0
 
   var errors: Int { events.errors }
+  var isMember: Bool { events.isMember }
 
   init(_ options: KafkaOptions, topics: [String], events: ClientEvents) throws(LogError) {
     handle = try KafkaHandle(options, .consumer, events)

@@ -36,6 +36,9 @@ public final class KafkaLog: EventLogPort {
       commits: commits, aborts: aborts, errors: consumer.errors + producer.errors)
   }
 
+  /// Whether the group counts this worker in, with or without partitions.
+  public var isMember: Bool { consumer.isMember }
+
   /// How many offsets of an assigned partition are not read yet, as of the last fetch; nil if nobody knows. The
   /// marks of transactions count, so it may stay above zero.
   public func lag(_ partition: TopicPartition) -> Int64? {

@@ -75,7 +75,7 @@ extension KafkaOptions: CustomStringConvertible, CustomDebugStringConvertible {
   public var debugDescription: String { description }
 
   /// Whether a property's value must not be shown.
-  static func isSecret(_ name: String) -> Bool {
+  public static func isSecret(_ name: String) -> Bool {
     let telling = [
       "password", "secret", "token", "pem", "sasl.oauthbearer.config", "sasl.kerberos.kinit.cmd",
     ]

@@ -5,6 +5,7 @@ import Foundation
 import OfflineStore
 import OnlineStore
 import Processor
+import ServiceConfiguration
 
 struct GetCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -38,7 +39,8 @@ struct GetCommand: ParsableCommand {
       let key = try EntityArgument.key(entity, of: found, plan.sources[found.source])
       let time = try requestedTime()
       let input = Routing(plan).input(of: found, plan)
-      let reader = OnlineReader(try store.options(), keys: StoreKeys(name: plan.name, version: plan.version))
+      let reader = OnlineReader(
+        try store.settings().redisOptions(), keys: StoreKeys(name: plan.name, version: plan.version))
       var bytes: [UInt8]?
       try reader.read(source: input, view: found.name, entityKeys: [key]) { _, state in
         bytes = state.map(Array.init)

@@ -1,49 +1,108 @@
 import ArgumentParser
 import EventLog
 import FeatureCore
+import Foundation
+import Logging
 import OnlineStore
 import Processor
+import ServiceConfiguration
 
-/// How the service reaches the log.
-struct LogOptions: ParsableArguments {
-  @Option(help: "Kafka brokers: host:port, separated by commas.")
-  var brokers = "127.0.0.1:9092"
+/// Flags that override settings of the service's file and of the environment.
+protocol SettingFlags {
+  /// The settings file.
+  var config: String? { get }
+  /// The flags that were given, as a setting's name and text.
+  var flags: [(name: String, text: String)] { get }
+}
+
+extension SettingFlags {
+  /// What applies: flags, then the environment, then the file, then the defaults.
+  func settings() throws(SettingError) -> ServiceSettings {
+    var settings = ServiceSettings()
+    let environment = ProcessInfo.processInfo.environment
+    if let path = config ?? environment["PLUMB_CONFIG"] { try settings.apply(path: path) }
+    try settings.apply(environment: environment)
+    for (name, text) in flags { try settings.set(name, text, from: Self.flag(name)) }
+    return settings
+  }
+
+  private static func flag(_ name: String) -> String {
+    name.hasPrefix("kafka.") ? "-X" : "--\(name.replacing("_", with: "-"))"
+  }
+}
+
+/// How a command reaches the log.
+struct LogOptions: ParsableArguments, SettingFlags {
+  @Option(help: "The service's settings file, in YAML.")
+  var config: String?
+  @OptionGroup var kafka: KafkaFlags
+
+  var flags: [(name: String, text: String)] { kafka.flags }
+}
+
+/// How a command reaches the online store.
+struct StoreOptions: ParsableArguments, SettingFlags {
+  @Option(help: "The service's settings file, in YAML.")
+  var config: String?
+  @OptionGroup var redis: RedisFlags
+
+  var flags: [(name: String, text: String)] { redis.flags }
+}
+
+/// How a command reaches both.
+struct ServiceOptions: ParsableArguments, SettingFlags {
+  @Option(help: "The service's settings file, in YAML.")
+  var config: String?
+  @OptionGroup var kafka: KafkaFlags
+  @OptionGroup var redis: RedisFlags
+
+  var flags: [(name: String, text: String)] { kafka.flags + redis.flags }
+}
+
+struct KafkaFlags: ParsableArguments {
+  @Option(help: "Kafka brokers: host:port, separated by commas. (default: 127.0.0.1:9092)")
+  var brokers: String?
   @Option(
-    name: [.customShort("X"), .long],
+    name: [.customShort("X"), .customLong("kafka")],
     help:
       "A librdkafka property, name=value; may be repeated. consumer. or producer. in front gives it to one client."
   )
-  var kafka: [String] = []
+  var properties: [String] = []
 
   func validate() throws {
-    for property in kafka where !property.contains("=") {
+    for property in properties where !property.contains("=") {
       throw ValidationError("'\(property)' is no property: write name=value.")
     }
   }
 
-  /// The options of one worker's clients. The group is named like the version, so that versions are filled side by side.
-  func options(_ plan: Plan, transactionalID: String) -> KafkaOptions {
-    let properties = kafka.map { property in
+  var flags: [(name: String, text: String)] {
+    let own = properties.map { property in
       let parts = property.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
-      return (String(parts[0]), String(parts[1]))
+      return (name: "kafka.\(parts[0])", text: String(parts[1]))
     }
-    return KafkaOptions(
-      brokers: brokers, group: "\(plan.name).\(plan.version)", transactionalID: transactionalID,
-      properties: Dictionary(properties, uniquingKeysWith: { $1 }))
-  }
-
-  /// What the client library says, from warnings on.
-  static func report(_ severity: KafkaSeverity, _ message: String) {
-    if severity >= .warning { StandardError.print("kafka: \(message)") }
+    return (brokers.map { [(name: "brokers", text: $0)] } ?? []) + own
   }
 }
 
-/// How the service reaches the online store.
-struct StoreOptions: ParsableArguments {
-  @Option(help: "Redis: redis://[user:password@]host[:port][/database] or unix:///path/of/socket.")
-  var redis = "redis://127.0.0.1:6379"
+struct RedisFlags: ParsableArguments {
+  @Option(
+    help:
+      "Redis: redis://[user:password@]host[:port][/database] or unix:///path/of/socket. (default: redis://127.0.0.1:6379)"
+  )
+  var redis: String?
 
-  func options() throws(ValidationError) -> RedisOptions {
+  var flags: [(name: String, text: String)] { redis.map { [(name: "redis", text: $0)] } ?? [] }
+}
+
+extension ServiceSettings {
+  /// The options of one worker's clients. The group is named like the version, so that versions are filled side by side.
+  func kafkaOptions(_ plan: Plan, transactionalID: String) -> KafkaOptions {
+    KafkaOptions(
+      brokers: brokers, group: "\(plan.name).\(plan.version)", transactionalID: transactionalID,
+      delivery: KafkaDelivery(rawValue: delivery) ?? .exactlyOnce, properties: kafka)
+  }
+
+  func redisOptions() throws(ValidationError) -> RedisOptions {
     do {
       return try RedisOptions(url: redis)
     } catch {
@@ -52,10 +111,32 @@ struct StoreOptions: ParsableArguments {
   }
 }
 
+/// What a client library of Kafka says to someone at a terminal, from warnings on.
+func reportKafka(_ severity: KafkaSeverity, _ message: String) {
+  if severity >= .warning { StandardError.print("kafka: \(message)") }
+}
+
+extension Logger {
+  /// Takes over what the client library of Kafka says.
+  func kafka(_ severity: KafkaSeverity, _ message: String) {
+    let level: Logger.Level =
+      switch severity {
+      case .debug: .debug
+      case .info: .info
+      case .warning: .warning
+      case .error: .error
+      }
+    log(level: level, "kafka: \(message)")
+  }
+}
+
 /// Runs a body that talks to Kafka or Redis; their errors become a message and exit status 1.
 func reportingService(_ body: () throws -> Void) throws {
   do {
     try reporting(body)
+  } catch let error as SettingError {
+    StandardError.print("plumb: \(error)")
+    throw ExitCode.validationFailure
   } catch let error as LogError {
     StandardError.print("plumb: \(error)")
     throw ExitCode.failure

@@ -3,6 +3,7 @@ import DefinitionFiles
 import EventLog
 import FeatureCore
 import Processor
+import ServiceConfiguration
 
 struct TopicsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -27,7 +28,7 @@ struct TopicsCommand: ParsableCommand {
 
     func run() throws {
       try reportingService {
-        let survey = try TopicSurvey(try DefinitionFile.compile(path: definitions), log)
+        let survey = try TopicSurvey(try DefinitionFile.compile(path: definitions), try log.settings())
         for (topic, outcome) in try survey.create(partitions: partitions, replication: replication) {
           print("\(topic): \(outcome)")
         }
@@ -45,7 +46,8 @@ struct TopicsCommand: ParsableCommand {
 
     func run() throws {
       try reportingService {
-        let problems = try TopicSurvey(try DefinitionFile.compile(path: definitions), log).problems()
+        let problems = try TopicSurvey(try DefinitionFile.compile(path: definitions), try log.settings())
+          .problems()
         for problem in problems { print(problem) }
         if !problems.isEmpty { throw ExitCode.failure }
       }
@@ -59,11 +61,11 @@ struct TopicSurvey {
   private let routing: Routing
   private let admin: TopicAdmin
 
-  init(_ plan: Plan, _ log: LogOptions) throws {
+  init(_ plan: Plan, _ settings: ServiceSettings) throws {
     self.plan = plan
     routing = Routing(plan)
     admin = try TopicAdmin(
-      log.options(plan, transactionalID: "\(plan.name).admin"), report: LogOptions.report)
+      settings.kafkaOptions(plan, transactionalID: "\(plan.name).admin"), report: reportKafka)
   }
 
   /// Partitions of each source's topic that exists.

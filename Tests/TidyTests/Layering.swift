@@ -19,7 +19,10 @@ let layers: [String: AllowedImports] = [
   "OnlineStore": .only(["FeatureCore", "Processor", "CHiredis", "Glibc"]),
   "EventLog": .only(["Processor", "CRDKafka"]),
   "OutputRecords": .only(["SwiftProtobuf", "Foundation", "FoundationEssentials"]),
-  "Telemetry": .only(["Processor", "Logging", "Metrics", "Hummingbird", "Foundation", "Synchronization"]),
+  "ServiceConfiguration": .only(["FeatureCore", "Yams", "Foundation"]),
+  "Telemetry": .only([
+    "FeatureCore", "Processor", "Logging", "Metrics", "Hummingbird", "Foundation", "Synchronization",
+  ]),
   "plumb": .everythingButC,
 ]
 

@@ -73,6 +73,17 @@ public struct LoopStatus: Hashable, Sendable {
     public var isCatchingUp: Bool
     /// States in memory.
     public var cachedStates: Int
+
+    /// A task from its parts.
+    public init(
+      partition: TopicPartition, position: Int64, latest: EventTime?, isCatchingUp: Bool, cachedStates: Int
+    ) {
+      self.partition = partition
+      self.position = position
+      self.latest = latest
+      self.isCatchingUp = isCatchingUp
+      self.cachedStates = cachedStates
+    }
   }
 
   /// The tasks, by topic and partition.
@@ -81,6 +92,13 @@ public struct LoopStatus: Hashable, Sendable {
   public var waiting: Int
   /// Whether nothing is fetched because the log or the store is away.
   public var isHeld: Bool
+
+  /// A status from its parts.
+  public init(tasks: [Task], waiting: Int, isHeld: Bool) {
+    self.tasks = tasks
+    self.waiting = waiting
+    self.isHeld = isHeld
+  }
 
   /// Whether what is served from the store is only as old as the lag says: every task is at work, and none folds again.
   public var isCurrent: Bool { waiting == 0 && !isHeld && !tasks.contains(where: \.isCatchingUp) }

@@ -1,0 +1,104 @@
+/// What the service and its tools can be told, from a file, the environment and flags: later ones win.
+public struct ServiceSettings: Sendable {
+  /// Host and port of some Kafka brokers, separated by commas.
+  public internal(set) var brokers = "127.0.0.1:9092"
+  /// Address of Redis.
+  public internal(set) var redis = "redis://127.0.0.1:6379"
+  /// Threads, each with a consumer, a producer and a Redis connection.
+  public internal(set) var workers = 1
+  /// Names the process among those that run; nil: the host's name.
+  public internal(set) var instance: String?
+  /// What readers of the output topics are promised: `exactly_once` or `at_least_once`.
+  public internal(set) var delivery = "exactly_once"
+  /// Milliseconds between two commits.
+  public internal(set) var commitIntervalMilliseconds = 100
+  /// States of one view of one partition in memory.
+  public internal(set) var cachedStates = 100_000
+  /// Where metrics and health are answered over HTTP; nil: nowhere.
+  public internal(set) var http: HostAndPort?
+  /// The least grave log lines that are written.
+  public internal(set) var logLevel = "info"
+  /// How log lines look: `text` or `json`.
+  public internal(set) var logFormat = "text"
+  /// Properties of librdkafka.
+  public internal(set) var kafka: [String: String] = [:]
+  /// Where each setting that isn't a default comes from, by name.
+  var origins: [String: String] = [:]
+
+  /// The defaults.
+  public init() {}
+
+  /// An address to listen on.
+  public struct HostAndPort: Hashable, Sendable, CustomStringConvertible {
+    /// A name or an address.
+    public var host: String
+    /// The port; 0 takes any free one.
+    public var port: Int
+    /// `host:port`.
+    public var description: String { "\(host):\(port)" }
+  }
+
+  /// Sets one setting from its text. `origin` says who did, for errors and for the effective configuration.
+  public mutating func set(_ name: String, _ text: String, from origin: String) throws(SettingError) {
+    if name.hasPrefix(Self.kafkaPrefix) {
+      kafka[String(name.dropFirst(Self.kafkaPrefix.count))] = text
+    } else {
+      guard let setting = Setting.all.first(where: { $0.name == name }) else {
+        throw SettingError(origin, Setting.unknown(name))
+      }
+      guard setting.parse(&self, text) else {
+        throw SettingError(
+          origin, "\(name) is '\(setting.isAddress ? mask(text) : text)', but should be \(setting.expects)")
+      }
+    }
+    origins[name] = origin
+  }
+
+  /// Takes over every variable `PLUMB_<SETTING>`, and `PLUMB_KAFKA_<PROPERTY>` with `_` for the property's dots.
+  public mutating func apply(environment: [String: String]) throws(SettingError) {
+    for (variable, value) in environment.sorted(by: { $0.key < $1.key }) {
+      let name = variable.dropFirst("PLUMB_".count).lowercased()
+      guard variable.hasPrefix("PLUMB_") else { continue }
+      if name.hasPrefix("kafka_") {
+        let property = name.dropFirst("kafka_".count).replacing("_", with: ".")
+        try set(Self.kafkaPrefix + property, value, from: variable)
+      } else if Setting.all.contains(where: { $0.name == name }) {
+        try set(name, value, from: variable)
+      }
+    }
+  }
+
+  /// The effective configuration, a line `name = value (origin)` for each setting. Passwords are masked; so are
+  /// the Kafka properties that `isSecret` names.
+  public func lines(isSecret: (String) -> Bool) -> [String] {
+    let own = Setting.all.map { setting in
+      let value = setting.print(self)
+      return (setting.name, setting.isAddress ? mask(value) : value)
+    }
+    let properties = kafka.sorted { $0.key < $1.key }.map { name, value in
+      (Self.kafkaPrefix + name, isSecret(name) ? "***" : value)
+    }
+    return (own + properties).map { name, value in "\(name) = \(value) (\(origins[name] ?? "default"))" }
+  }
+
+  static let kafkaPrefix = "kafka."
+}
+
+/// What is wrong with a setting, and where.
+public struct SettingError: Error, Sendable, CustomStringConvertible {
+  /// Who set it, what is wrong, and what to do.
+  public let description: String
+
+  init(_ origin: String, _ message: String) { description = "\(origin): \(message)" }
+}
+
+/// An address with its password masked: `redis://user:***@host`.
+func mask(_ address: String) -> String {
+  guard let scheme = address.firstRange(of: "://"), let at = address.lastIndex(of: "@") else {
+    return address
+  }
+  guard at > scheme.upperBound else { return address }
+  let user = address[scheme.upperBound..<at].prefix { $0 != ":" }
+  guard user.endIndex < at else { return address }
+  return address[..<user.endIndex] + ":***" + address[at...]
+}

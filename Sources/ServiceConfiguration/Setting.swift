@@ -1,0 +1,98 @@
+import FeatureCore
+
+/// One setting: how its text is read and written.
+struct Setting: Sendable {
+  let name: String
+  /// What its text has to be, for errors.
+  let expects: String
+  /// Whether it may hold a password.
+  var isAddress = false
+  /// Takes a text over; false if it is no value of the setting.
+  let parse: @Sendable (inout ServiceSettings, String) -> Bool
+  let print: @Sendable (ServiceSettings) -> String
+
+  static let all: [Setting] = [
+    Setting(
+      name: "brokers", expects: "host:port, several separated by commas",
+      parse: { settings, text in
+        settings.brokers = text
+        return !text.isEmpty
+      }, print: \.brokers),
+    Setting(
+      name: "redis", expects: "redis://[user:password@]host[:port][/database] or unix:///path",
+      isAddress: true,
+      parse: { settings, text in
+        settings.redis = text
+        return !text.isEmpty
+      }, print: \.redis),
+    Setting(
+      name: "workers", expects: "1 to 256",
+      parse: { settings, text in number(text, 1...256) { settings.workers = $0 } },
+      print: { "\($0.workers)" }),
+    Setting(
+      name: "instance", expects: "a name without spaces",
+      parse: { settings, text in
+        settings.instance = text
+        return !text.isEmpty && !text.contains(where: \.isWhitespace)
+      }, print: { $0.instance ?? "the host's name" }),
+    Setting(
+      name: "delivery", expects: "exactly_once or at_least_once",
+      parse: { settings, text in choice(text, ["exactly_once", "at_least_once"]) { settings.delivery = $0 } },
+      print: \.delivery),
+    Setting(
+      name: "commit_interval_ms", expects: "1 to 60000",
+      parse: { settings, text in number(text, 1...60_000) { settings.commitIntervalMilliseconds = $0 } },
+      print: { "\($0.commitIntervalMilliseconds)" }),
+    Setting(
+      name: "cached_states", expects: "2 or more",
+      parse: { settings, text in number(text, 2...Int(Int32.max)) { settings.cachedStates = $0 } },
+      print: { "\($0.cachedStates)" }),
+    Setting(
+      name: "http", expects: "host:port, or off",
+      parse: { settings, text in
+        settings.http = ServiceSettings.HostAndPort(text)
+        return settings.http != nil || text == "off"
+      }, print: { $0.http?.description ?? "off" }),
+    Setting(
+      name: "log_level", expects: "trace, debug, info, notice, warning, error or critical",
+      parse: { settings, text in
+        choice(text, ["trace", "debug", "info", "notice", "warning", "error", "critical"]) {
+          settings.logLevel = $0
+        }
+      }, print: \.logLevel),
+    Setting(
+      name: "log_format", expects: "text or json",
+      parse: { settings, text in choice(text, ["text", "json"]) { settings.logFormat = $0 } },
+      print: \.logFormat),
+  ]
+
+  static func unknown(_ name: String) -> String {
+    let meant =
+      Suggestion.didYouMean(name, among: all.map(\.name) + ["kafka"])
+      ?? "there are \(all.map(\.name).joined(separator: ", ")) and kafka"
+    return "there is no setting '\(name)'; \(meant)"
+  }
+
+  private static func number(_ text: String, _ range: ClosedRange<Int>, _ take: (Int) -> Void) -> Bool {
+    guard let number = Int(text), range.contains(number) else { return false }
+    take(number)
+    return true
+  }
+
+  private static func choice(_ text: String, _ choices: [String], _ take: (String) -> Void) -> Bool {
+    guard choices.contains(text) else { return false }
+    take(text)
+    return true
+  }
+}
+
+extension ServiceSettings.HostAndPort {
+  /// From `host:port`, `[address]:port` for IPv6, or `:port` for every address.
+  init?(_ text: String) {
+    guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
+      (0...65_535).contains(port)
+    else { return nil }
+    let host = text[..<colon].drop { $0 == "[" }.prefix { $0 != "]" }
+    self.init(host: host.isEmpty ? "0.0.0.0" : String(host), port: port)
+  }
+}

@@ -1,0 +1,40 @@
+import Foundation
+import Yams
+
+extension ServiceSettings {
+  /// Takes over a YAML file: a mapping of settings, and under `kafka` one of librdkafka's properties.
+  public mutating func apply(path: String) throws(SettingError) {
+    guard let data = FileManager.default.contents(atPath: path) else {
+      throw SettingError(path, "there is no such file, or it can't be read")
+    }
+    let root: Node?
+    do {
+      root = try Yams.compose(yaml: String(decoding: data, as: UTF8.self))
+    } catch {
+      throw SettingError(path, "\(error)")
+    }
+    guard let root else { return }
+    guard let mapping = root.mapping else { throw SettingError(path, "should hold lines 'setting: value'") }
+    for (key, value) in mapping {
+      let origin = "\(path):\(key.mark?.line ?? 1)"
+      let name = key.scalar?.string ?? ""
+      guard name == "kafka" else {
+        try set(name, Self.text(value, name, origin), from: origin)
+        continue
+      }
+      guard let properties = value.mapping else {
+        throw SettingError(origin, "kafka should hold lines 'property: value'")
+      }
+      for (property, value) in properties {
+        let origin = "\(path):\(property.mark?.line ?? 1)"
+        let name = property.scalar?.string ?? ""
+        try set(Self.kafkaPrefix + name, Self.text(value, name, origin), from: origin)
+      }
+    }
+  }
+
+  private static func text(_ node: Node, _ name: String, _ origin: String) throws(SettingError) -> String {
+    guard let scalar = node.scalar else { throw SettingError(origin, "\(name) should have one plain value") }
+    return scalar.string
+  }
+}

@@ -1,0 +1,54 @@
+public import Processor
+import Synchronization
+
+/// What the workers of a process last said of themselves. Any thread.
+public final class Health: Sendable {
+  /// What is asked.
+  public enum Question: Sendable {
+    /// Is every worker's loop turning? If not for long, a restart is the only remedy.
+    case alive
+    /// Is every worker a member of the group, with all its tasks at work and none folding again what the store lacks?
+    case ready
+  }
+
+  private struct Report {
+    var milliseconds: Int64
+    var isMember: Bool
+    var status: LoopStatus
+  }
+
+  private let reports: Mutex<[Report?]>
+  private let start: Int64
+
+  /// Without a sign of a worker for so long it is taken for stuck: longer than the longest wait for Kafka, twice.
+  public static let patienceMilliseconds: Int64 = 150_000
+
+  /// The health of some workers, none of which has said anything. Times are of one monotonic clock, in milliseconds.
+  public init(workers: Int, now: Int64) {
+    reports = Mutex([Report?](repeating: nil, count: workers))
+    start = now
+  }
+
+  /// A worker's sign of life.
+  public func report(worker: Int, isMember: Bool, _ status: LoopStatus, now: Int64) {
+    reports.withLock { $0[worker] = Report(milliseconds: now, isMember: isMember, status: status) }
+  }
+
+  /// What stands against it, a line for each worker that has something; empty if all is well.
+  public func objections(_ question: Question, now: Int64) -> [String] {
+    reports.withLock { $0 }.enumerated().compactMap { index, report in
+      let silence = now - (report?.milliseconds ?? start)
+      if silence > Self.patienceMilliseconds {
+        return "worker \(index): no sign of life for \(silence / 1000) s"
+      }
+      if question == .alive { return nil }
+      guard let report else { return "worker \(index): starting" }
+      if !report.isMember { return "worker \(index): waiting for the consumer group" }
+      if report.status.isHeld || report.status.waiting > 0 {
+        return "worker \(index): waiting for Kafka or Redis"
+      }
+      let recovering = report.status.tasks.filter(\.isCatchingUp).map { "\($0.partition)" }
+      return recovering.isEmpty ? nil : "worker \(index): recovering \(recovering.joined(separator: ", "))"
+    }
+  }
+}

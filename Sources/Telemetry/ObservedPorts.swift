@@ -1,0 +1,116 @@
+import Metrics
+public import Processor
+
+/// A log whose commits are timed.
+public final class ObservedLog<Base: EventLogPort>: EventLogPort {
+  /// The log itself.
+  public let base: Base
+  private let commitTimer: Metrics.Timer
+
+  /// Times the commits of a log.
+  public init(_ base: Base, _ registry: PrometheusRegistry) {
+    self.base = base
+    commitTimer = Timer(label: "plumb_commit_seconds", dimensions: [("phase", "log")], factory: registry)
+  }
+
+  /// See `EventLogPort`. Timed, refused or not.
+  public func commit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
+    let start = ContinuousClock.now
+    defer { commitTimer.recordNanoseconds(since: start) }
+    try base.commit(offsets)
+  }
+
+  /// See `EventLogPort`.
+  public func poll(recordsMax: Int, timeoutMilliseconds: Int) throws(LogError) -> LogPoll {
+    try base.poll(recordsMax: recordsMax, timeoutMilliseconds: timeoutMilliseconds)
+  }
+
+  /// See `EventLogPort`.
+  public func assign(_ partitions: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
+    try base.assign(partitions)
+  }
+
+  /// See `EventLogPort`.
+  public func unassign(_ partitions: [TopicPartition]) throws(LogError) { try base.unassign(partitions) }
+  /// See `EventLogPort`.
+  public func pause(_ partitions: [TopicPartition]) throws(LogError) { try base.pause(partitions) }
+  /// See `EventLogPort`.
+  public func resume(_ partitions: [TopicPartition]) throws(LogError) { try base.resume(partitions) }
+
+  /// See `EventLogPort`.
+  public func seek(_ partition: TopicPartition, to offset: Int64) throws(LogError) {
+    try base.seek(partition, to: offset)
+  }
+
+  /// See `EventLogPort`.
+  public func committed(_ partitions: [TopicPartition]) throws(LogError) -> [Int64?] {
+    try base.committed(partitions)
+  }
+
+  /// See `EventLogPort`.
+  public func watermarks(_ partition: TopicPartition) throws(LogError) -> (low: Int64, high: Int64) {
+    try base.watermarks(partition)
+  }
+
+  /// See `EventLogPort`.
+  public func begin() throws(LogError) { try base.begin() }
+
+  /// See `EventLogPort`.
+  public func send(
+    topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
+  ) throws(LogError) {
+    try base.send(topic: topic, partition: partition, key: key, value: value)
+  }
+
+  /// See `EventLogPort`.
+  public func abort() throws(LogError) { try base.abort() }
+
+  /// See `EventLogPort`.
+  @discardableResult
+  public func close(timeoutMilliseconds: Int) -> Bool { base.close(timeoutMilliseconds: timeoutMilliseconds) }
+}
+
+/// A store whose loads and commits are timed.
+public final class ObservedStore<Base: StateStorePort>: StateStorePort {
+  private let base: Base
+  private let loadTimer: Metrics.Timer
+  private let commitTimer: Metrics.Timer
+
+  /// Times the loads and commits of a store.
+  public init(_ base: Base, _ registry: PrometheusRegistry) {
+    self.base = base
+    loadTimer = Timer(label: "plumb_load_seconds", dimensions: [], factory: registry)
+    commitTimer = Timer(label: "plumb_commit_seconds", dimensions: [("phase", "store")], factory: registry)
+  }
+
+  /// See `StateStorePort`.
+  public func claim(_ task: String) throws(StoreError) -> TaskClaim { try base.claim(task) }
+
+  /// See `StateStorePort`. Timed, refused or not.
+  public func load(
+    _ task: String, epoch: Int64, position: Int64?, _ keys: [[UInt8]],
+    _ body: (Int, UnsafeRawBufferPointer?) -> Void
+  ) throws(StoreError) {
+    let start = ContinuousClock.now
+    defer { if !keys.isEmpty { loadTimer.recordNanoseconds(since: start) } }
+    try base.load(task, epoch: epoch, position: position, keys, body)
+  }
+
+  /// See `StateStorePort`. Timed, refused or not.
+  public func commit(
+    _ task: String, epoch: Int64, from: Int64?, to position: Int64,
+    states: [(key: [UInt8], value: [UInt8])], timeToLiveMilliseconds: Int64?
+  ) throws(StoreError) {
+    let start = ContinuousClock.now
+    defer { commitTimer.recordNanoseconds(since: start) }
+    try base.commit(
+      task, epoch: epoch, from: from, to: position, states: states,
+      timeToLiveMilliseconds: timeToLiveMilliseconds)
+  }
+}
+
+extension Metrics.Timer {
+  fileprivate func recordNanoseconds(since start: ContinuousClock.Instant) {
+    recordNanoseconds(Int64(start.duration(to: .now) / .nanoseconds(1)))
+  }
+}

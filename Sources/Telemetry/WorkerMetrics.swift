@@ -1,0 +1,120 @@
+public import FeatureCore
+import Metrics
+public import Processor
+
+/// The metrics of one worker, which add up to those of the process. One thread.
+public final class WorkerMetrics {
+  private let registry: PrometheusRegistry
+  private var last = LoopCounts()
+  private let counters: [(count: KeyPath<LoopCounts, Int>, counter: Counter)]
+  private let ready: Meter
+  private let cachedStates: Meter
+  private let tasks: [(state: KeyPath<TaskStates, Int>, meter: Meter)]
+  private var lastTasks = TaskStates()
+  private var lastCached = 0
+  private var lags: [TopicPartition: (records: Meter, seconds: Meter)] = [:]
+
+  /// How many tasks are in which state.
+  private struct TaskStates {
+    var running = 0
+    var recovering = 0
+    var waiting = 0
+  }
+
+  /// The metrics of a worker, in a registry of `MetricDescription.service`.
+  public init(_ registry: PrometheusRegistry) {
+    self.registry = registry
+    func counter(_ name: String, _ dimensions: [(String, String)] = []) -> Counter {
+      Counter(label: name, dimensions: dimensions, factory: registry)
+    }
+    counters = [
+      (\.records, counter("plumb_records_consumed_total")),
+      (\.recovered, counter("plumb_records_recovered_total")),
+      (\.folded, counter("plumb_events_folded_total")), (\.late, counter("plumb_events_late_total")),
+      (\.filtered, counter("plumb_events_filtered_total")),
+      (\.forwarded, counter("plumb_records_forwarded_total")),
+      (\.snapshots, counter("plumb_snapshots_total")), (\.commits, counter("plumb_commits_total")),
+      (\.aborts, counter("plumb_aborts_total")),
+      (\.fenced, counter("plumb_refused_writes_total", [("reason", "fenced")])),
+      (\.recoveries, counter("plumb_refused_writes_total", [("reason", "moved")])),
+      (\.logErrors, counter("plumb_errors_total", [("of", "kafka")])),
+      (\.storeErrors, counter("plumb_errors_total", [("of", "redis")])),
+      (\.cacheHits, counter("plumb_cache_hits_total")), (\.cacheMisses, counter("plumb_cache_misses_total")),
+    ]
+    ready = Meter(label: "plumb_ready", dimensions: [], factory: registry)
+    cachedStates = Meter(label: "plumb_cached_states", dimensions: [], factory: registry)
+    func tasks(_ state: String) -> Meter {
+      Meter(label: "plumb_tasks", dimensions: [("state", state)], factory: registry)
+    }
+    self.tasks = [
+      (\.running, tasks("running")), (\.recovering, tasks("recovering")), (\.waiting, tasks("waiting")),
+    ]
+  }
+
+  /// Takes over what the worker did since the start and where it is. `lag` tells how many offsets of a partition are
+  /// not read yet; `isReady` is that of the whole process, `now` the wall clock.
+  public func update(
+    _ counts: LoopCounts, _ status: LoopStatus, isReady: Bool, now: EventTime,
+    lag: (TopicPartition) -> Int64?
+  ) {
+    ready.set(isReady ? 1 : 0)
+    for (count, counter) in counters { counter.increment(by: counts[keyPath: count] - last[keyPath: count]) }
+    for (reason, count) in counts.deadLetters {
+      Counter(label: "plumb_dead_letters_total", dimensions: [("reason", reason)], factory: registry)
+        .increment(by: count - last.deadLetters[reason, default: 0])
+    }
+    last = counts
+    let cached = status.tasks.reduce(0) { $0 + $1.cachedStates }
+    cachedStates.increment(by: Double(cached - lastCached))
+    lastCached = cached
+    update(tasksOf: status)
+    update(lagOf: status, now: now, lag)
+  }
+
+  private func update(tasksOf status: LoopStatus) {
+    var states = TaskStates()
+    states.waiting = status.waiting
+    for task in status.tasks {
+      if status.isHeld {
+        states.waiting += 1
+      } else if task.isCatchingUp {
+        states.recovering += 1
+      } else {
+        states.running += 1
+      }
+    }
+    // Several workers share the gauge: each adds its own change.
+    for (state, meter) in tasks {
+      meter.increment(by: Double(states[keyPath: state] - lastTasks[keyPath: state]))
+    }
+    lastTasks = states
+  }
+
+  private func update(lagOf status: LoopStatus, now: EventTime, _ lag: (TopicPartition) -> Int64?) {
+    let partitions = Set(status.tasks.map(\.partition))
+    for (partition, meters) in lags where !partitions.contains(partition) {
+      // Another worker reports it from now on.
+      meters.records.destroy()
+      meters.seconds.destroy()
+      lags[partition] = nil
+    }
+    for task in status.tasks {
+      let meters = lags[task.partition] ?? makeLag(task.partition)
+      lags[task.partition] = meters
+      guard let records = lag(task.partition) else { continue }
+      meters.records.set(records)
+      // Without anything to fold, the age of the last event says nothing about the service. The mark of the last
+      // transaction stays unread.
+      let age = task.latest.map { Double(now.microseconds - $0.microseconds) / 1e6 } ?? 0
+      meters.seconds.set(records > 1 ? max(0, age) : 0)
+    }
+  }
+
+  private func makeLag(_ partition: TopicPartition) -> (records: Meter, seconds: Meter) {
+    let labels = [("topic", partition.topic), ("partition", "\(partition.partition)")]
+    return (
+      Meter(label: "plumb_lag_records", dimensions: labels, factory: registry),
+      Meter(label: "plumb_lag_event_time_seconds", dimensions: labels, factory: registry)
+    )
+  }
+}
