@@ -65,7 +65,8 @@ let package = Package(
     .target(
       name: "Telemetry",
       dependencies: [
-        "FeatureCore", "Processor", .product(name: "Logging", package: "swift-log"), .product(name: "Metrics", package: "swift-metrics"),
+        "FeatureCore", "Processor", .product(name: "Logging", package: "swift-log"),
+        .product(name: "Metrics", package: "swift-metrics"),
         .product(name: "Hummingbird", package: "hummingbird"),
       ], swiftSettings: strict),
     .executableTarget(

@@ -88,18 +88,18 @@ public final class ObservedStore<Base: StateStorePort>: StateStorePort {
 
   /// See `StateStorePort`. Timed, refused or not.
   public func load(
-    _ task: String, epoch: Int64, position: Int64?, _ keys: [[UInt8]],
+    _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
     _ body: (Int, UnsafeRawBufferPointer?) -> Void
   ) throws(StoreError) {
     let start = ContinuousClock.now
-    defer { if !keys.isEmpty { loadTimer.recordNanoseconds(since: start) } }
+    defer { if keys.count > 0 { loadTimer.recordNanoseconds(since: start) } }
     try base.load(task, epoch: epoch, position: position, keys, body)
   }
 
   /// See `StateStorePort`. Timed, refused or not.
   public func commit(
-    _ task: String, epoch: Int64, from: Int64?, to position: Int64,
-    states: [(key: [UInt8], value: [UInt8])], timeToLiveMilliseconds: Int64?
+    _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates,
+    timeToLiveMilliseconds: Int64?
   ) throws(StoreError) {
     let start = ContinuousClock.now
     defer { commitTimer.recordNanoseconds(since: start) }
