@@ -76,6 +76,7 @@ let package = Package(
         "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Telemetry",
         "ServiceConfiguration", .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
     .testTarget(
       name: "FeatureCoreTests", dependencies: ["FeatureCore"], swiftSettings: strict),

@@ -78,27 +78,18 @@ final class KafkaConsumer {
 
   /// What a message that is an error means to the worker; nil if nothing.
   private func meaning(of message: UnsafeMutablePointer<rd_kafka_message_t>) -> LogError? {
-    let code = message.pointee.err
-    let text = rd_kafka_message_errstr(message).map { String(cString: $0) } ?? code.text
     let partition = message.pointee.rkt.map { TopicPartition(handle: $0, message.pointee.partition) }
-    switch code {
+    switch message.pointee.err {
     case RD_KAFKA_RESP_ERR__PARTITION_EOF: return nil
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
       guard let partition, owned.isFetched(partition) else { return nil }
-      let message = "Reading \(partition) at offset \(owned.next(partition)): \(text) (\(code.name))"
-      return LogError(.outOfRange(partition), message)
     case RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED:
       // The client leaves the group and joins again; what is lost by it comes as a change of the assignment.
-      events.report(.warning, text)
+      events.report(.warning, message.errorText)
       return nil
-    case RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC,
-      RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION:
-      // A topic that was just created is unknown to some brokers for a moment.
-      return LogError(.retry, "\(text) (\(code.name)): create the topic if it doesn't exist")
-    default:
-      let place = partition.map { $0.partition < 0 ? " '\($0.topic)'" : " \($0)" } ?? ""
-      return LogError(code, "Reading\(place)", detail: text)
+    default: break
     }
+    return LogError(reading: message, partition, next: partition.map(owned.next))
   }
 
   // MARK: Assignment
@@ -188,18 +179,12 @@ final class KafkaConsumer {
   }
 
   func watermarks(_ partition: TopicPartition) throws(LogError) -> (low: Int64, high: Int64) {
-    // Not rd_kafka_query_watermark_offsets: in librdkafka 2.0 it waits for a broker that is down without end.
-    let low = try offset(RD_KAFKA_OFFSET_BEGINNING, of: partition)
-    return (low, try offset(RD_KAFKA_OFFSET_END, of: partition))
+    (try offset(RD_KAFKA_OFFSET_BEGINNING, of: partition), try offset(RD_KAFKA_OFFSET_END, of: partition))
   }
 
   private func offset(_ end: Int32, of partition: TopicPartition) throws(LogError) -> Int64 {
-    let attempt = "Asking for the first and last offset of \(partition)"
-    let list = PartitionList([(partition, Int64(end))])
-    try LogError.check(rd_kafka_offsets_for_times(handle.raw, list.raw, requestTimeout), attempt)
-    try list.check(attempt)
-    guard let offset = list.elements.first?.offset, offset >= 0 else {
-      throw LogError(.retry, "\(attempt): the broker named none")
+    guard let offset = try handle.offsets(of: [partition], at: Int64(end), timeout: requestTimeout)[0] else {
+      throw LogError(.retry, "Asking for the first and last offset of \(partition): the broker named none")
     }
     return offset
   }

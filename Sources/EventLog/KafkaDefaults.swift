@@ -41,6 +41,9 @@ enum KafkaDefaults {
     "auto.offset.reset": "error", "allow.auto.create.topics": "false", "enable.partition.eof": "false",
   ]
 
+  /// For a reader without a group, which has to know where a partition ends.
+  static let readerFixed = consumerFixed.merging(["enable.partition.eof": "true"]) { $1 }
+
   /// For the producer.
   static let producer = [
     "compression.codec": "lz4",

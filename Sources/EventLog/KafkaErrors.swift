@@ -29,6 +29,27 @@ extension LogError {
     }
   }
 
+  /// From a message that came instead of a record; `next` is the offset that was to be read.
+  init(
+    reading message: UnsafeMutablePointer<rd_kafka_message_t>, _ partition: TopicPartition?, next: Int64?
+  ) {
+    let code = message.pointee.err
+    let text = message.errorText
+    switch (code, partition) {
+    case (RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, let partition?),
+      (RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE, let partition?):
+      let message = "Reading \(partition) at offset \(next ?? -1): \(text) (\(code.name))"
+      self.init(.outOfRange(partition), message)
+    case (RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART, _), (RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, _),
+      (RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION, _):
+      // A topic that was just created is unknown to some brokers for a moment.
+      self.init(.retry, "\(text) (\(code.name)): create the topic if it doesn't exist")
+    default:
+      let place = partition.map { $0.partition < 0 ? " '\($0.topic)'" : " \($0)" } ?? ""
+      self.init(code, "Reading\(place)", detail: text)
+    }
+  }
+
   /// Throws an error object, if there is one.
   static func check(_ error: OpaquePointer?, _ attempt: String, client: OpaquePointer) throws(LogError) {
     if let error { throw LogError(consuming: error, attempt, client: client) }
@@ -37,6 +58,13 @@ extension LogError {
   /// Throws a code, if it is an error.
   static func check(_ code: rd_kafka_resp_err_t, _ attempt: String) throws(LogError) {
     if code != RD_KAFKA_RESP_ERR_NO_ERROR { throw LogError(code, attempt) }
+  }
+}
+
+extension UnsafeMutablePointer<rd_kafka_message_t> {
+  /// What a message that is an error says.
+  var errorText: String {
+    rd_kafka_message_errstr(self).map { String(cString: $0) } ?? pointee.err.text
   }
 }
 

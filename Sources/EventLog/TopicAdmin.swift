@@ -66,7 +66,7 @@ public final class TopicAdmin {
   /// What topics are like, nil for those that don't exist; in the same order.
   public func describe(_ names: [String]) throws(LogError) -> [TopicDescription?] {
     var descriptions: [TopicDescription?] = []
-    for name in names { descriptions.append(try shape(name)) }
+    for name in names { descriptions.append(try handle.description(of: name, timeout: timeout)) }
     let configurations = try self.configurations(descriptions.compactMap { $0?.name })
     return descriptions.map { description in
       guard var description else { return nil }
@@ -107,28 +107,6 @@ public final class TopicAdmin {
   }
 
   // MARK: Describing
-
-  private func shape(_ name: String) throws(LogError) -> TopicDescription? {
-    let attempt = "Describing the topic '\(name)'"
-    guard let topic = rd_kafka_topic_new(handle.raw, name, nil) else {
-      throw LogError(rd_kafka_last_error(), attempt)
-    }
-    defer { rd_kafka_topic_destroy(topic) }
-    var metadata: UnsafePointer<rd_kafka_metadata>?
-    try LogError.check(rd_kafka_metadata(handle.raw, 0, topic, &metadata, timeout), attempt)
-    defer { rd_kafka_metadata_destroy(metadata) }
-    guard let found = metadata?.pointee, found.topic_cnt == 1 else {
-      throw LogError(.retry, "\(attempt): the brokers did not answer for it")
-    }
-    let description = found.topics[0]
-    let isMissing =
-      description.err == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART
-      || description.err == RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC
-    if isMissing { return nil }
-    try LogError.check(description.err, attempt)
-    let replication = description.partition_cnt > 0 ? Int(description.partitions[0].replica_cnt) : 0
-    return TopicDescription(name: name, partitions: Int(description.partition_cnt), replication: replication)
-  }
 
   private func configurations(_ names: [String]) throws(LogError) -> [String: [String: String]] {
     guard !names.isEmpty else { return [:] }

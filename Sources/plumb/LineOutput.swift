@@ -26,6 +26,12 @@ struct LineOutput: ~Copyable {
     if path != "-" { _ = close(descriptor) }
   }
 
+  /// Whether a pipe's reader has gone: known without writing, so that who waits for something to write can end.
+  var isAbandoned: Bool {
+    var status = pollfd(fd: descriptor, events: 0, revents: 0)
+    return poll(&status, 1, 0) > 0 && status.revents & Int16(POLLERR) != 0
+  }
+
   /// Writes the buffer out unless the condition on its count of bytes holds. False if nobody reads any more.
   mutating func flush(unless condition: (Int) -> Bool) throws(TableError) -> Bool {
     if buffer.isEmpty || condition(buffer.count) { return true }

@@ -12,6 +12,6 @@ struct Plumb: AsyncParsableCommand {
     version: "0.1.0",
     subcommands: [
       CheckCommand.self, GenerateCommand.self, ReplayCommand.self, RunCommand.self, GetCommand.self,
-      TopicsCommand.self, BrokerCommand.self,
+      SnapshotsCommand.self, DeadLettersCommand.self, TopicsCommand.self, BrokerCommand.self,
     ])
 }

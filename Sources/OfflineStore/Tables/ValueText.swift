@@ -1,9 +1,9 @@
-import FeatureCore
+public import FeatureCore
 
 /// Feature values as text, appended to buffers.
-enum ValueText {
+public enum ValueText {
   /// JSON: times are RFC 3339 texts, null is null.
-  static func appendJSON(_ value: FeatureValue, to buffer: inout [UInt8]) {
+  public static func appendJSON(_ value: FeatureValue, to buffer: inout [UInt8]) {
     switch value {
     case .null: buffer.append(contentsOf: "null".utf8)
     case .string(let text): appendJSONString(text.utf8, to: &buffer)
@@ -38,8 +38,8 @@ enum ValueText {
     }
   }
 
-  /// A JSON string. Escapes what JSON demands and nothing else.
-  static func appendJSONString(_ utf8: [UInt8], to buffer: inout [UInt8]) {
+  /// A JSON string of valid UTF-8. Escapes what JSON demands and nothing else.
+  public static func appendJSONString(_ utf8: [UInt8], to buffer: inout [UInt8]) {
     buffer.append(UInt8(ascii: "\""))
     if utf8.allSatisfy({ !needsEscape($0) }) {
       buffer.append(contentsOf: utf8)

@@ -100,6 +100,28 @@ final class Site {
       ], log: folder.appendingPathComponent("\(instance)-\(past.count).log"))
   }
 
+  /// Another command on the same definitions and brokers, its arguments before those.
+  func command(_ arguments: [String]) throws -> ChildProcess {
+    try ChildProcess(
+      Self.binary, arguments + reachingArguments,
+      log: folder.appendingPathComponent("command-\(UUID().uuidString).log"))
+  }
+
+  /// What such a command prints; it must succeed. `|` and what follows it is the shell's.
+  func output(of arguments: [String], piped pipe: String = "") throws -> String {
+    let line = ([Self.binary] + arguments + reachingArguments).map { "'\($0)'" }.joined(separator: " ")
+    let process = try ChildProcess(
+      "/bin/bash", ["-o", "pipefail", "-c", "\(line) \(pipe)"],
+      log: folder.appendingPathComponent("command-\(UUID().uuidString).log"))
+    let status = try process.status(within: 60)
+    guard status == 0 else { throw Failure("\(line) \(pipe): exit status \(status): \(process.text)") }
+    return process.text
+  }
+
+  private var reachingArguments: [String] {
+    ["-d", folder.appendingPathComponent("shop.yaml").path, "--brokers", brokers]
+  }
+
   func kill(_ instance: String) {
     guard let service = services.removeValue(forKey: instance) else { return }
     service.kill()

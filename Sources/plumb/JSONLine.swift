@@ -1,0 +1,51 @@
+import FeatureCore
+import OfflineStore
+
+/// Writes one JSON object a line to a buffer, with nested objects where a name could clash.
+struct JSONLine {
+  private(set) var bytes: [UInt8] = []
+  private var needsComma = false
+
+  /// A line that is open.
+  init() { bytes.append(UInt8(ascii: "{")) }
+
+  mutating func add(_ name: String, _ value: FeatureValue) {
+    label(name)
+    ValueText.appendJSON(value, to: &bytes)
+  }
+
+  mutating func add(_ name: String, _ text: String) { add(name, .string(Text(text))) }
+
+  /// Bytes that are text as they usually are, else in hexadecimal under a name that says so.
+  mutating func add(_ name: String, bytes value: some Collection<UInt8>) {
+    if let text = String(validating: value, as: UTF8.self) { return add(name, text) }
+    add("\(name)_hex", hexadecimal(value))
+  }
+
+  mutating func add(_ name: String, object: (inout JSONLine) -> Void) {
+    label(name)
+    var inner = JSONLine()
+    object(&inner)
+    bytes += inner.bytes
+    bytes.append(UInt8(ascii: "}"))
+  }
+
+  /// Ends the line and moves it to a buffer.
+  consuming func end(into buffer: inout [UInt8]) {
+    buffer += bytes
+    buffer += "}\n".utf8
+  }
+
+  private mutating func label(_ name: String) {
+    if needsComma { bytes.append(UInt8(ascii: ",")) }
+    needsComma = true
+    ValueText.appendJSONString(Array(name.utf8), to: &bytes)
+    bytes.append(UInt8(ascii: ":"))
+  }
+}
+
+/// Two digits a byte.
+func hexadecimal(_ bytes: some Collection<UInt8>) -> String {
+  let digits = Array("0123456789abcdef".utf8)
+  return String(decoding: bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] }, as: UTF8.self)
+}
