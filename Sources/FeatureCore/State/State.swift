@@ -23,6 +23,11 @@ public struct State: Sendable {
   /// The largest event time that has been folded.
   public var asOf: EventTime { EventTime(microseconds: Int64(bitPattern: words[0])) }
 
+  /// About as many bytes as it has in memory; its encoding is rarely larger.
+  var memoryBytes: Int {
+    words.count * 8 + cells.reduce(0) { $0 + $1.words.count * 8 + $1.bytes.count }
+  }
+
   /// States up to this size are given exactly the memory they need. Beyond, copying one for every new tile would
   /// cost more than the memory.
   private static let exactWordsMax = 128

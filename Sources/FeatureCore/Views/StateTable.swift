@@ -98,6 +98,14 @@ public struct StateTable: ~Copyable {
     for slot in changed { try visit(slot, body) }
   }
 
+  /// How many entities were changed since `forgetChanges`.
+  public var changedCount: Int { changed.count }
+
+  /// The bytes that changed entities have in memory, leaving out the first `start` of them.
+  public func changedBytes(from start: Int) -> Int {
+    changed[start...].reduce(0) { $0 + max(0, entities[$1].keyCount) + entities[$1].state.memoryBytes }
+  }
+
   /// From here on, changes are counted anew.
   public mutating func forgetChanges() {
     for slot in changed { entities[slot].isChanged = false }

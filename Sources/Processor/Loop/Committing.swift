@@ -8,6 +8,7 @@ extension ProcessorLoop {
     try completeCommit(now: now)
     lastCommit = now
     foldsSinceCommit = 0
+    bytesSinceCommit = 0
     let published = orderedTasks.filter(\.hasNews)
     if !published.isEmpty {
       do throws(LoopFault) {

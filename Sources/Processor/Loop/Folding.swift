@@ -2,7 +2,7 @@ import FeatureCore
 
 extension ProcessorLoop {
   /// Folds the records of a poll, a run of one partition's after the other.
-  func fold(_ poll: LogPoll) throws(LoopFault) {
+  func fold(_ poll: LogPoll, now: Int64) throws(LoopFault) {
     var start = 0
     while start < poll.records.count {
       let partition = poll.records[start].partition
@@ -10,13 +10,15 @@ extension ProcessorLoop {
       while end < poll.records.count, poll.records[end].partition == partition { end += 1 }
       // Records of a partition that was given up may still come; they are not ours.
       if let task = tasks[poll.partitions[partition]], !task.mustSeek {
-        try fold(UnsafeBufferPointer(rebasing: poll.records[start..<end]), task)
+        try fold(UnsafeBufferPointer(rebasing: poll.records[start..<end]), task, now: now)
       }
       start = end
     }
   }
 
-  private func fold(_ records: UnsafeBufferPointer<LogRecord>, _ task: WorkerTask) throws(LoopFault) {
+  private func fold(
+    _ records: UnsafeBufferPointer<LogRecord>, _ task: WorkerTask, now: Int64
+  ) throws(LoopFault) {
     var next = records.startIndex
     // A fetch that was under way when the loop went back may deliver what has been folded, or leave a gap.
     while next < records.endIndex, records[next].offset < task.position { next += 1 }
@@ -31,6 +33,7 @@ extension ProcessorLoop {
         !task.isCatchingUp || records[end].offset < task.published
       { end += 1 }
       try foldBatch(UnsafeBufferPointer(rebasing: records[next..<end]), task)
+      if isFull { try commit(now: now) }
       next = end
     }
   }
@@ -66,6 +69,7 @@ extension ProcessorLoop {
     if isSilent { counts.recovered += records.count }
     // Recovered ones too: what is bounded is the write to the store.
     foldsSinceCommit += records.count * max(1, task.views.count)
+    for view in task.views { bytesSinceCommit += view.cache.takeChangedBytes() }
     task.position = position
   }
 

@@ -26,6 +26,8 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   var held: [TopicPartition]?
   var isInTransaction = false
   var foldsSinceCommit = 0
+  /// The size of the states that were changed.
+  var bytesSinceCommit = 0
   var lastCommit: Int64
   var lastCheck: Int64
   var writer = ProtobufWriter()
@@ -74,8 +76,8 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
         try log.poll(recordsMax: limits.pollRecordsMax, timeoutMilliseconds: Int(wait))
       }
       for assignment in poll.assignments { try handle(assignment, now: now) }
-      try fold(poll)
-      if isCommitDue(now) { try commit(now: now) }
+      try fold(poll, now: now)
+      if now - lastCommit >= limits.commitIntervalMilliseconds { try commit(now: now) }
     } catch {
       try handle(error)
     }
@@ -91,8 +93,9 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
     return phase == .folding && tasks.values.allSatisfy { $0.stored == $0.position }
   }
 
-  private func isCommitDue(_ now: Int64) -> Bool {
-    foldsSinceCommit >= limits.commitFoldsMax || now - lastCommit >= limits.commitIntervalMilliseconds
+  /// Whether a commit would be as large as it may become.
+  var isFull: Bool {
+    foldsSinceCommit >= limits.commitFoldsMax || bytesSinceCommit >= limits.commitBytesMax
   }
 
   // MARK: Faults
@@ -173,6 +176,7 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
     isInTransaction = false
     phase = .folding
     foldsSinceCommit = 0
+    bytesSinceCommit = 0
     beginAnew(orderedTasks.map(\.partition))
   }
 

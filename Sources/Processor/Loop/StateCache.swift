@@ -9,6 +9,8 @@ final class StateCache {
   /// Every changed state is in it.
   var young = StateTable()
   private var old = StateTable()
+  /// Changed states whose size was told.
+  private var measured = 0
 
   /// A cache of about `capacity` states, between two commits more.
   init(capacity: Int) {
@@ -28,9 +30,16 @@ final class StateCache {
     }
   }
 
+  /// The size of the states that were first changed since the last call or commit, in bytes.
+  func takeChangedBytes() -> Int {
+    defer { measured = young.changedCount }
+    return young.changedBytes(from: measured)
+  }
+
   /// After a commit: nothing is changed against the store any more.
   func committed() {
     young.forgetChanges()
+    measured = 0
     guard young.count >= generationMax else { return }
     swap(&young, &old)
     young = StateTable()

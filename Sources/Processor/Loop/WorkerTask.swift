@@ -91,6 +91,8 @@ public struct WorkerLimits: Sendable {
   public var batchRecords = 256
   /// Records times views between two commits: bounds a transaction and the atomic write to the store.
   public var commitFoldsMax = 10_000
+  /// Bytes of changed states between two commits: large sketches would fill a write long before `commitFoldsMax` does.
+  public var commitBytesMax = 64 << 20
   /// Milliseconds between two commits: bounds how old what is served can be.
   public var commitIntervalMilliseconds: Int64 = 100
   /// Milliseconds between two looks whether the store is still where the tasks left it: bounds how long an idle
