@@ -41,21 +41,7 @@ extension ProcessorLoop {
   /// Decodes, loads, folds. Until the states are loaded nothing has changed and nothing was sent.
   private func foldBatch(_ records: UnsafeBufferPointer<LogRecord>, _ task: WorkerTask) throws(LoopFault) {
     let batch = task.batch
-    batch.removeAll()
-    var letters: [(record: Int, letter: DeadLetter)] = []
-    let source = plan.sources[task.input.source]
-    for (index, record) in records.enumerated() {
-      let payload = record.payload
-      do throws(DecodeFailure) {
-        try batch.append(payload, sequence: Int64(index))
-        if let letter = ahead(record, batch.time(batch.count - 1), source.source, payload, index, task) {
-          batch.removeLast()
-          letters.append((index, letter))
-        }
-      } catch {
-        letters.append((index, DeadLetter(error, source.schema, payload, sequence: Int64(index))))
-      }
-    }
+    var letters = RecordJudge(plan, task.input).decode(records, into: batch)
     for view in task.views { try load(view, task) }
     let isSilent = task.isCatchingUp
     let position = records[records.count - 1].offset + 1
@@ -77,23 +63,6 @@ extension ProcessorLoop {
   private func aborting(_ fault: LoopFault) -> LoopFault {
     if case .log(let error) = fault, error.remedy == .retry { return .log(LogError(.abort, error.message)) }
     return fault
-  }
-
-  /// An event time later than the record's own by more than the source allows. Records that came through a
-  /// repartition topic were judged by their first timestamp.
-  private func ahead(
-    _ record: LogRecord, _ time: Int64, _ source: Source, _ payload: UnsafeRawBufferPointer, _ index: Int,
-    _ task: WorkerTask
-  ) -> DeadLetter? {
-    guard let timestamp = record.timestampMilliseconds, !task.input.isRepartitioned else { return nil }
-    let ahead = time - timestamp * 1000
-    guard ahead > source.maxAhead else { return nil }
-    return DeadLetter(
-      sequence: Int64(index), reason: "ahead_of_record", view: nil,
-      message:
-        "the event time is \(ahead / 1_000_000) s later than the record's timestamp, more than max_ahead "
-        + "(\(Duration.text(source.maxAhead))); check the producer's clock and the unit of the time",
-      payload: payload)
   }
 
   /// Reads the states of the batch's entities that are not in memory, in one round trip.
