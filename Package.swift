@@ -92,7 +92,7 @@ let package = Package(
       name: "ProcessorTests",
       dependencies: [
         "FeatureCore", "Processor", "OutputRecords",
-        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"), .product(name: "Yams", package: "Yams"),
       ], swiftSettings: strict),
     .testTarget(
       name: "CLITests", dependencies: ["plumb"], exclude: ["Oracle"], swiftSettings: strict),

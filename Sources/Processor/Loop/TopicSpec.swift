@@ -1,15 +1,94 @@
 public import FeatureCore
 
-/// What a topic must be like for the service.
+/// The kinds of topics that the service writes. Topics/*.yaml say the same for people and other tools; a test compares.
+public enum TopicKind: String, CaseIterable, Sendable {
+  /// A source's events, keyed by an entity.
+  case repartition
+  /// Every state.
+  case snapshots
+  /// The records that can't be used.
+  case deadLetters = "dead-letters"
+
+  /// How many partitions a topic has.
+  public enum Partitions: String, Sendable {
+    /// As many as its source's topic, so that its tasks are as small.
+    case asSource = "as many as the source's topic"
+    /// As many as the source topic with the most: the tasks that write it are as many.
+    case asWidestSource = "as many as the source topic that has the most"
+    /// Any number will do.
+    case atLeastOne = "one or more"
+  }
+
+  /// The topic's name, with placeholders.
+  public var topic: String {
+    switch self {
+    case .repartition: "<app>.<source>.by-<entity>"
+    case .snapshots, .deadLetters: "<app>.\(rawValue)"
+    }
+  }
+
+  /// How many partitions it has.
+  public var partitions: Partitions {
+    switch self {
+    case .repartition: .asSource
+    case .snapshots: .asWidestSource
+    case .deadLetters: .atLeastOne
+    }
+  }
+
+  /// Settings of the topic that correctness or economy rests on.
+  public var configuration: [String: String] {
+    switch self {
+    case .repartition: ["cleanup.policy": "delete", "retention.ms": "604800000"]
+    case .snapshots: ["cleanup.policy": "delete", "retention.ms": "-1"]
+    case .deadLetters: ["cleanup.policy": "delete", "retention.ms": "2592000000"]
+    }
+  }
+
+  /// What a record's key is.
+  public var key: String {
+    switch self {
+    case .repartition: "the entity key"
+    case .snapshots: "<view>:<entity key>"
+    case .deadLetters: "the source record's"
+    }
+  }
+
+  /// What it holds.
+  public var holds: String {
+    switch self {
+    case .repartition: "a source's events, keyed by an entity"
+    case .snapshots: "every state, for training"
+    case .deadLetters: "records that can't be used, and why"
+    }
+  }
+
+  /// Why it is as it is.
+  public var why: String {
+    switch self {
+    case .repartition:
+      "A week is longer than an outage that anyone sits out: what is deleted before it is folded is lost. Never "
+        + "compacted, since every event counts."
+    case .snapshots:
+      "The history of states is the training data, so nothing is deleted, and nothing compacted away."
+    case .deadLetters: "A month is enough to notice, repair the producer, and send the records again."
+    }
+  }
+}
+
+/// What one topic must be like for the service.
 public struct TopicSpec: Hashable, Sendable {
   /// The topic.
   public var name: String
-  /// How many partitions it needs: a repartition topic as many as its source, so that its tasks are as small.
+  /// Its kind.
+  public var kind: TopicKind
+  /// How many partitions it is created with.
   public var partitions: Int
-  /// Settings of the topic that correctness or economy rests on.
-  public var configuration: [String: String]
-  /// What it is for.
-  public var purpose: String
+
+  /// Whether a number of partitions is what the kind asks for.
+  public func accepts(partitions count: Int) -> Bool {
+    kind.partitions == .atLeastOne ? count > 0 : count == partitions
+  }
 }
 
 extension Routing {
@@ -18,21 +97,12 @@ extension Routing {
     let widest = partitions.values.max() ?? 1
     let forwards = inputs.filter(\.isRepartitioned).map { input in
       TopicSpec(
-        name: input.topic, partitions: partitions[plan.sources[input.source].source.topic] ?? widest,
-        // Retention goes by record timestamps, which are those of the forwarding: long enough for a long outage.
-        configuration: ["cleanup.policy": "delete", "retention.ms": "604800000"],
-        purpose: "events of '\(plan.sources[input.source].source.name)' keyed by an entity")
+        name: input.topic, kind: .repartition,
+        partitions: partitions[plan.sources[input.source].source.topic] ?? widest)
     }
     return forwards + [
-      TopicSpec(
-        name: snapshotTopic, partitions: widest,
-        // The history is training data: it must not be compacted away.
-        configuration: ["cleanup.policy": "delete", "retention.ms": "-1"],
-        purpose: "every state, for training"),
-      TopicSpec(
-        name: deadLetterTopic, partitions: 1,
-        configuration: ["cleanup.policy": "delete", "retention.ms": "2592000000"],
-        purpose: "records that can't be used"),
+      TopicSpec(name: snapshotTopic, kind: .snapshots, partitions: widest),
+      TopicSpec(name: deadLetterTopic, kind: .deadLetters, partitions: 1),
     ]
   }
 }

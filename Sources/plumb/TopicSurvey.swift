@@ -1,0 +1,93 @@
+import EventLog
+import FeatureCore
+import Processor
+import ServiceConfiguration
+
+/// The topics of some definitions as they are and as they should be.
+struct TopicSurvey {
+  private let plan: Plan
+  private let routing: Routing
+  private let admin: TopicAdmin
+  /// The sources' topics that exist, by name.
+  private let sources: [String: TopicDescription]
+
+  init(_ plan: Plan, _ settings: ServiceSettings) throws {
+    self.plan = plan
+    routing = Routing(plan)
+    admin = try TopicAdmin(
+      settings.kafkaOptions(plan, transactionalID: "\(plan.name).admin"), report: reportKafka)
+    let topics = Set(plan.sources.map(\.source.topic)).sorted()
+    sources = Dictionary(
+      uniqueKeysWithValues: zip(topics, try admin.describe(topics)).compactMap { topic, shape in
+        shape.map { (topic, $0) }
+      })
+  }
+
+  private var replication: Int { sources.values.map(\.replication).max() ?? 1 }
+
+  private var specs: [TopicSpec] { routing.specs(plan, partitions: sources.mapValues(\.partitions)) }
+
+  /// Partitions of every input, by the name that tasks have in the store.
+  func inputPartitions() throws -> [String: Int32] {
+    let found = try admin.describe(routing.inputs.map(\.topic))
+    return Dictionary(
+      zip(routing.inputs, found).compactMap { input, shape in
+        shape.map { (input.name, Int32($0.partitions)) }
+      }
+    ) { first, _ in first }
+  }
+
+  /// Creates what is missing: sources with some partitions, everything with some replicas, nil for the sources' number.
+  func create(partitions: Int, replication: Int?) throws -> [(String, String)] {
+    let replication = replication ?? self.replication
+    var present = sources.mapValues(\.partitions)
+    let missing = Set(plan.sources.map(\.source.topic)).subtracting(present.keys).sorted()
+    for topic in missing { present[topic] = partitions }
+    let topics =
+      missing.map { TopicDescription(name: $0, partitions: partitions, replication: replication) }
+      + routing.specs(plan, partitions: present).map {
+        TopicDescription(
+          name: $0.name, partitions: $0.partitions, replication: replication,
+          configuration: $0.kind.configuration)
+      }
+    return zip(topics, try admin.create(topics)).map { topic, outcome in
+      switch outcome {
+      case .created: (topic.name, "created with \(topic.partitions) partitions")
+      case .existed: (topic.name, "exists")
+      case .refused(let reason): (topic.name, "refused: \(reason)")
+      }
+    }
+  }
+
+  /// The topics that don't exist, a line each.
+  func missing() throws -> [String] {
+    let others = zip(specs, try admin.describe(specs.map(\.name))).filter { $1 == nil }.map(\.0)
+    return plan.sources.map(\.source.topic).filter { sources[$0] == nil }.map { "\($0): is missing" }
+      + others.map { "\($0.name): is missing (\($0.kind.holds)); run plumb topics apply" }
+  }
+
+  /// What is missing, and what differs from what it should be.
+  func problems() throws -> [String] {
+    let found = try admin.describe(specs.map(\.name))
+    return try missing()
+      + zip(specs, found).flatMap { spec, found in found.map { differences($0, from: spec) } ?? [] }
+  }
+
+  private func differences(_ found: TopicDescription, from spec: TopicSpec) -> [String] {
+    var problems: [String] = []
+    if !spec.accepts(partitions: found.partitions) {
+      problems.append(
+        "has \(found.partitions) partitions, should have \(spec.partitions): \(spec.kind.partitions.rawValue)"
+      )
+    }
+    if found.replication < replication {
+      problems.append("has \(found.replication) replicas of each partition, the source topics \(replication)")
+    }
+    for (name, value) in spec.kind.configuration.sorted(by: { $0.key < $1.key }) {
+      if let actual = found.configuration[name], actual != value {
+        problems.append("\(name) is \(actual), should be \(value)")
+      }
+    }
+    return problems.map { "\(spec.name): \($0)" }
+  }
+}

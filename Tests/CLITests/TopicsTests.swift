@@ -1,0 +1,61 @@
+import Testing
+
+/// `plumb topics` against a broker of the same binary.
+@Suite struct TopicsTests {
+  private static let definitions = """
+    name: shop
+    sources:
+      clicks:
+        topic: clicks
+        key: user
+        timestamp: { field: ts, unit: ms }
+        fields: { user: string, item: string }
+    views:
+      users: { source: clicks, entity: [user], features: { clicks: { aggregate: count, windows: 1h } } }
+      items: { source: clicks, entity: [item], features: { clicks: { aggregate: count, windows: 1h } } }
+    """
+
+  /// Runs shell with a broker at `$BROKERS` that has some topics.
+  private func withBroker(_ topics: String, _ script: String) throws -> Workspace.Result {
+    let workspace = try Workspace()
+    try workspace.write(Self.definitions, to: "shop.yaml")
+    return try workspace.shell(
+      """
+      $PLUMB broker --port 0 --topics \(topics) > broker.log 2> /dev/null & broker=$!
+      trap "kill $broker" EXIT
+      until grep -q listening broker.log; do kill -0 $broker || exit 9; sleep 0.02; done
+      BROKERS="--brokers $(sed 's/listening on //' broker.log)"
+      \(script)
+      """)
+  }
+
+  @Test func differencesAreNamed() throws {
+    let result = try withBroker(
+      "clicks:3,shop.clicks.by-item:2,shop.snapshots:5,shop.dead-letters:2",
+      "$PLUMB topics check -d shop.yaml $BROKERS")
+    #expect(result.status == 1, "\(result.error)")
+    #expect(
+      result.output.split(separator: "\n").map(String.init) == [
+        "shop.clicks.by-item: has 2 partitions, should have 3: as many as the source's topic",
+        "shop.snapshots: has 5 partitions, should have 3: as many as the source topic that has the most",
+        "shop.snapshots: retention.ms is 604800000, should be -1",
+        "shop.dead-letters: retention.ms is 604800000, should be 2592000000",
+      ], "\(result.output)")
+  }
+
+  @Test func whatIsAppliedIsAsItShouldBe() throws {
+    let result = try withBroker(
+      "other:1",
+      """
+      $PLUMB topics check -d shop.yaml $BROKERS && exit 7
+      $PLUMB topics apply -d shop.yaml $BROKERS --partitions 5 && $PLUMB topics check -d shop.yaml $BROKERS \
+      && echo fine
+      """)
+    #expect(result.status == 0, "\(result.error)")
+    #expect(
+      result.output.contains("shop.snapshots: is missing (every state, for training); run plumb topics"))
+    #expect(result.output.contains("shop.clicks.by-item: created with 5 partitions"))
+    #expect(
+      result.output.hasSuffix("shop.dead-letters: created with 1 partitions\nfine\n"), "\(result.output)")
+  }
+}

@@ -1,0 +1,33 @@
+import FeatureCore
+import Foundation
+import Processor
+import Testing
+import Yams
+
+/// What the topics are like, as code and as files.
+@Suite struct TopicSpecTests {
+  private static let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+    .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Topics")
+
+  @Test(arguments: TopicKind.allCases) func filesSayWhatTheCodeSays(_ kind: TopicKind) throws {
+    let file = Self.folder.appendingPathComponent("\(kind.rawValue).yaml")
+    let root = try #require(try Yams.compose(yaml: String(contentsOf: file, encoding: .utf8))?.mapping)
+    var texts: [String: String] = [:]
+    for (name, value) in root where value.scalar != nil { texts[name.string ?? ""] = value.scalar?.string }
+    #expect(
+      texts == [
+        "topic": kind.topic, "holds": kind.holds, "key": kind.key, "partitions": kind.partitions.rawValue,
+        "why": kind.why,
+      ])
+    let configuration = try #require(root["configuration"]?.mapping)
+    let pairs = configuration.map { ($0.key.string ?? "", $0.value.scalar?.string ?? "") }
+    #expect(Dictionary(uniqueKeysWithValues: pairs) == kind.configuration)
+    #expect(root.count == texts.count + 1)
+  }
+
+  @Test func everyFileHasItsKind() throws {
+    let names = try FileManager.default.contentsOfDirectory(atPath: Self.folder.path)
+    let files = Set(names.filter { $0.hasSuffix(".yaml") })
+    #expect(files == Set(TopicKind.allCases.map { "\($0.rawValue).yaml" }))
+  }
+}
