@@ -2,10 +2,10 @@ import FeatureCore
 import OnlineStore
 import Processor
 
-/// Everything that a site holds once it is quiet, compared with what one fold of its log makes.
+/// Everything that a site holds once it is quiet, compared with what was written and with one fold of its log.
 struct Audit {
   private let site: Site
-  private let inputs: [[Record]]
+  private let inputs: [(place: Site.Input, records: [Record])]
   private let snapshots: [[Record]]
   private let letters: [Record]
 
@@ -14,19 +14,18 @@ struct Audit {
     self.site = site
     var found: [[Record]] = []
     var last = ""
-    try waitUntil("everything is processed: \(last) \(site.complaints())", seconds: seconds) {
-      let reader = try KafkaAuditor(brokers: site.brokers, group: site.group)
+    let reader = try KafkaAuditor(brokers: site.brokers, group: site.group)
+    try waitUntil("everything is processed: \(last) \(site.complaints())\n\(site.logs)", seconds: seconds) {
       let (positions, committed) = try Self.positions(site, reader)
       last = "stored \(positions), committed \(committed)"
       guard positions == committed, !positions.contains(nil) else { return false }
       found = try reader.read(site.inputs.map(\.partition))
-      let ends = found.map { $0.last.map { $0.offset + 1 } }
+      let ends = found.map { $0.last.map { $0.offset + 1 } ?? 0 }
       last += ", ends \(ends)"
       return ends == committed
     }
-    inputs = found
-    let reader = try KafkaAuditor(brokers: site.brokers, group: "audit")
-    snapshots = try reader.read((0..<Site.partitions).map { TopicPartition(site.routing.snapshotTopic, $0) })
+    inputs = Array(zip(site.inputs, found))
+    snapshots = try reader.read(site.snapshotPartitions)
     letters = try reader.read([TopicPartition(site.routing.deadLetterTopic, 0)])[0]
   }
 
@@ -40,71 +39,135 @@ struct Audit {
   }
 
   var summary: String {
-    "\(inputs.joined().count) input records, \(snapshots.joined().count) snapshots, \(letters.count) dead letters"
+    "\(inputs.map(\.records.count).reduce(0, +)) input records, \(snapshots.joined().count) snapshots, "
+      + "\(letters.count) dead letters"
   }
 
   /// Records that the service wrote in vain: a reader of committed records doesn't see them.
   func abortedRecords() throws -> Int {
     let reader = try KafkaAuditor(brokers: site.brokers, group: "audit", isolation: "read_uncommitted")
-    let all = try reader.read((0..<Site.partitions).map { TopicPartition(site.routing.snapshotTopic, $0) })
-    return all.joined().count - snapshots.joined().count
+    return try reader.read(site.snapshotPartitions).joined().count - snapshots.joined().count
   }
 
   /// Whatever is not as it must be.
-  func problems(_ events: ShopEvents) throws -> [String] {
-    let source = zip(site.inputs, inputs).filter { !$0.0.input.isRepartitioned }.flatMap(\.1)
-    let forwarded = zip(site.inputs, inputs).filter { $0.0.input.isRepartitioned }.flatMap(\.1)
-    let states = try expectedStates()
-    return difference("written events", source.map(\.value), events.values)
-      + difference("forwarded events", forwarded.map(\.value), events.forwards)
-      + difference("dead letters", letters.map { Letter($0.value) }, events.letters)
-      + (try checkStore(states)) + checkSnapshots(states) + checkLetterPositions()
+  func problems(_ written: [WrittenEvent]) throws -> [String] {
+    var problems = checkSource(written) + checkForwards(written) + checkLetters(written) + checkPlaces()
+    let (snapshots, unreadable) = readSnapshots()
+    problems += unreadable
+    var states: [[UInt8]: [UInt8]] = [:]
+    for (place, records) in inputs {
+      let fold = PlainFold(
+        place.input, of: site.plan, records, snapshots: snapshots[place.partition.description] ?? [:])
+      problems += fold.problems
+      for (name, state) in fold.states { states[site.keys.statePrefix(place.task) + name] = state }
+    }
+    return problems + (try checkStore(states))
   }
 
-  // MARK: States
+  // MARK: Inputs
 
-  /// The states of every task: key as in Redis, and bytes.
-  private func expectedStates() throws -> [[UInt8]: [UInt8]] {
-    var all: [[UInt8]: [UInt8]] = [:]
-    for (place, records) in zip(site.inputs, inputs) {
-      for (key, state) in try fold(place.input, records) {
-        all[site.keys.statePrefix(place.task) + key] = state
+  private var sources: [(place: Site.Input, records: [Record])] {
+    inputs.filter { !$0.place.input.isRepartitioned }
+  }
+
+  private func checkSource(_ written: [WrittenEvent]) -> [String] {
+    difference(
+      "written events", sources.flatMap(\.records).map(\.identity), written.map(\.identity))
+  }
+
+  /// Each event's copies, under the entity's key; those of one partition of the source in its order.
+  private func checkForwards(_ written: [WrittenEvent]) -> [String] {
+    struct Forward: Hashable {
+      var input: String
+      var identity: WrittenEvent.Identity
+    }
+    let expected = written.flatMap { event in
+      event.forwards.map {
+        Forward(input: $0.input, identity: WrittenEvent.Identity(key: $0.key, value: event.value))
       }
     }
-    return all
-  }
-
-  /// One record after the other, without caches, batches or a table.
-  private func fold(_ input: Routing.Input, _ records: [Record]) throws -> [[UInt8]: [UInt8]] {
-    let source = site.plan.sources[input.source]
-    let batch = EventBatch(source.schema, capacity: 1)
-    var states: [[UInt8]: (view: ViewPlan, state: State?)] = [:]
-    let folds = input.views.map { ViewFold(site.plan.views[$0]) }
-    for record in records {
-      batch.removeAll()
-      (record.value ?? []).withUnsafeBytes { bytes in
-        guard (try? batch.append(bytes, sequence: 0)) != nil else { return }
-        let isAhead = batch.time(0) > record.timestamp * 1000 + source.source.maxAhead
-        if !input.isRepartitioned && isAhead { return }
-        for fold in folds {
-          guard let key = try? fold.key(of: batch.row(0)) else { continue }
-          let name = Array("\(fold.view.name):".utf8) + key
-          _ = try? fold.fold(
-            batch.row(0), time: batch.time(0), into: &states[name, default: (fold.view, nil)].state)
+    var origins: [[UInt8]?: (partition: Int32, offset: Int64)] = [:]
+    for (place, records) in sources {
+      for record in records { origins[record.value] = (place.partition.partition, record.offset) }
+    }
+    var found: [Forward] = []
+    var problems: [String] = []
+    for (place, records) in inputs where place.input.isRepartitioned {
+      var last: [Int32: Int64] = [:]
+      for record in records {
+        found.append(Forward(input: place.input.name, identity: record.identity))
+        guard let origin = origins[record.value] else { continue }
+        if let before = last.updateValue(origin.offset, forKey: origin.partition), before >= origin.offset {
+          problems.append("\(place.partition) \(record.offset): a copy of \(origin) behind one of \(before)")
         }
       }
     }
-    return states.compactMapValues { entry in entry.state.map { entry.view.encode($0) } }
+    return problems + difference("forwarded events", found, expected)
+  }
+
+  /// Every key where murmur2 puts it.
+  private func checkPlaces() -> [String] {
+    inputs.flatMap { place, records in
+      records.filter { record in
+        (record.key ?? []).withUnsafeBytes { Murmur2.partition($0, count: Site.partitions) }
+          != place.partition.partition
+      }.map { "\(place.partition) \($0.offset): the key belongs elsewhere" }
+    }
+  }
+
+  // MARK: Outputs
+
+  /// One letter for each reason, with the place of its record.
+  private func checkLetters(_ written: [WrittenEvent]) -> [String] {
+    let refused = Dictionary(
+      written.filter { !$0.refusals.isEmpty }.map { ($0.identity, $0) },
+      uniquingKeysWith: { first, _ in first })
+    var expected: [Letter] = []
+    for (place, records) in sources {
+      for record in records {
+        guard let event = refused[record.identity] else { continue }
+        expected += event.refusals.map { refusal in
+          Letter(
+            reason: refusal.reason, view: refusal.view, place: place.partition, offset: record.offset,
+            key: record.key ?? [], payload: Letter.kept(record.value ?? []))
+        }
+      }
+    }
+    let readable = letters.compactMap { Letter($0.value) }
+    return difference("dead letters", readable, expected)
+      + (readable.count == letters.count ? [] : ["dead letters that can't be read"])
+  }
+
+  /// The snapshots by their task and key, in order; those of a key ascend, so none is there twice.
+  private func readSnapshots() -> (found: [String: [[UInt8]: [Snapshot]]], problems: [String]) {
+    var found: [String: [[UInt8]: [Snapshot]]] = [:]
+    var problems: [String] = []
+    for record in snapshots.joined() {
+      guard let snapshot = Snapshot(record.value) else {
+        problems.append("a snapshot that can't be read")
+        continue
+      }
+      let key = Array("\(snapshot.view):".utf8) + snapshot.key
+      if record.key != key { problems.append("a snapshot of \(Text(utf8: key)) under another key") }
+      let before = found[snapshot.partition]?[key]?.last?.position
+      if let before, before >= snapshot.position {
+        problems.append("\(Text(utf8: key)): a snapshot at \(snapshot.position) after one at \(before)")
+        continue
+      }
+      found[snapshot.partition, default: [:]][key, default: []].append(snapshot)
+    }
+    let tasks = Set(site.inputs.map(\.partition.description))
+    problems += found.keys.filter { !tasks.contains($0) }.map { "snapshots of \($0), which nobody reads" }
+    return (found, problems)
   }
 
   /// The store holds the states, byte for byte, and nothing else but its own bookkeeping.
   private func checkStore(_ states: [[UInt8]: [UInt8]]) throws -> [String] {
     var found = try site.redis.contents()
     var problems: [String] = []
-    for key in site.inputs.flatMap({ [site.keys.position($0.task), site.keys.epoch($0.task)] })
-      + [site.keys.metadata]
-    {
-      if found.removeValue(forKey: key) == nil { problems.append("\(Text(utf8: key)) is missing") }
+    let bookkeeping = site.inputs.flatMap { [site.keys.position($0.task), site.keys.epoch($0.task)] }
+    for key in bookkeeping + [site.keys.metadata] where found.removeValue(forKey: key) == nil {
+      problems.append("\(Text(utf8: key)) is missing")
     }
     for (key, state) in states {
       guard let stored = found.removeValue(forKey: key) else {
@@ -116,48 +179,6 @@ struct Audit {
     return problems + found.keys.map { "\(Text(utf8: $0)) should not be there" }
   }
 
-  // MARK: Topics
-
-  /// Each state's last snapshot holds its bytes; the positions of an entity's snapshots ascend, so none is there twice.
-  private func checkSnapshots(_ states: [[UInt8]: [UInt8]]) -> [String] {
-    var problems: [String] = []
-    var last: [[UInt8]: Snapshot] = [:]
-    for record in snapshots.joined() {
-      guard let snapshot = Snapshot(record.value) else {
-        problems.append("a snapshot that can't be read")
-        continue
-      }
-      let key = Array("\(snapshot.view):".utf8) + snapshot.key
-      if record.key != key { problems.append("a snapshot of \(Text(utf8: key)) under another key") }
-      if let before = last[key],
-        before.partition != snapshot.partition || before.position >= snapshot.position
-      {
-        problems.append(
-          "\(Text(utf8: key)): a snapshot at \(snapshot.partition) \(snapshot.position) after one at "
-            + "\(before.partition) \(before.position)")
-      }
-      last[key] = snapshot
-    }
-    var missing = last
-    for (key, state) in states {
-      // Behind the hash tag and ":s:".
-      let end = key.firstIndex(of: UInt8(ascii: "}")) ?? 0
-      let name = Array(key[(end + 4)...])
-      if missing.removeValue(forKey: name)?.state != state {
-        problems.append("the last snapshot of \(Text(utf8: name)) is not its state")
-      }
-    }
-    return problems + missing.keys.map { "a snapshot of \(Text(utf8: $0)), which has no state" }
-  }
-
-  /// No record has two letters for one reason: tombstones can be told apart by their place alone.
-  private func checkLetterPositions() -> [String] {
-    let places = letters.compactMap { $0.value.flatMap(WireMessage.init) }.map {
-      "\($0.text(4))-\($0.numbers[5] ?? 0)@\($0.numbers[6] ?? 0) \($0.text(1)) \($0.text(3))"
-    }
-    return Set(places).count == places.count ? [] : ["two dead letters of one record"]
-  }
-
   private func difference<Value: Hashable>(_ what: String, _ found: [Value], _ expected: [Value]) -> [String]
   {
     var counts: [Value: Int] = [:]
@@ -167,4 +188,8 @@ struct Audit {
     let missing = counts.values.filter { $0 < 0 }.reduce(0, -)
     return extra + missing == 0 ? [] : ["\(what): \(extra) too many, \(missing) missing of \(expected.count)"]
   }
+}
+
+extension Record {
+  var identity: WrittenEvent.Identity { WrittenEvent.Identity(key: key, value: value) }
 }

@@ -4,71 +4,203 @@ import Processor
 
 @testable import OnlineStore
 
-/// A redis-server of a test, on a Unix socket.
+/// The Redis of a test: one server, or a cluster of three.
 final class Redis {
-  static let executable = [
-    "/usr/bin/redis-server", "/usr/local/bin/redis-server", "/opt/homebrew/bin/redis-server",
-  ]
-  .first { FileManager.default.isExecutableFile(atPath: $0) }
-
-  private let process: ChildProcess
-  private let socket: String
-
-  var url: String { "unix://\(socket)" }
-
-  init(in folder: URL) throws {
-    guard let executable = Self.executable else { throw Failure("redis-server is missing") }
-    socket = folder.appendingPathComponent("s").path
-    process = try ChildProcess(
-      executable,
-      ["--port", "0", "--unixsocket", socket, "--dir", folder.path, "--save", "", "--appendonly", "no"],
-      log: folder.appendingPathComponent("redis.log"))
-    try waitUntil("redis-server answers") { (try? keys()) != nil }
+  enum Kind {
+    /// One server that forgets everything when it ends.
+    case memory
+    /// One server with an append-only file, synced every second.
+    case appendOnly
+    /// Three masters on loopback, each with a third of the slots.
+    case cluster
   }
 
+  private let nodes: [RedisNode]
+
+  init(_ kind: Kind, in folder: URL) throws {
+    switch kind {
+    case .memory: nodes = [try RedisNode(folder, "redis", ["--appendonly", "no"])]
+    case .appendOnly:
+      let settings = ["--appendonly", "yes", "--appendfsync", "everysec", "--aof-load-truncated", "yes"]
+      nodes = [try RedisNode(folder, "redis", settings)]
+    case .cluster: nodes = try Self.cluster(in: folder)
+    }
+  }
+
+  /// Any node; the rest is found from there.
+  var url: String { nodes[0].url }
+
   /// Stops it without ending it, or lets it go on.
-  func freeze(_ isFrozen: Bool) { process.signal(isFrozen ? SIGSTOP : SIGCONT) }
+  func freeze(_ isFrozen: Bool) { for node in nodes { node.freeze(isFrozen) } }
+
+  /// kill -9.
+  func kill() { for node in nodes { node.kill() } }
+
+  /// Starts it on what its files hold, after `kill`.
+  func start() throws { for node in nodes { try node.start() } }
+
+  /// Cuts bytes off the end of the append-only file, as a machine that loses power does. Returns how many of them
+  /// there were.
+  func losePower(bytes: Int) throws -> Int { try nodes[0].truncate(bytes) }
 
   /// Everything that it holds.
   func contents() throws -> [[UInt8]: [UInt8]] {
-    let keys = try keys()
-    if keys.isEmpty { return [:] }
-    var commands = CommandBuffer()
-    commands.begin("MGET", arguments: 1 + keys.count)
-    for key in keys { commands.append(key) }
     var contents: [[UInt8]: [UInt8]] = [:]
-    try ask(commands) { reply in
-      for (index, key) in keys.enumerated() { contents[key] = Array(reply[index].bytes) }
-    }
+    for node in nodes { contents.merge(try node.values(matching: "*")) { $1 } }
     return contents
   }
 
   /// The positions of some tasks, nil where there is none.
   func positions(_ keys: StoreKeys, _ tasks: [String]) throws -> [Int64?] {
-    var commands = CommandBuffer()
-    commands.begin("MGET", arguments: 1 + tasks.count)
-    for task in tasks { commands.append(keys.position(task)) }
-    var positions: [Int64?] = []
-    try ask(commands) { reply in
-      positions = tasks.indices.map { reply[$0].isNull ? nil : Int64(reply[$0].text) }
+    var values: [[UInt8]: [UInt8]] = [:]
+    for node in nodes { values.merge(try node.values(matching: "*:p")) { $1 } }
+    return tasks.map { task in
+      values[keys.position(task)].flatMap { Int64(String(decoding: $0, as: UTF8.self)) }
     }
-    return positions
   }
 
-  private func keys() throws -> [[UInt8]] {
-    var commands = CommandBuffer()
-    commands.begin("KEYS", arguments: 2)
-    commands.append("*")
+  // MARK: Cluster
+
+  private static func cluster(in folder: URL) throws -> [RedisNode] {
+    let ports = try FreePorts.find(6)
+    let nodes = try (0..<3).map { index in
+      try RedisNode(
+        folder, "redis-\(index)",
+        [
+          "--appendonly", "no", "--cluster-enabled", "yes", "--cluster-port", "\(ports[3 + index])",
+          "--cluster-node-timeout", "30000", "--cluster-config-file", "nodes-\(index).conf",
+        ], port: ports[index])
+    }
+    let slots = [("0", "5460"), ("5461", "10922"), ("10923", "16383")]
+    for (node, slots) in zip(nodes, slots) {
+      try node.ask("CLUSTER", ["ADDSLOTSRANGE", slots.0, slots.1])
+      try nodes[0].ask(
+        "CLUSTER", ["MEET", "127.0.0.1", node.port, "\(ports[3 + nodes.firstIndex { $0 === node }!])"])
+    }
+    try waitUntil("the cluster is up") {
+      try nodes.allSatisfy { node in
+        var info = ""
+        try node.ask("CLUSTER", ["INFO"]) { info = $0.text }
+        return info.contains("cluster_state:ok") && info.contains("cluster_known_nodes:3")
+      }
+    }
+    return nodes
+  }
+}
+
+/// One redis-server.
+final class RedisNode {
+  static let executable = [
+    "/usr/bin/redis-server", "/usr/local/bin/redis-server", "/opt/homebrew/bin/redis-server",
+  ]
+  .first { FileManager.default.isExecutableFile(atPath: $0) }
+
+  let url: String
+  let port: String
+  private let options: RedisOptions
+  private let folder: URL
+  private let name: String
+  private let arguments: [String]
+  private var process: ChildProcess?
+
+  /// On a Unix socket, or on a port of the loopback address. Its files are in the folder.
+  init(_ folder: URL, _ name: String, _ settings: [String], port: Int32 = 0) throws {
+    self.folder = folder
+    self.name = name
+    self.port = "\(port)"
+    var arguments =
+      ["--port", "\(port)", "--bind", "127.0.0.1", "--dir", folder.path, "--save", ""] + settings
+    if port == 0 {
+      let socket = folder.appendingPathComponent("s").path
+      url = "unix://\(socket)"
+      options = RedisOptions(.unix(path: socket))
+      arguments += ["--unixsocket", socket]
+    } else {
+      url = "redis://127.0.0.1:\(port)"
+      options = RedisOptions(.tcp(host: "127.0.0.1", port: port))
+    }
+    self.arguments = arguments
+    try start()
+  }
+
+  func start() throws {
+    guard let executable = Self.executable else { throw Failure("redis-server is missing") }
+    let process = try ChildProcess(executable, arguments, log: folder.appendingPathComponent("\(name).log"))
+    self.process = process
+    try waitUntil("redis-server answers: \(process.text)") { (try? ask("PING", []) { _ in }) != nil }
+  }
+
+  func kill() {
+    process?.kill()
+    process = nil
+  }
+
+  func freeze(_ isFrozen: Bool) { process?.signal(isFrozen ? SIGSTOP : SIGCONT) }
+
+  func truncate(_ bytes: Int) throws -> Int {
+    let files = folder.appendingPathComponent("appendonlydir")
+    let names = try FileManager.default.contentsOfDirectory(atPath: files.path)
+    guard let name = names.first(where: { $0.hasSuffix(".incr.aof") }) else {
+      throw Failure("no AOF: \(names)")
+    }
+    let file = try FileHandle(forUpdating: files.appendingPathComponent(name))
+    let size = try file.seekToEnd()
+    let cut = min(UInt64(bytes), size)
+    try file.truncate(atOffset: size - cut)
+    try file.close()
+    return Int(cut)
+  }
+
+  /// The keys of a pattern, and their values.
+  func values(matching pattern: String) throws -> [[UInt8]: [UInt8]] {
     var keys: [[UInt8]] = []
-    try ask(commands) { reply in keys = (0..<reply.count).map { Array(reply[$0].bytes) } }
-    return keys
+    try ask("KEYS", [pattern]) { reply in keys = (0..<reply.count).map { Array(reply[$0].bytes) } }
+    // One by one: in a cluster they are in many slots.
+    var commands = CommandBuffer()
+    for key in keys {
+      commands.begin("GET", arguments: 2)
+      commands.append(key)
+    }
+    var values: [[UInt8]: [UInt8]] = [:]
+    try exchange(commands) { index, reply in values[keys[index]] = Array(reply.bytes) }
+    return values
   }
 
-  /// One command over a connection of its own.
-  private func ask(_ command: CommandBuffer, _ body: (RedisValue) -> Void) throws {
-    let client = RedisClient(
-      RedisOptions(.unix(path: socket)), nowMilliseconds: RedisClient.steadyMilliseconds)
+  func ask(_ name: StaticString, _ arguments: [String], _ body: (RedisValue) -> Void = { _ in }) throws {
+    var command = CommandBuffer()
+    command.begin(name, arguments: 1 + arguments.count)
+    for argument in arguments { command.append(argument) }
+    try exchange(command) { _, reply in body(reply) }
+  }
+
+  /// Over a connection of its own.
+  private func exchange(_ commands: CommandBuffer, _ body: (Int, RedisValue) -> Void) throws {
+    let client = RedisClient(options, nowMilliseconds: RedisClient.steadyMilliseconds)
     try client.connect()
-    try client.exchange(command, doing: "ask") { _, reply in body(reply) }
+    try client.exchange(commands, doing: "ask") { index, reply in body(index, reply) }
+  }
+}
+
+/// Ports of the loopback address that nobody listens at.
+enum FreePorts {
+  /// All are held until the last is found, so that they differ.
+  static func find(_ count: Int) throws -> [Int32] {
+    var descriptors: [Int32] = []
+    defer { for descriptor in descriptors { close(descriptor) } }
+    return try (0..<count).map { _ in
+      let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+      descriptors.append(descriptor)
+      var address = sockaddr_in()
+      address.sin_family = sa_family_t(AF_INET)
+      address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
+      var length = socklen_t(MemoryLayout<sockaddr_in>.size)
+      let code = withUnsafeMutablePointer(to: &address) {
+        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+          bind(descriptor, $0, length) == 0 ? getsockname(descriptor, $0, &length) : -1
+        }
+      }
+      guard code == 0 else { throw Failure("no free port: errno \(errno)") }
+      return Int32(UInt16(bigEndian: address.sin_port))
+    }
   }
 }

@@ -1,8 +1,6 @@
-import EventLog
-import Processor
+import Foundation
 
-/// The events of a test: drawn from a seed, written in transactions, some of them aborted; and what must become of
-/// each, known from how it was made.
+/// Events drawn from a seed, written in transactions, some of them aborted.
 final class ShopEvents {
   static let definitions = """
     name: shop
@@ -33,57 +31,34 @@ final class ShopEvents {
           buyers: { aggregate: last_k, k: 2, value: user, windows: lifetime }
     """
 
-  /// The values of all committed events; nil is a tombstone.
-  private(set) var values: [[UInt8]?] = []
-  /// The values of those that are forwarded by item.
-  private(set) var forwards: [[UInt8]] = []
-  private(set) var letters: [Letter] = []
+  var written: [WrittenEvent] { producer.written }
+  private let producer: EventProducer
   private var random: SplitMix64
-  private let log: KafkaLog
   private var made = 0
 
-  init(brokers: String, seed: UInt64) throws {
+  init(_ site: Site, seed: UInt64) throws {
     random = SplitMix64(seed: seed)
-    let options = KafkaOptions(
-      brokers: brokers, group: "producer", transactionalID: "producer",
-      properties: ["producer.linger.ms": "1"])
-    log = try KafkaLog(options, topics: ["clicks"]) { _, _ in }
+    producer = try EventProducer(site)
   }
-
-  deinit { log.close(timeoutMilliseconds: 5_000) }
 
   /// Writes a transaction.
   func produce(_ count: Int) throws {
-    try log.begin()
     let isAborted = random.next() % 20 == 0
-    for _ in 0..<count {
-      let event = make()
-      let key = Array("u\(random.next() % 300)".utf8)
-      try send(key, event.value(key))
-      if !isAborted { note(event, event.value(key)) }
+    try producer.produce((0..<count).map { _ in make() }, isAborted: isAborted)
+  }
+
+  /// Writes transactions of random sizes, at random distances, until a time is over.
+  func produce(milliseconds: UInt64) throws {
+    let end = ContinuousClock.now + .milliseconds(Int64(milliseconds))
+    while ContinuousClock.now < end {
+      try produce(1 + Int(random.next() % 40))
+      usleep(UInt32(random.next() % 50_000))
     }
-    if isAborted { try log.abort() } else { try log.commit([]) }
   }
 
   private enum Kind { case good, broken, tombstone, noItem, overflow, ahead }
 
-  private struct Event {
-    var kind: Kind
-    var id: Int
-    var time: Int64
-    var item: String
-    var n: Int64
-
-    func value(_ user: [UInt8]) -> [UInt8]? {
-      if kind == .tombstone { return nil }
-      if kind == .broken { return Array("{broken \(id)".utf8) }
-      let user = String(decoding: user, as: UTF8.self)
-      let item = kind == .noItem ? "null" : "\"\(item)\""
-      return Array("{\"id\":\(id),\"ts\":\(time),\"user\":\"\(user)\",\"item\":\(item),\"n\":\(n)}".utf8)
-    }
-  }
-
-  private func make() -> Event {
+  private func make() -> WrittenEvent {
     made += 1
     let kind: Kind =
       switch random.next() % 200 {
@@ -94,37 +69,38 @@ final class ShopEvents {
       case 4: .ahead
       default: .good
       }
+    let user = "u\(random.next() % 300)"
     // Out of order by up to an hour.
-    let time = 1_700_000_000_000 + Int64(made) * 500 - Int64(random.next() % 3_600_000)
-    let n: Int64 =
-      switch kind {
-      case .overflow: 99_999_999_999
-      case .noItem, .ahead: 3
-      default: Int64(random.next() % 5)
-      }
-    return Event(
-      kind: kind, id: made, time: kind == .ahead ? 9_000_000_000_000 : time, item: "i\(random.next() % 200)",
-      n: n)
-  }
-
-  private func note(_ event: Event, _ value: [UInt8]?) {
-    values.append(value)
-    let payload = value ?? []
-    switch event.kind {
-    case .good: break
-    case .broken: letters.append(Letter(reason: "malformed_json", view: "", payload: payload))
-    case .tombstone: letters.append(Letter(reason: "empty", view: "", payload: payload))
-    case .noItem: letters.append(Letter(reason: "missing_key", view: "items", payload: payload))
-    case .overflow: letters.append(Letter(reason: "expression_failed", view: "users", payload: payload))
-    case .ahead: letters.append(Letter(reason: "ahead_of_record", view: "", payload: payload))
+    let near = 1_700_000_000_000 + Int64(made) * 500 - Int64(random.next() % 3_600_000)
+    let time = kind == .ahead ? 9_000_000_000_000 : near
+    let item = "i\(random.next() % 200)"
+    let few = Int64(random.next() % 5)
+    func value(_ item: String, _ n: Int64) -> [UInt8] {
+      Array("{\"id\":\(made),\"ts\":\(time),\"user\":\"\(user)\",\"item\":\(item),\"n\":\(n)}".utf8)
     }
-    if event.kind == .good && event.n > 1 || event.kind == .overflow { forwards.append(payload) }
-  }
-
-  private func send(_ key: [UInt8], _ value: [UInt8]?) throws {
-    try key.withUnsafeBytes { key in
-      guard let value else { return try log.send(topic: "clicks", partition: nil, key: key, value: nil) }
-      try value.withUnsafeBytes { try log.send(topic: "clicks", partition: nil, key: key, value: $0) }
+    var event = WrittenEvent(key: Array(user.utf8), value: value("\"\(item)\"", few))
+    let forward = (input: "clicks.by-item", key: Array(item.utf8))
+    switch kind {
+    case .good: if few > 1 { event.forwards = [forward] }
+    case .broken:
+      event.value = Array("{broken \(made)".utf8)
+      event.refusals = [("malformed_json", "")]
+    case .tombstone:
+      // Nothing but the key tells it from others.
+      event.key = Array("gone-\(made)".utf8)
+      event.value = nil
+      event.refusals = [("empty", "")]
+    case .noItem:
+      event.value = value("null", 3)
+      event.refusals = [("missing_key", "items")]
+    case .overflow:
+      event.value = value("\"\(item)\"", 99_999_999_999)
+      event.forwards = [forward]
+      event.refusals = [("expression_failed", "users")]
+    case .ahead:
+      event.value = value("\"\(item)\"", 3)
+      event.refusals = [("ahead_of_record", "")]
     }
+    return event
   }
 }

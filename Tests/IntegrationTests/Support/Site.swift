@@ -1,4 +1,5 @@
 import DefinitionFiles
+import EventLog
 import FeatureCore
 import Foundation
 import OnlineStore
@@ -15,62 +16,86 @@ final class Site {
     .deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
     .deletingLastPathComponent().appendingPathComponent(".build/debug/plumb").path
 
+  /// A topic takes larger records than a record may be, so that oversized ones can come.
+  static let sourceBytesMax = 2 << 20
+
+  /// A partition of an input, and the name of its task.
+  struct Input {
+    var partition: TopicPartition
+    var input: Routing.Input
+    var task: String
+  }
+
   let plan: Plan
   let routing: Routing
   let keys: StoreKeys
   let redis: Redis
-  let brokers: String
+  let broker: Broker
+  let inputs: [Input]
+  var brokers: String { broker.address }
   var group: String { "\(plan.name).\(plan.version)" }
-  /// The partitions of the inputs, and the names of their tasks.
-  let inputs: [(partition: TopicPartition, input: Routing.Input, task: String)]
+  var sourceTopic: String { plan.sources[0].source.topic }
+  var snapshotPartitions: [TopicPartition] {
+    (0..<Self.partitions).map { TopicPartition(routing.snapshotTopic, $0) }
+  }
 
   private let folder: URL
-  private let broker: ChildProcess
+  private var definitions: String { folder.appendingPathComponent("definitions.yaml").path }
   /// Those that run, by instance.
   private(set) var services: [String: ChildProcess] = [:]
   private var past: [ChildProcess] = []
 
-  init() throws {
+  /// `definitions` have one source. Their name and topic get an ending of their own: a broker may have served others.
+  init(_ definitions: String = ShopEvents.definitions, redis kind: Redis.Kind = .memory) throws {
+    guard FileManager.default.isExecutableFile(atPath: Self.binary) else {
+      throw Failure("There is no binary at \(Self.binary): build it, or set PLUMB_BINARY.")
+    }
     // Short: the address of a Unix socket holds 107 bytes.
     var template = Array("/tmp/plumb-site-XXXXXX".utf8CString)
     guard let made = mkdtemp(&template) else { throw Failure("cannot make a folder: errno \(errno)") }
     folder = URL(fileURLWithPath: String(cString: made), isDirectory: true)
-    let file = folder.appendingPathComponent("shop.yaml")
-    try Data(ShopEvents.definitions.utf8).write(to: file)
+    let file = folder.appendingPathComponent("definitions.yaml")
+    try Data(Self.unique(definitions).utf8).write(to: file)
     plan = try Self.compile(file.path)
-    routing = Routing(plan)
+    let routing = Routing(plan)
+    self.routing = routing
     keys = StoreKeys(name: plan.name, version: plan.version)
     inputs = routing.inputs.flatMap { input in
-      (0..<Self.partitions).map { (TopicPartition(input.topic, $0), input, "\(input.name).\($0)") }
+      (0..<Self.partitions).map {
+        Input(partition: TopicPartition(input.topic, $0), input: input, task: "\(input.name).\($0)")
+      }
     }
-    redis = try Redis(in: folder)
-    guard FileManager.default.isExecutableFile(atPath: Self.binary) else {
-      throw Failure("There is no binary at \(Self.binary): build it, or set PLUMB_BINARY.")
-    }
-    let broker = try ChildProcess(
-      Self.binary,
-      [
-        "broker", "--port", "0", "--data-dir", folder.appendingPathComponent("log").path,
-        "--min-session-timeout", "500",
-      ], log: folder.appendingPathComponent("broker.log"))
-    self.broker = broker
-    let mark = "listening on "
-    func address() -> Substring? {
-      broker.text.split(separator: "\n").first { $0.hasPrefix(mark) }?.dropFirst(mark.count)
-    }
-    try waitUntil("the broker listens") { address() != nil }
-    brokers = String(address() ?? "")
-    let topics = try ChildProcess(
-      Self.binary,
-      ["topics", "apply", "-d", file.path, "--brokers", brokers, "--partitions", "\(Self.partitions)"],
-      log: folder.appendingPathComponent("topics.log"))
-    guard try topics.status(within: 30) == 0 else { throw Failure("topics apply: \(topics.text)") }
+    redis = try Redis(kind, in: folder)
+    broker = try Broker(in: folder)
+    try createTopics()
   }
 
   deinit {
     for service in services.values { service.kill() }
     broker.kill()
+    redis.kill()
     try? FileManager.default.removeItem(at: folder)
+  }
+
+  private static func unique(_ definitions: String) -> String {
+    let ending = String(UInt32.random(in: .min ... .max), radix: 36)
+    return definitions.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+      line.hasPrefix("name: ") || line.hasPrefix("    topic: ") ? "\(line)-\(ending)" : "\(line)"
+    }.joined(separator: "\n")
+  }
+
+  private func createTopics() throws {
+    let admin = try TopicAdmin(
+      KafkaOptions(brokers: brokers, group: group, transactionalID: "admin")
+    ) { _, _ in }
+    let source = TopicDescription(
+      name: sourceTopic, partitions: Int(Self.partitions), replication: 1,
+      configuration: ["max.message.bytes": "\(Self.sourceBytesMax)"])
+    guard try admin.create([source]) == [.created] else { throw Failure("cannot create \(sourceTopic)") }
+    let topics = try ChildProcess(
+      Self.binary, ["topics", "apply", "-d", definitions, "--brokers", brokers],
+      log: folder.appendingPathComponent("topics.log"))
+    guard try topics.status(within: 60) == 0 else { throw Failure("topics apply: \(topics.text)") }
   }
 
   private static func compile(_ path: String) throws -> Plan {
@@ -89,15 +114,31 @@ final class Site {
 
   // MARK: The service
 
-  func start(_ instance: String) throws {
-    precondition(services[instance] == nil, "Cannot start '\(instance)' twice")
-    services[instance] = try ChildProcess(
-      Self.binary,
-      [
-        "run", "-d", folder.appendingPathComponent("shop.yaml").path, "--brokers", brokers,
-        "--redis", redis.url, "--instance", instance, "--commit-interval", "50",
-        "-X", "consumer.session.timeout.ms=1000", "-X", "consumer.heartbeat.interval.ms=300",
-      ], log: folder.appendingPathComponent("\(instance)-\(past.count).log"))
+  /// A process of the service.
+  struct Instance {
+    var name: String
+    var workers: Int
+    /// Whether the group knows it again when it comes back; only with one worker.
+    var isStatic: Bool
+
+    init(_ name: String, workers: Int = 1, isStatic: Bool = false) {
+      self.name = name
+      self.workers = workers
+      self.isStatic = isStatic
+    }
+  }
+
+  func start(_ instance: Instance) throws {
+    precondition(services[instance.name] == nil, "Cannot start '\(instance.name)' twice")
+    let session = Broker.sessionMilliseconds
+    var arguments = [
+      "run", "-d", definitions, "--brokers", brokers, "--redis", redis.url, "--instance", instance.name,
+      "--workers", "\(instance.workers)", "--commit-interval", "50",
+      "-X", "consumer.session.timeout.ms=\(session)", "-X", "consumer.heartbeat.interval.ms=\(session / 4)",
+    ]
+    if instance.isStatic { arguments += ["-X", "consumer.group.instance.id=\(instance.name)"] }
+    services[instance.name] = try ChildProcess(
+      Self.binary, arguments, log: folder.appendingPathComponent("\(instance.name)-\(past.count).log"))
   }
 
   /// Another command on the same definitions and brokers, its arguments before those.
@@ -119,7 +160,7 @@ final class Site {
   }
 
   private var reachingArguments: [String] {
-    ["-d", folder.appendingPathComponent("shop.yaml").path, "--brokers", brokers]
+    ["-d", definitions, "--brokers", brokers]
   }
 
   func kill(_ instance: String) {
@@ -140,12 +181,9 @@ final class Site {
   func complaints() -> [String] {
     let runs = past + services.values
     return runs.flatMap { run in
-      let own = run.text.split(separator: "\n").filter { line in
-        // Only outcomes are said in plumb's own name.
-        line.hasPrefix("plumb: ") && !line.hasPrefix("plumb: running ") && !line.hasPrefix("plumb: stopped ")
-          || line.contains("Fatal error")
-      }
-      return own.map { "\(run.log.lastPathComponent): \($0)" }
+      // Only what ends a process is said in plumb's own name.
+      run.text.split(separator: "\n").filter { $0.hasPrefix("plumb: ") || $0.contains("Fatal error") }
+        .map { "\(run.log.lastPathComponent): \($0)" }
     }
       + services.filter { !$0.value.isRunning }.map {
         "\($0.key) ended by itself: \($0.value.text.suffix(500))"

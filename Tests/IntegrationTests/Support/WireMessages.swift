@@ -1,3 +1,6 @@
+import FeatureCore
+import Processor
+
 /// The fields of a protobuf message, by number. A reader of its own: the one under test only writes.
 struct WireMessage {
   private(set) var numbers: [Int: UInt64] = [:]
@@ -57,16 +60,27 @@ struct Snapshot {
   }
 }
 
-/// A record of the dead-letter topic (message plumbline.DeadLetter), as far as it is known beforehand.
+/// A record of the dead-letter topic (message plumbline.DeadLetter), but for its explanation.
 struct Letter: Hashable {
   var reason: String
   var view: String
+  var place: TopicPartition
+  var offset: Int64
+  var key: [UInt8]
   var payload: [UInt8]
+
+  /// What a letter keeps of a payload: all of it, or the beginning of one that is larger than a record may be.
+  static func kept(_ payload: [UInt8]) -> [UInt8] {
+    payload.count <= Limits.recordBytesMax ? payload : Array(payload.prefix(200))
+  }
 }
 
 extension Letter {
   init?(_ value: [UInt8]?) {
     guard let message = value.flatMap(WireMessage.init) else { return nil }
-    self.init(reason: message.text(1), view: message.text(3), payload: message.bytes[8] ?? [])
+    self.init(
+      reason: message.text(1), view: message.text(3),
+      place: TopicPartition(message.text(4), Int32(message.numbers[5] ?? 0)),
+      offset: Int64(message.numbers[6] ?? 0), key: message.bytes[7] ?? [], payload: message.bytes[8] ?? [])
   }
 }

@@ -1,0 +1,47 @@
+import FeatureCore
+import EventLog
+import Processor
+
+/// Writes events to a topic in transactions, and remembers those of the committed ones.
+final class EventProducer {
+  private(set) var written: [WrittenEvent] = []
+  private let log: KafkaLog
+  private let topic: String
+
+  init(_ site: Site) throws {
+    topic = site.sourceTopic
+    let options = KafkaOptions(
+      brokers: site.brokers, group: "\(site.plan.name).producer",
+      transactionalID: "\(site.plan.name).producer",
+      properties: ["producer.linger.ms": "1", "producer.message.max.bytes": "\(Site.sourceBytesMax)"])
+    log = try KafkaLog(options, topics: [topic]) { _, _ in }
+  }
+
+  deinit { log.close(timeoutMilliseconds: 5_000) }
+
+  /// Writes a transaction.
+  func produce(_ events: [WrittenEvent], isAborted: Bool = false) throws {
+    try log.begin()
+    for event in events { try send(event) }
+    if isAborted { return try log.abort() }
+    // A broker that is away, or slow, is asked again: what becomes of the transaction has to be known.
+    while true {
+      do throws(LogError) {
+        try log.commit([])
+        break
+      } catch {
+        guard error.remedy == .retry else { throw error }
+      }
+    }
+    written += events
+  }
+
+  private func send(_ event: WrittenEvent) throws {
+    try event.key.withUnsafeBytes { key in
+      guard let value = event.value else {
+        return try log.send(topic: topic, partition: nil, key: key, value: nil)
+      }
+      try value.withUnsafeBytes { try log.send(topic: topic, partition: nil, key: key, value: $0) }
+    }
+  }
+}
