@@ -6,15 +6,22 @@ extension ViewPlan {
   /// as_of; servers pass `max(now, state.asOf)`. A value that its type cannot hold (an integer sum beyond int64,
   /// a double overflow) is null.
   public func evaluate(_ state: State?, at time: EventTime) -> [FeatureValue] {
+    var values: [FeatureValue] = []
+    evaluate(state, at: time, into: &values)
+    return values
+  }
+
+  /// The same, replacing what an array holds: its memory is used again.
+  public func evaluate(_ state: State?, at time: EventTime, into values: inout [FeatureValue]) {
     precondition(state.map { $0.asOf <= time } ?? true, "Cannot evaluate a state before its as_of")
-    var values = [FeatureValue](repeating: .null, count: outputs.count)
+    values.removeAll(keepingCapacity: true)
+    for _ in outputs { values.append(.null) }
     if let state { read(state, at: time.microseconds, into: &values) }
     for window in windows where values[window.output] == .null {
       let nothing = window.result.isCount ? FeatureValue.int64(0) : .null
       values[window.output] = nothing == .null ? outputs[window.output].fallback : nothing
     }
     if !derivedOrder.isEmpty { derive(into: &values) }
-    return values
   }
 
   /// Reads what the windows see, level after level, as they stand in the state.

@@ -95,10 +95,12 @@ public final class ViewFold {
   }
 
   /// Folds every row of a batch, in order. Records that the view can't use are passed to `fail` with their row.
+  /// `isLookedUp`: `missing` was the last call, for this batch, and the table has not changed since.
   public func fold(
-    _ batch: EventBatch, into table: inout StateTable, fail: (Int, ViewFailure) -> Void
+    _ batch: EventBatch, into table: inout StateTable, isLookedUp: Bool = false,
+    fail: (Int, ViewFailure) -> Void
   ) {
-    probe.look(batch, view.entity, in: table)
+    if !isLookedUp { probe.look(batch, view.entity, in: table) }
     for index in 0..<batch.count {
       let row = batch.row(index)
       do {

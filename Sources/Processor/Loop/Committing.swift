@@ -83,7 +83,7 @@ extension ProcessorLoop {
     _ view: WorkerTask.TaskView, _ key: UnsafeRawBufferPointer, _ state: State, _ encoded: KeyedStates,
     at position: RecordPosition
   ) throws(LoopFault) {
-    let values = view.fold.view.evaluate(state, at: state.asOf)
+    view.fold.view.evaluate(state, at: state.asOf, into: &values)
     try encoded.withBytes(encoded.count - 1) { (recordKey, bytes) throws(LoopFault) in
       writer.snapshot(
         view.fold.view, key: key, at: position, asOf: state.asOf, state: bytes, values: values)

@@ -42,11 +42,12 @@ extension ProcessorLoop {
   private func foldBatch(_ records: UnsafeBufferPointer<LogRecord>, _ task: WorkerTask) throws(LoopFault) {
     let batch = task.batch
     var letters = RecordJudge(plan, task.input).decode(records, into: batch)
-    for view in task.views { try load(view, task) }
+    var isLookedUp = true
+    for view in task.views where try load(view, task) { isLookedUp = false }
     let isSilent = task.isCatchingUp
     let position = records[records.count - 1].offset + 1
     do throws(LoopFault) {
-      try foldViews(task, records, &letters)
+      try foldViews(task, records, isLookedUp: isLookedUp, &letters)
       if !isSilent { try send(letters, records, task) }
     } catch {
       throw aborting(error)
@@ -65,11 +66,13 @@ extension ProcessorLoop {
     return fault
   }
 
-  /// Reads the states of the batch's entities that are not in memory, in one round trip.
-  private func load(_ view: WorkerTask.TaskView, _ task: WorkerTask) throws(LoopFault) {
-    let keys = view.fold.missing(task.batch, in: view.cache.young).filter { !view.cache.promote($0) }
+  /// Reads the states of the batch's entities that are not in memory, in one round trip. Returns whether the table of
+  /// states is another one now.
+  private func load(_ view: WorkerTask.TaskView, _ task: WorkerTask) throws(LoopFault) -> Bool {
+    let missing = view.fold.missing(task.batch, in: view.cache.young)
+    let keys = missing.filter { !view.cache.promote($0) }
     counts.cacheHits += task.batch.count - keys.count
-    if keys.isEmpty { return }
+    if keys.isEmpty { return !missing.isEmpty }
     counts.cacheMisses += keys.count
     let plan = view.fold.view
     var corrupt: String?
@@ -87,10 +90,11 @@ extension ProcessorLoop {
       }
     }
     if let corrupt { throw .stop(corrupt) }
+    return true
   }
 
   private func foldViews(
-    _ task: WorkerTask, _ records: UnsafeBufferPointer<LogRecord>,
+    _ task: WorkerTask, _ records: UnsafeBufferPointer<LogRecord>, isLookedUp: Bool,
     _ letters: inout [(record: Int, letter: DeadLetter)]
   ) throws(LoopFault) {
     for view in task.views {
@@ -100,7 +104,7 @@ extension ProcessorLoop {
         try foldEmitting(view, task, records, &letters)
         continue
       }
-      view.fold.fold(task.batch, into: &view.cache.young) { row, failure in
+      view.fold.fold(task.batch, into: &view.cache.young, isLookedUp: isLookedUp) { row, failure in
         // The source's task has sent this one.
         if task.input.isRepartitioned { return }
         let record = Int(task.batch.sequence(row))

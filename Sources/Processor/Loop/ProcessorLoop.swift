@@ -31,6 +31,8 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   var lastCommit: Int64
   var lastCheck: Int64
   var writer = ProtobufWriter()
+  /// The values of the latest snapshot.
+  var values: [FeatureValue] = []
   /// The state of the latest snapshot of one event.
   var emitted = KeyedStates()
   /// What was done so far.

@@ -33,6 +33,20 @@ struct ProtobufWriter {
 
   mutating func field(_ number: UInt64, text value: String) { field(number, bytes: value.utf8) }
 
+  /// A message inside this one: what `write` writes.
+  private mutating func field(_ number: UInt64, _ write: (inout Self) -> Void) {
+    varint(number << 3 | 2)
+    let start = bytes.count
+    // The length comes first, and is known last: nearly always it is one byte.
+    bytes.append(0)
+    write(&self)
+    let length = bytes.count - start - 1
+    guard length >= 0x80 else { return bytes[start] = UInt8(length) }
+    var prefix = ProtobufWriter()
+    prefix.varint(UInt64(length))
+    bytes.replaceSubrange(start...start, with: prefix.bytes)
+  }
+
   private mutating func varint(_ value: UInt64) {
     var rest = value
     while rest >= 0x80 {
@@ -64,7 +78,7 @@ extension ProtobufWriter {
     field(6, varint: UInt64(bitPattern: asOf.microseconds))
     field(7, fixed64: view.fingerprint)
     field(8, bytes: state)
-    for value in values { field(9, bytes: Self.value(value)) }
+    for value in values { field(9) { $0.value(value) } }
   }
 
   /// A dead letter: message plumbline.DeadLetter.
@@ -81,20 +95,18 @@ extension ProtobufWriter {
   }
 
   /// Message plumbline.Value; null is the empty message.
-  private static func value(_ value: FeatureValue) -> [UInt8] {
-    var writer = ProtobufWriter()
+  private mutating func value(_ value: FeatureValue) {
     switch value {
     case .null: break
-    case .int64(let number): writer.field(1, varint: UInt64(bitPattern: number))
-    case .double(let number): writer.field(2, fixed64: number.bitPattern)
-    case .bool(let flag): writer.field(3, varint: flag ? 1 : 0)
-    case .string(let text): writer.field(4, bytes: text.utf8)
-    case .timestamp(let time): writer.field(5, varint: UInt64(bitPattern: time.microseconds))
+    case .int64(let number): field(1, varint: UInt64(bitPattern: number))
+    case .double(let number): field(2, fixed64: number.bitPattern)
+    case .bool(let flag): field(3, varint: flag ? 1 : 0)
+    case .string(let text): field(4, bytes: text.utf8)
+    case .timestamp(let time): field(5, varint: UInt64(bitPattern: time.microseconds))
     case .list(let values):
-      var list = ProtobufWriter()
-      for element in values { list.field(1, bytes: self.value(element)) }
-      writer.field(6, bytes: list.bytes)
+      field(6) { list in
+        for element in values { list.field(1) { $0.value(element) } }
+      }
     }
-    return writer.bytes
   }
 }
