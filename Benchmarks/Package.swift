@@ -13,10 +13,12 @@ let package = Package(
   dependencies: [.package(name: "plumbline", path: "..")],
   targets: [
     .target(name: "CAllocationCount"),
+    .target(
+      name: "CPipeline", linkerSettings: [.linkedLibrary("rdkafka"), .linkedLibrary("hiredis")]),
     .executableTarget(
       name: "plumb-benchmarks",
       dependencies: [
-        "CAllocationCount",
+        "CAllocationCount", "CPipeline",
         .product(name: "FeatureCore", package: "plumbline"),
         .product(name: "EventFiles", package: "plumbline"),
         .product(name: "Clickstream", package: "plumbline"),

@@ -18,6 +18,29 @@ enum Shop {
     feature("items", .sum, value: "quantity", where: "event_type = 'add_to_cart'", windows: day),
   ])
 
+  /// The same in a definitions file, of an application over a topic.
+  static func twelveFile(_ name: String, topic: String) -> String {
+    """
+    name: \(name)
+    version: 1
+    sources:
+      clicks:
+        topic: \(topic)
+        key: user_id
+        timestamp: { field: ts, unit: ms }
+        fields: { user_id: string, item_id: string, category: string, event_type: string, price: double, quantity: int64 }
+    views:
+      user_activity:
+        source: clicks
+        entity: [user_id]
+        features:
+          clicks: { aggregate: count, where: "event_type = 'click'", windows: [1h, 24h, 7d] }
+          views: { aggregate: count, where: "event_type = 'view'", windows: [1h, 24h, 7d] }
+          spend: { aggregate: sum, value: "price * quantity", where: "event_type = 'purchase'", windows: [1h, 24h, 7d] }
+          items: { aggregate: sum, value: quantity, where: "event_type = 'add_to_cart'", windows: [1h, 24h, 7d] }
+    """
+  }
+
   /// Twenty features of many kinds, two of them derived.
   static let twenty = view([
     feature("clicks", .count, where: "event_type = 'click'", windows: day),

@@ -7,7 +7,17 @@ struct EventBytes {
   /// Where each line begins, and where the one after the last would.
   private(set) var starts: [Int] = [0]
 
+  /// Where the user's id is in each line.
+  fileprivate(set) var users: [Range<Int>] = []
+
   var count: Int { starts.count - 1 }
+
+  /// Calls with one line without its newline.
+  func withLine(_ line: Int, _ body: (UnsafeRawBufferPointer) -> Void) {
+    bytes.withUnsafeBytes { bytes in
+      body(UnsafeRawBufferPointer(rebasing: bytes[starts[line]..<(starts[line + 1] - 1)]))
+    }
+  }
 
   /// Visits every line without its newline. The memory stays where it is while `self` lives.
   @inline(__always)
@@ -47,7 +57,9 @@ struct EventBytes {
     result.bytes.reserveCapacity(events * 224)
     result.starts.reserveCapacity(events + 1)
     for _ in 0..<events {
-      _ = stream.writeNext(into: &result.bytes)
+      let start = result.bytes.count
+      let user = stream.writeNext(into: &result.bytes).userBytes
+      result.users.append((user.lowerBound - start)..<(user.upperBound - start))
       result.starts.append(result.bytes.count)
     }
     return result
@@ -69,8 +81,9 @@ struct ScatteredEvents {
     self.gapMilliseconds = gapMilliseconds
   }
 
-  /// Replaces the buffer's contents by one line without its newline.
-  mutating func write(into buffer: inout [UInt8]) {
+  /// Replaces the buffer's contents by one line without its newline. Returns where the user's id is.
+  @discardableResult
+  mutating func write(into buffer: inout [UInt8]) -> Range<Int> {
     let user = zipf(users)
     let item = zipf(20_000)
     let action = draw() % 10
@@ -79,12 +92,14 @@ struct ScatteredEvents {
     let type = action == 0 ? "purchase" : action < 3 ? "view" : action == 3 ? "click" : "impression"
     let price = "\(1 + draw() % 90).\(10 + draw() % 90)"
     buffer.removeAll(keepingCapacity: true)
+    let start = #"{"event_id":"e\#(count)","ts":\#(milliseconds),"user_id":""#
     let line = """
-      {"event_id":"e\(count)","ts":\(milliseconds),"user_id":"u\(user)","item_id":"i\(item)",\
+      \(start)u\(user)","item_id":"i\(item)",\
       "category":"c\(item % 50)","event_type":"\(type)","price":\(price),"quantity":\(1 + draw() % 3),\
       "session_id":"s\(user)"}
       """
     buffer.append(contentsOf: line.utf8)
+    return start.utf8.count..<(start.utf8.count + "u\(user)".utf8.count)
   }
 
   /// A rank from 1 with weights 1 / rank^0.75, whose distribution function is the fourth root.
@@ -107,8 +122,9 @@ struct ScatteredEvents {
     var result = EventBytes()
     var line: [UInt8] = []
     for _ in 0..<events {
-      generator.write(into: &line)
+      let user = generator.write(into: &line)
       result.append(line)
+      result.users.append(user)
     }
     return result
   }

@@ -5,8 +5,10 @@ struct Options {
   var events = 1_000_000
   var repetitions = 7
   var manyUsers = 1_000_000
+  /// The binary that `service` measures.
+  var plumb = ".build/release/plumb"
   var groups: Set<String> = []
-  static let allGroups: Set<String> = ["events", "folds", "states", "replay", "footprint"]
+  static let allGroups: Set<String> = ["events", "folds", "states", "replay", "footprint", "service"]
 
   init(_ arguments: ArraySlice<String>) {
     var rest = arguments
@@ -15,11 +17,13 @@ struct Options {
       case "--events": events = Self.number(rest.popFirst())
       case "--repetitions": repetitions = Self.number(rest.popFirst())
       case "--users": manyUsers = Self.number(rest.popFirst())
+      case "--plumb": plumb = rest.popFirst() ?? ""
       case _ where Self.allGroups.contains(argument): groups.insert(argument)
       default: Self.exitWithUsage()
       }
     }
-    if groups.isEmpty { groups = Self.allGroups }
+    // The service is measured by name only: it needs redis-server and the release build of plumb.
+    if groups.isEmpty { groups = Self.allGroups.subtracting(["service"]) }
   }
 
   private static func number(_ text: String?) -> Int {
@@ -29,11 +33,15 @@ struct Options {
 
   private static func exitWithUsage() -> Never {
     fatalError(
-      "usage: plumb-benchmarks [--events N] [--repetitions N] [--users N] [events] [folds] [states] [replay] [footprint]"
+      "usage: plumb-benchmarks [--events N] [--repetitions N] [--users N] [--plumb PATH] "
+        + "[events] [folds] [states] [replay] [footprint] [service]"
     )
   }
 }
 
+if CommandLine.arguments.dropFirst().first == "pipeline" {
+  RawPipeline.main(CommandLine.arguments.dropFirst(2))
+}
 let options = Options(CommandLine.arguments.dropFirst())
 // A week of events of 100,000 users: most of them come a few times.
 let week = EventBytes.clickstream(
@@ -43,6 +51,15 @@ print(
   "\(options.events) events, \(week.bytes.count / week.count) bytes each; \(options.repetitions) repetitions; "
     + "baseline: \(decimals(week.splitTime(), 1)) ns to find the end of a line")
 
+if options.groups.contains("service") {
+  // Rush hour, and users drawn one by one: the latter leave little to be saved by writing a state once a commit.
+  try ServiceBenchmark.run(
+    options,
+    [
+      ("visits", EventBytes.clickstream(events: options.events, users: 200_000, eventsPerSecond: 10_000)),
+      ("scattered", ScatteredEvents.bytes(events: options.events, users: 100_000, gapMilliseconds: 100)),
+    ])
+}
 if options.groups.contains("events") { EventBenchmarks.run(harness, week) }
 if options.groups.contains("replay") {
   ReplayBenchmarks.run(harness, "a week of 100,000 users", week)
