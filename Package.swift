@@ -15,6 +15,7 @@ let package = Package(
     .library(name: "FeatureCore", targets: ["FeatureCore"]),
     .library(name: "DefinitionFiles", targets: ["DefinitionFiles"]),
     .library(name: "EventFiles", targets: ["EventFiles"]),
+    .library(name: "Parquet", targets: ["Parquet"]),
     .library(name: "Clickstream", targets: ["Clickstream"]),
     .library(name: "Processor", targets: ["Processor"]),
     .library(name: "OnlineStore", targets: ["OnlineStore"]),
@@ -44,6 +45,7 @@ let package = Package(
     .target(
       name: "EventFiles", dependencies: ["FeatureCore", "CZlib", "CZstd"], swiftSettings: strict),
     .target(name: "OfflineStore", dependencies: ["FeatureCore", "EventFiles"], swiftSettings: strict),
+    .target(name: "Parquet", dependencies: ["FeatureCore", "CZlib", "CZstd"], swiftSettings: strict),
     .target(name: "Clickstream", swiftSettings: strict),
     .target(name: "BrokerCore", swiftSettings: strict),
     .target(
@@ -85,6 +87,9 @@ let package = Package(
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "ServiceConfiguration",
       ], swiftSettings: strict),
+    .testTarget(
+      name: "ParquetTests", dependencies: ["FeatureCore", "Parquet"], exclude: ["Python"],
+      swiftSettings: strict),
     .testTarget(
       name: "OnlineStoreTests", dependencies: ["FeatureCore", "Processor", "OnlineStore"],
       swiftSettings: strict),

@@ -14,6 +14,7 @@ let layers: [String: AllowedImports] = [
   "DefinitionFiles": .only(["FeatureCore", "Yams", "Foundation"]),
   "EventFiles": .only(["FeatureCore", "CZlib", "CZstd", "Glibc"]),
   "OfflineStore": .only(["FeatureCore", "EventFiles", "Glibc"]),
+  "Parquet": .only(["FeatureCore", "CZlib", "CZstd", "Glibc"]),
   "Clickstream": .only([]),
   "Processor": .only(["FeatureCore"]),
   "OnlineStore": .only(["FeatureCore", "Processor", "CHiredis", "Glibc"]),

@@ -1,0 +1,92 @@
+public import FeatureCore
+
+/// Some rows of a file, column by column.
+public struct ParquetBatch: Sendable {
+  /// The rows.
+  public let rowCount: Int
+  /// The columns that were asked for, in that order.
+  public let columns: [ParquetVector]
+}
+
+/// One column of a batch. Rows count from 0.
+public struct ParquetVector: Sendable {
+  /// Name and type.
+  public let column: ParquetColumn
+  /// Rows of lists: where the elements of each end, and whether it is null. Not used for scalars.
+  private var listEnds: [Int] = []
+  private var listIsNull: [Bool] = []
+  /// Elements: list elements, or the rows themselves.
+  private var isNull: [Bool] = []
+  /// Bits; for text, where each element's bytes end.
+  private var words: [UInt64] = []
+  private var text: [UInt8] = []
+
+  init(_ column: ParquetColumn) { self.column = column }
+
+  /// The rows.
+  public var rowCount: Int { column.isList ? listEnds.count : isNull.count }
+
+  /// Whether a row is null. A list of nulls and an empty list are not.
+  public func isNull(_ row: Int) -> Bool { column.isList ? listIsNull[row] : isNull[row] }
+
+  /// The bits of a row that is not null in a column of int64, double, bool or timestamp, like `Scalar.bits`.
+  public func bits(_ row: Int) -> UInt64 {
+    precondition(!column.isList && column.valueType != .string, "Cannot take the bits of \(column.type)")
+    return words[row]
+  }
+
+  /// The text of a row that is not null in a column of strings: valid UTF-8, for as long as `body` runs.
+  public func withUTF8<Result>(_ row: Int, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+    precondition(column.type == .scalar(.string), "Cannot take the text of \(column.type)")
+    return text.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[textRange(row)])) }
+  }
+
+  /// A row's value. Lists may have null elements.
+  public func value(_ row: Int) -> FeatureValue {
+    guard column.isList else { return element(row) }
+    guard !listIsNull[row] else { return .null }
+    return .list(((row == 0 ? 0 : listEnds[row - 1])..<listEnds[row]).map(element))
+  }
+
+  private func element(_ index: Int) -> FeatureValue {
+    guard !isNull[index] else { return .null }
+    switch column.valueType {
+    case .int64: return .int64(Int64(bitPattern: words[index]))
+    case .double: return .double(Double(bitPattern: words[index]))
+    case .bool: return .bool(words[index] == 1)
+    case .timestamp: return .timestamp(EventTime(microseconds: Int64(bitPattern: words[index])))
+    case .string: return .string(Text(utf8: [UInt8](text[textRange(index)])))
+    }
+  }
+
+  private func textRange(_ index: Int) -> Range<Int> {
+    (index == 0 ? 0 : Int(words[index - 1]))..<Int(words[index])
+  }
+
+  var elementCount: Int { isNull.count }
+  var textBytes: Int { text.count }
+
+  mutating func append(word: UInt64) {
+    isNull.append(false)
+    words.append(word)
+  }
+
+  mutating func append(text bytes: UnsafeRawBufferPointer) {
+    isNull.append(false)
+    text.append(contentsOf: bytes)
+    words.append(UInt64(text.count))
+  }
+
+  mutating func appendNull() {
+    isNull.append(true)
+    words.append(column.valueType == .string ? UInt64(text.count) : 0)
+  }
+
+  mutating func beginList(isNull: Bool) {
+    listIsNull.append(isNull)
+    listEnds.append(elementCount)
+  }
+
+  /// Takes the latest element into the latest list.
+  mutating func extendList() { listEnds[listEnds.count - 1] = elementCount }
+}
