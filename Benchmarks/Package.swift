@@ -22,6 +22,7 @@ let package = Package(
         .product(name: "FeatureCore", package: "plumbline"),
         .product(name: "EventFiles", package: "plumbline"),
         .product(name: "Clickstream", package: "plumbline"),
+        .product(name: "Parquet", package: "plumbline"),
         .product(name: "Processor", package: "plumbline"),
       ], swiftSettings: strict),
   ],

@@ -63,7 +63,9 @@ import Testing
     #expect(bounds.minimum == nil && bounds.maximum == nil && bounds.nullCount == 2)
   }
 
-  private static func repeated(_ text: String, _ count: Int) -> String { String(repeating: text, count: count) }
+  private static func repeated(_ text: String, _ count: Int) -> String {
+    String(repeating: text, count: count)
+  }
 
   /// A text that is cut, and its upper bound.
   private static let longTexts: [(String, String?)] = [

@@ -76,9 +76,10 @@ public struct ParquetReader: ~Copyable {
   public mutating func next() throws(ParquetError) -> ParquetBatch? {
     while rowsLeft == 0 {
       guard nextGroup < groups.count else { return nil }
-      // Writers may leave the offsets of an empty group out.
-      if groups[nextGroup].rowCount > 0 { try beginGroup(groups[nextGroup]) }
+      let group = groups[nextGroup]
       nextGroup += 1
+      // Writers may leave the offsets of an empty group out.
+      if group.rowCount > 0 { try beginGroup(group) }
     }
     let count = min(rowsLeft, batchRowsMax)
     rowsLeft -= count
@@ -117,7 +118,7 @@ public struct ParquetReader: ~Copyable {
 
   private func columnError(_ column: ParquetColumn, _ problem: FormatProblem) -> ParquetError {
     ParquetError(
-      path: input.path, problem: "column \(column.name), row group \(max(nextGroup, 1)): \(problem.text)",
+      path: input.path, problem: "column \(column.name), row group \(nextGroup): \(problem.text)",
       remedy: Self.damaged)
   }
 
