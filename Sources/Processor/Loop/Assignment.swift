@@ -90,7 +90,12 @@ extension ProcessorLoop {
     let decision = StartDecision.make(
       name, stored: claim.position, committed: committed, low: marks.low, high: marks.high)
     switch decision {
-    case .stop(let message): throw .stop(message)
+    case .stop(let message):
+      // The offsets are younger than the claim: if another owner has come between the two, nothing is wrong.
+      try onStore(partition) { () throws(StoreError) in
+        try store.load(name, epoch: claim.epoch, position: claim.position, []) { _, _ in }
+      }
+      throw .stop(message)
     case .fold(let offset, let published):
       return WorkerTask(
         partition, input, plan, claim: claim, start: offset, published: published, limits: limits)

@@ -119,7 +119,10 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
     case .fenced:
       tasks = [:]
       throw ProcessorError(remedy: .restart, description: error.message)
-    case .outOfRange, .fatal: throw ProcessorError(remedy: .stop, description: error.message)
+    case .outOfRange(let partition):
+      // Another owner may have gone on long ago; if nobody has, the task's beginning says what to do.
+      try beginAnew(partition)
+    case .fatal: throw ProcessorError(remedy: .stop, description: error.message)
     }
   }
 
@@ -173,7 +176,8 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
     do throws(LogError) {
       if isInTransaction { try log.abort() }
     } catch {
-      if error.remedy != .retry { throw ProcessorError(remedy: .restart, description: error.message) }
+      // Whatever it was: the transaction may still be open, and no other can begin. A new producer ends it.
+      throw ProcessorError(remedy: .restart, description: error.message)
     }
     isInTransaction = false
     phase = .folding

@@ -79,9 +79,10 @@ public struct Routing: Sendable {
     source.partitioner == .murmur2 && view.entity.map(\.name) == [source.key]
   }
 
-  /// `<app>.<source>.by-<entity>`: two sources may have views of one entity, and their records differ.
+  /// `<app>.<version>.<source>.by-<entity>`: two sources may have views of one entity, and their records differ; two
+  /// versions that run beside each other both forward every record.
   private static func repartitionTopic(_ plan: Plan, _ source: Source, _ view: ViewPlan) -> String {
-    "\(plan.name).\(source.name).by-\(entityName(view))"
+    "\(plan.name).\(plan.version).\(source.name).by-\(entityName(view))"
   }
 
   private static func entityName(_ view: ViewPlan) -> String {
