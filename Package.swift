@@ -56,6 +56,8 @@ let package = Package(
       ], swiftSettings: strict),
     .target(name: "Processor", dependencies: ["FeatureCore"], swiftSettings: strict),
     .target(
+      name: "Simulation", dependencies: ["FeatureCore", "Processor", "BrokerCore"], swiftSettings: strict),
+    .target(
       name: "OnlineStore", dependencies: ["FeatureCore", "Processor", "CHiredis"], swiftSettings: strict),
     .target(name: "EventLog", dependencies: ["Processor", "CRDKafka"], swiftSettings: strict),
     .target(
@@ -75,7 +77,7 @@ let package = Package(
       name: "plumb",
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
-        "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Telemetry",
+        "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Simulation", "Telemetry",
         "ServiceConfiguration", .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
@@ -99,6 +101,7 @@ let package = Package(
         "FeatureCore", "Processor", "OutputRecords",
         .product(name: "SwiftProtobuf", package: "swift-protobuf"), .product(name: "Yams", package: "Yams"),
       ], swiftSettings: strict),
+    .testTarget(name: "SimulationTests", dependencies: ["Simulation"], swiftSettings: strict),
     .testTarget(
       name: "CLITests", dependencies: ["plumb"], exclude: ["Oracle"], swiftSettings: strict),
     .testTarget(

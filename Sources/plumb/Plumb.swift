@@ -13,5 +13,6 @@ struct Plumb: AsyncParsableCommand {
     subcommands: [
       CheckCommand.self, GenerateCommand.self, ReplayCommand.self, RunCommand.self, GetCommand.self,
       SnapshotsCommand.self, DeadLettersCommand.self, TopicsCommand.self, BrokerCommand.self,
+      SimulateCommand.self,
     ])
 }

@@ -17,6 +17,7 @@ let layers: [String: AllowedImports] = [
   "Parquet": .only(["FeatureCore", "CZlib", "CZstd", "Glibc"]),
   "Clickstream": .only([]),
   "Processor": .only(["FeatureCore"]),
+  "Simulation": .only(["FeatureCore", "Processor", "BrokerCore"]),
   "OnlineStore": .only(["FeatureCore", "Processor", "CHiredis", "Glibc"]),
   "EventLog": .only(["Processor", "CRDKafka"]),
   "OutputRecords": .only(["SwiftProtobuf", "Foundation", "FoundationEssentials"]),
@@ -28,7 +29,7 @@ let layers: [String: AllowedImports] = [
 ]
 
 /// Pure targets: nothing in them may do I/O, read a clock, draw lots, depend on the process's hash seed or wait.
-let pureTargets: Set<String> = ["FeatureCore", "BrokerCore", "Clickstream"]
+let pureTargets: Set<String> = ["FeatureCore", "BrokerCore", "Clickstream", "Simulation"]
 
 /// What would make them impure, as code is written, each with the reason.
 let impurities: [(code: String, reason: String)] = [

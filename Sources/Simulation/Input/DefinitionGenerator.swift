@@ -1,0 +1,78 @@
+import FeatureCore
+
+/// Definitions of every shape that decides how the loop works: keys that match the topic's or don't, several sources,
+/// several views on one repartition topic, both ways to emit, filters, values that fail, all kinds of windows and
+/// states.
+struct DefinitionGenerator {
+  var random: SplitMix64
+
+  static let fields: [Source.Field] = [
+    .init("user", .string), .init("item", .string), .init("n", .int64), .init("price", .double),
+    .init("id", .int64),
+  ]
+
+  private static let windows: [Window] = [
+    .last("10s"), .last("1m"), .last("10m"), .last("1h"), .last("24h"), .last("7d", hop: "3h"), .lifetime,
+    .calendar(.today), .calendar(.thisWeek), .session("1m"), .session("30m"),
+  ]
+
+  mutating func definitions(_ sources: [Source], version: Int, views count: Int) -> Definitions {
+    let views = (0..<count).map { index in view("v\(version)_\(index)", random.pick(sources)) }
+    return Definitions(name: "sim", version: version, sources: sources, views: views)
+  }
+
+  mutating func sources(_ count: Int) -> [Source] {
+    (0..<count).map { index in
+      Source(
+        "s\(index)", topic: "topic\(index)", key: random.pick(["user", "user", "item", nil]),
+        timestamp: .init(field: "ts", unit: .milliseconds), fields: Self.fields,
+        partitioner: random.oneIn(5) ? .unknown : .murmur2)
+    }
+  }
+
+  private mutating func view(_ name: String, _ source: Source) -> View {
+    var features = (0..<(1 + random.below(3))).map { Feature("f\($0)", .aggregate(aggregate())) }
+    if random.oneIn(4) { features.append(Feature("per_event", .derive("all_events_lifetime * 2"))) }
+    if features.last?.name == "per_event" {
+      features.append(Feature("all_events", .aggregate(Aggregate(.count, windows: [.lifetime]))))
+    }
+    return View(
+      name, source: source.name,
+      entity: random.pick([["user"], ["user"], ["item"], ["item"], ["user", "item"]]),
+      where: random.pick([nil, nil, "n > 1", "item <> 'i0'", "n * 4611686018427387904 > 0"]),
+      emit: random.oneIn(2) ? .event : .commit, features: features)
+  }
+
+  private mutating func aggregate() -> Aggregate {
+    let windows = someWindows()
+    let filter = random.pick([nil, nil, nil, "n > 2", "price < 5.5"])
+    switch random.below(14) {
+    case 0: return Aggregate(.count, where: filter, windows: windows)
+    case 1:
+      return Aggregate(
+        .sum, value: random.pick(["n", "n * 2000000000000000000"]), where: filter, windows: windows)
+    case 2: return Aggregate(.sum, value: "price", where: filter, windows: windows)
+    case 3: return Aggregate(.mean, value: "price", where: filter, windows: windows)
+    case 4: return Aggregate(.max, value: random.pick(["item", "n"]), where: filter, windows: windows)
+    case 5: return Aggregate(.stddev, value: "n", where: filter, windows: windows)
+    case 6: return Aggregate(.first, value: "id", where: filter, windows: windows)
+    case 7: return Aggregate(.last, value: "item", where: filter, windows: windows)
+    case 8: return Aggregate(.lastK, value: "id", where: filter, windows: windows, k: 1 + random.below(4))
+    case 9: return Aggregate(.countDistinct, value: "item", where: filter, windows: windows)
+    case 10: return Aggregate(.topK, value: "item", where: filter, windows: windows, k: 2)
+    case 11: return Aggregate(.approxQuantile, value: "price", where: filter, windows: windows, q: 0.9)
+    case 12:
+      return Aggregate(.decayedSum, value: "price", where: filter, windows: windows, halfLife: 60_000_000)
+    default: return Aggregate(.secondsSinceLast, where: filter, windows: windows)
+    }
+  }
+
+  private mutating func someWindows() -> [Window] {
+    var windows: [Window] = []
+    for _ in 0..<(1 + random.below(2)) {
+      let window = random.pick(Self.windows)
+      if !windows.contains(where: { $0.name == window.name }) { windows.append(window) }
+    }
+    return windows
+  }
+}

@@ -1,0 +1,107 @@
+import BrokerCore
+import Processor
+
+/// The broker of a run: the real one's state machine, with the clients' background threads beside it.
+final class SimulatedBroker {
+  let core: Broker
+  let world: World
+  private(set) var logs: [Place: VisibleLog] = [:]
+  private var consumers: [SimulatedConsumer] = []
+  private var waiting: [UInt64: SimulatedConsumer] = [:]
+  private var lastToken: UInt64 = 0
+  /// What each group has committed, in order: the borders of its commits.
+  private(set) var borders: [String: [Place: [Int64]]] = [:]
+
+  static let sessionMilliseconds: Int32 = 1000
+  static let rebalanceMilliseconds: Int32 = 2500
+  static let transactionMilliseconds: Int32 = 2000
+
+  init(_ world: World) {
+    self.world = world
+    var limits = BrokerLimits()
+    limits.sessionTimeoutMin = 1
+    core = Broker(limits: limits)
+    core.start(now: 1)
+  }
+
+  func createTopic(_ name: String, partitions: Int32) {
+    if core.topics[name] != nil { return }
+    do throws(KafkaError) {
+      try core.createTopic(name, partitions: partitions)
+    } catch { preconditionFailure("Cannot create \(name): \(error)") }
+    for index in 0..<partitions {
+      let place = Place(name, index)
+      guard let partition = core.partition(place) else { preconditionFailure("Cannot find \(place)") }
+      logs[place] = VisibleLog(place, partition)
+    }
+  }
+
+  func places(_ topic: String) -> [Place] {
+    (0..<Int32(core.topics[topic]?.partitions.count ?? 0)).map { Place(topic, $0) }
+  }
+
+  func log(_ place: Place) -> VisibleLog {
+    guard let log = logs[place] else { preconditionFailure("Cannot find \(place)") }
+    return log
+  }
+
+  func syncLogs() { for log in logs.values { log.sync() } }
+
+  /// A partition in which a transaction is open.
+  var openPlace: Place? {
+    logs.keys.sorted().first { place in
+      core.partition(place).map { $0.lastStableOffset < $0.nextOffset } ?? false
+    }
+  }
+
+  func committed(_ group: String, _ place: Place) -> Int64? {
+    (try? core.committedOffset(group, place, requireStable: false))?.offset
+  }
+
+  /// Notes where a group's commit ended.
+  func noteBorders(_ group: String, _ places: [Place]) {
+    for place in places {
+      guard let offset = committed(group, place) else { continue }
+      if let last = borders[group]?[place]?.last, last >= offset { continue }
+      borders[group, default: [:]][place, default: []].append(offset)
+    }
+  }
+
+  func produce(_ record: Record, to place: Place) {
+    let batch = RecordBatch.encode([record])
+    do throws(KafkaError) {
+      _ = try core.produce(place, batch: batch, now: world.wallClock)
+    } catch { preconditionFailure("Cannot produce: \(error)") }
+  }
+
+  // MARK: Background threads
+
+  func add(_ consumer: SimulatedConsumer) { consumers.append(consumer) }
+  func remove(_ consumer: SimulatedConsumer) { consumers.removeAll { $0 === consumer } }
+
+  func token(for consumer: SimulatedConsumer) -> UInt64 {
+    lastToken += 1
+    waiting[lastToken] = consumer
+    return lastToken
+  }
+
+  /// Lets time pass, and everybody's heartbeats out.
+  func advance() {
+    core.advance(now: world.wallClock)
+    deliver()
+    consumers.removeAll(where: \.life.isDead)
+    for consumer in consumers where !consumer.life.isSuspended { consumer.tick() }
+    deliver()
+  }
+
+  private func deliver() {
+    for reply in core.takeReplies() {
+      let token =
+        switch reply {
+        case .join(let token, _): token
+        case .sync(let token, _): token
+        }
+      waiting.removeValue(forKey: token)?.receive(reply)
+    }
+  }
+}

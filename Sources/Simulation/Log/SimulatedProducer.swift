@@ -1,0 +1,205 @@
+import BrokerCore
+import FeatureCore
+import Processor
+
+/// A transactional producer: what is sent waits in a queue until it is written, at the latest by the commit.
+final class SimulatedProducer {
+  private enum Phase { case idle, open, committing }
+
+  private let life: Life
+  private let broker: SimulatedBroker
+  private let id: String
+  private let group: String
+  private let faults: AdapterFaults
+  private let identity: ProducerIdentity
+  private var world: World { broker.world }
+
+  private var phase = Phase.idle
+  private var queue: [(place: Place, record: Record)] = []
+  private var sequences: [Place: Int32] = [:]
+  /// Whether the coordinator knows of the transaction.
+  private var isStarted = false
+  /// A record that was refused: the transaction has failed.
+  private var failure: LogError?
+
+  /// Takes the transactional id over from whoever had it.
+  init(
+    _ life: Life, _ broker: SimulatedBroker, id: String, group: String, faults: AdapterFaults
+  ) throws(LogError) {
+    self.life = life
+    self.broker = broker
+    self.id = id
+    self.group = group
+    self.faults = faults
+    do throws(KafkaError) {
+      identity = try broker.core.initProducer(
+        transactionalId: id, timeout: SimulatedBroker.transactionMilliseconds, expected: nil,
+        now: broker.world.wallClock)
+    } catch {
+      throw LogError(.retry, "preparing transactions: \(error)")
+    }
+  }
+
+  var isIdle: Bool { phase == .idle }
+
+  func begin() throws(LogError) {
+    guard phase == .idle else {
+      world.violate("\(life.name) began a transaction while one was open")
+      throw LogError(.fatal, "a transaction is open")
+    }
+    phase = .open
+    failure = nil
+  }
+
+  func send(topic: String, key: [UInt8]?, value: [UInt8]?) throws(LogError) {
+    guard phase == .open else {
+      world.violate("\(life.name) sent a record outside a transaction")
+      throw LogError(.fatal, "no transaction is open")
+    }
+    if let failure { throw failure }
+    if world.strikes(.queueFull) {
+      throw LogError(world.draws.oneIn(2) ? .retry : .abort, "the queue is full")
+    }
+    let count = Int32(broker.places(topic).count)
+    let partition =
+      key.map { key in key.withUnsafeBytes { Murmur2.partition($0, count: count) } }
+      ?? Int32(world.draws.below(Int(count)))
+    queue.append((Place(topic, partition), Record(key: key, value: value, timestamp: world.wallClock)))
+    if world.strikes(.eagerSending) { try write() }
+  }
+
+  /// Writes what waits in the queue.
+  private func write() throws(LogError) {
+    while let (place, record) = queue.first {
+      if let obstacle = world.during(life, "writing to \(place.logged)") { throw LogError(obstacle) }
+      if world.strikes(.transactionFailed) {
+        failure = LogError(.abort, "a record for \(place.logged) was refused")
+      }
+      if let failure { throw failure }
+      try onBroker { () throws(KafkaError) in
+        try broker.core.addPartitions([place], transactionalId: id, producer: identity, now: world.wallClock)
+        isStarted = true
+        let sequence = sequences[place] ?? 0
+        let batch = RecordBatch.encode(
+          [record], producer: BatchProducer(id: identity.id, epoch: identity.epoch, baseSequence: sequence),
+          transactional: true)
+        _ = try broker.core.produce(place, batch: batch, now: world.wallClock)
+        if world.strikes(.logDuplicate) {
+          _ = try broker.core.produce(place, batch: batch, now: world.wallClock)
+        }
+        sequences[place] = sequence + 1
+      }
+      queue.removeFirst()
+    }
+  }
+
+  func commit(
+    _ offsets: [(partition: Processor.TopicPartition, offset: Int64)], _ consumer: SimulatedConsumer
+  ) throws(LogError) {
+    let places = offsets.map(\.partition.place)
+    if phase == .open {
+      try write()
+      if world.strikes(.transactionTimedOut) {
+        world.now += Int64(SimulatedBroker.transactionMilliseconds) + 1
+        broker.core.advance(now: world.wallClock)
+      }
+      if let obstacle = world.during(life, "adding offsets") { throw LogError(obstacle) }
+      if !offsets.isEmpty { try add(offsets, consumer) }
+      phase = .committing
+    }
+    if let obstacle = world.during(life, "ending the transaction") { throw LogError(obstacle) }
+    if isStarted { try end(commit: true) }
+    if faults.contains(.offsetsOutsideTransaction) { try commitPlainly(offsets, consumer) }
+    broker.noteBorders(group, places)
+  }
+
+  /// The reply has come.
+  func committed() {
+    phase = .idle
+    isStarted = false
+  }
+
+  private func add(
+    _ offsets: [(partition: Processor.TopicPartition, offset: Int64)], _ consumer: SimulatedConsumer
+  ) throws(LogError) {
+    // A member that has lost its name would be believed by the broker: its client knows better.
+    if consumer.isLost { throw LogError(.abort, "the partitions are lost") }
+    if faults.contains(.offsetsOutsideTransaction) { return }
+    try onBroker { () throws(KafkaError) in
+      try broker.core.addOffsets(group: group, transactionalId: id, producer: identity, now: world.wallClock)
+      isStarted = true
+    }
+    if let obstacle = world.during(life, "adding offsets") { throw LogError(obstacle) }
+    try onBroker { () throws(KafkaError) in
+      try broker.core.commitOffsets(
+        group, member: consumer.member, producer: identity, committedOffsets(offsets), now: world.wallClock)
+    }
+  }
+
+  private func commitPlainly(
+    _ offsets: [(partition: Processor.TopicPartition, offset: Int64)], _ consumer: SimulatedConsumer
+  ) throws(LogError) {
+    if let obstacle = world.during(life, "committing offsets") { throw LogError(obstacle) }
+    try onBroker { () throws(KafkaError) in
+      try broker.core.commitOffsets(
+        group, member: consumer.member, committedOffsets(offsets), now: world.wallClock)
+    }
+  }
+
+  private func committedOffsets(
+    _ offsets: [(partition: Processor.TopicPartition, offset: Int64)]
+  ) -> [Place: CommittedOffset] {
+    Dictionary(uniqueKeysWithValues: offsets.map { ($0.partition.place, CommittedOffset(offset: $0.offset)) })
+  }
+
+  func abort() throws(LogError) {
+    // The library refuses: whether the commit took effect is open.
+    if phase == .committing, failure == nil { throw LogError(.fatal, "a commit is under way") }
+    queue = []
+    if isStarted { try end(commit: false) }
+  }
+
+  /// The reply has come, or nobody waits for it.
+  func aborted() {
+    phase = .idle
+    isStarted = false
+    failure = nil
+  }
+
+  private func end(commit: Bool) throws(LogError) {
+    try onBroker { () throws(KafkaError) in
+      try broker.core.endTransaction(
+        transactionalId: id, producer: identity, commit: commit, now: world.wallClock)
+    }
+  }
+
+  private func onBroker(_ body: () throws(KafkaError) -> Void) throws(LogError) {
+    do throws(KafkaError) { try body() } catch {
+      let error = LogError(error)
+      if error.remedy == .abort { failure = error }
+      throw error
+    }
+  }
+}
+
+extension LogError {
+  init(_ obstacle: Obstacle) {
+    switch obstacle {
+    case .dead: self.init(.fatal, "the process is dead")
+    case .unavailable: self.init(.retry, "no answer")
+    }
+  }
+
+  /// What the client library makes of the broker's answers.
+  init(_ error: KafkaError) {
+    switch error {
+    case .invalidProducerEpoch, .producerFenced, .invalidProducerIdMapping, .unknownMemberId,
+      .fencedInstanceId:
+      self.init(.fenced, "\(error)")
+    case .illegalGeneration, .invalidTransactionState, .outOfOrderSequenceNumber:
+      self.init(.abort, "\(error)")
+    case .concurrentTransactions, .unstableOffsetCommit, .rebalanceInProgress: self.init(.retry, "\(error)")
+    default: self.init(.fatal, "\(error)")
+    }
+  }
+}

@@ -1,0 +1,212 @@
+import BrokerCore
+import FeatureCore
+import Processor
+
+/// Compares everything that a reader can see with what the oracle expects: after each step what must never be, at the
+/// end what must be there.
+final class Audit {
+  private let world: World
+  private let broker: SimulatedBroker
+  private(set) var deployments: [Deployment] = []
+  /// Records of each output partition that have been judged.
+  private var judged: [Place: Int] = [:]
+  /// Dead letters that are due, and not there yet.
+  private var dueLetters: [LetterIdentity: Int] = [:]
+  /// Forwarded records that are due by repartition topic and value, with the place of their origin.
+  private var dueForwards: [String: [[UInt8]: (origin: Place, forwarded: TaskOracle.Forwarded)]] = [:]
+  private var lastForward: [[Place]: Int64] = [:]
+  /// Positions of the snapshots of each entity.
+  private var snapshots: [[UInt8]: [Int64]] = [:]
+  private var lastCommitted: [String: Int64] = [:]
+
+  init(_ world: World, _ broker: SimulatedBroker) {
+    self.world = world
+    self.broker = broker
+  }
+
+  func add(_ deployment: Deployment) { deployments.append(deployment) }
+
+  // MARK: Safety
+
+  /// What must hold after each step.
+  func check() {
+    broker.syncLogs()
+    for deployment in deployments {
+      for oracle in deployment.oracles { sync(oracle) }
+      for oracle in deployment.oracles { checkStore(deployment, oracle) }
+    }
+    for topic in Set(deployments.flatMap(\.outputTopics)).sorted() {
+      for place in broker.places(topic) { judge(place) }
+    }
+  }
+
+  private func sync(_ oracle: TaskOracle) {
+    oracle.sync()
+    let due = oracle.takeDue()
+    for letter in due.letters { dueLetters[letter, default: 0] += 1 }
+    for forwarded in due.forwarded {
+      dueForwards[forwarded.topic, default: [:]][forwarded.value] = (oracle.place, forwarded)
+    }
+  }
+
+  /// I1 and I4 for the store: its states at its position are the fold up to there, and it is never ahead of the log.
+  private func checkStore(_ deployment: Deployment, _ oracle: TaskOracle) {
+    guard deployment.redis.changed.remove(oracle.name) != nil,
+      let task = deployment.redis.tasks[oracle.name], let position = task.position
+    else { return }
+    let committed = broker.committed(deployment.group, oracle.place)
+    if let committed, position > committed, !deployment.isReset(oracle.place) {
+      world.violate("the store has \(oracle.name) at \(position), ahead of the group's offset \(committed)")
+    }
+    if committed == nil, task.states.contains(where: { !$0.value.isEmpty }) {
+      world.violate("the store has states of \(oracle.name), of which nothing is committed")
+    }
+    let expected = oracle.states(at: position)
+    guard task.states != expected else { return }
+    let keys = Set(task.states.keys).union(expected.keys).filter { task.states[$0] != expected[$0] }
+    let names = keys.map { "\(Text(utf8: $0))" }.sorted().joined(separator: ", ")
+    world.violate(
+      "the store's states of \(oracle.name) at \(position) are not the fold up to there: \(names)")
+  }
+
+  private func judge(_ place: Place) {
+    let log = broker.log(place)
+    while judged[place, default: 0] < log.records.count, world.violation == nil {
+      let visible = log.records[judged[place, default: 0]]
+      judged[place, default: 0] += 1
+      if place.topic == deployments[0].routing.deadLetterTopic {
+        judgeLetter(visible, place)
+      } else if place.topic == deployments[0].routing.snapshotTopic {
+        judgeSnapshot(visible)
+      } else {
+        judgeForward(visible, place)
+      }
+    }
+  }
+
+  private func judgeLetter(_ visible: VisibleRecord, _ place: Place) {
+    guard let letter = LetterIdentity(visible.record.value ?? []) else {
+      return world.violate("\(place.logged)@\(visible.offset) is no dead letter")
+    }
+    guard let due = dueLetters[letter], due > 0 else {
+      return world.violate("a dead letter came twice or was not due: \(letter)")
+    }
+    dueLetters[letter] = due - 1
+  }
+
+  private func judgeForward(_ visible: VisibleRecord, _ place: Place) {
+    let value = visible.record.value ?? []
+    guard let (origin, due) = dueForwards[place.topic]?.removeValue(forKey: value) else {
+      return world.violate(
+        "a record was forwarded to \(place.logged)@\(visible.offset) twice or was not due: \(Text(utf8: value))"
+      )
+    }
+    if due.key != visible.record.key ?? [] {
+      world.violate("\(place.logged)@\(visible.offset) has another key than its entity's")
+    }
+    let count = Int32(broker.places(place.topic).count)
+    if due.key.withUnsafeBytes({ Murmur2.partition($0, count: count) }) != place.partition {
+      world.violate("\(place.logged)@\(visible.offset) is in a partition where its key does not belong")
+    }
+    if let last = lastForward[[origin, place]], last >= due.offset {
+      world.violate("records of \(origin.logged) came to \(place.logged) in another order")
+    }
+    lastForward[[origin, place]] = due.offset
+  }
+
+  /// I2: a snapshot holds the state of its position, and nothing else.
+  private func judgeSnapshot(_ visible: VisibleRecord) {
+    guard let snapshot = ReadSnapshot(visible.record.value ?? []) else {
+      return world.violate("a snapshot is none")
+    }
+    let key = StateKey.make(view: snapshot.view, snapshot.entityKey)
+    let title =
+      "the snapshot of \(Text(utf8: key)) at \(snapshot.topic)-\(snapshot.partition)@\(snapshot.offset)"
+    let place = Place(snapshot.topic, snapshot.partition)
+    let oracle = deployments.lazy.flatMap(\.oracles).first {
+      $0.place == place && $0.views[key]?.fingerprint == snapshot.fingerprint
+    }
+    guard let oracle, let view = oracle.views[key] else {
+      return world.violate("\(title) is of no known state")
+    }
+    if visible.record.key != key { world.violate("\(title) has another key") }
+    guard let bytes = oracle.bytes(key, at: snapshot.offset), bytes == snapshot.state else {
+      return world.violate("\(title) holds another state")
+    }
+    guard let state = bytes.withUnsafeBytes({ try? view.decode($0) }) else {
+      return world.violate("\(title) holds a state that can't be decoded")
+    }
+    if state.asOf.microseconds != snapshot.asOf { world.violate("\(title) has as_of \(snapshot.asOf)") }
+    let values = view.evaluate(state, at: state.asOf)
+    if values.count != snapshot.values.count
+      || !zip(values, snapshot.values).allSatisfy({ $0.isIdentical(to: $1) })
+    {
+      world.violate("\(title) has the values \(snapshot.values), not \(values)")
+    }
+    if let last = snapshots[key]?.last, last >= snapshot.offset {
+      world.violate("\(title) comes after the one at \(last)")
+    }
+    snapshots[key, default: []].append(snapshot.offset)
+  }
+
+  // MARK: Completeness
+
+  /// Whether everything has been processed.
+  var isComplete: Bool { laggard == nil }
+
+  /// A task that has not processed everything.
+  var laggard: String? {
+    broker.syncLogs()
+    // What a dead instance has left open hides what comes after it, until it times out.
+    if let open = broker.openPlace { return "a transaction is open in \(open.logged)" }
+    for deployment in deployments {
+      for oracle in deployment.oracles {
+        guard let last = broker.log(oracle.place).records.last else { continue }
+        let committed = broker.committed(deployment.group, oracle.place) ?? 0
+        let stored = deployment.redis.tasks[oracle.name]?.position ?? 0
+        if committed <= last.offset || stored < committed {
+          return
+            "\(deployment.group) \(oracle.name): group at \(committed), store at \(stored), last record \(last.offset)"
+        }
+      }
+    }
+    return nil
+  }
+
+  /// What must hold when everything has been processed: all that is due is there.
+  func checkEnd() {
+    check()
+    for (letter, count) in dueLetters where count > 0 { world.violate("a dead letter is missing: \(letter)") }
+    for (topic, due) in dueForwards.sorted(by: { $0.key < $1.key }) where !due.isEmpty {
+      world.violate("\(due.count) records are missing in \(topic)")
+    }
+    for deployment in deployments {
+      for oracle in deployment.oracles {
+        for key in oracle.versions.keys.sorted(by: { $0.lexicographicallyPrecedes($1) }) {
+          checkSnapshots(of: key, oracle, deployment)
+        }
+      }
+    }
+  }
+
+  private func checkSnapshots(of key: [UInt8], _ oracle: TaskOracle, _ deployment: Deployment) {
+    guard let view = oracle.views[key], let versions = oracle.versions[key] else { return }
+    let expected: [Int64]
+    if view.emit == .event {
+      expected = versions.map(\.offset)
+    } else {
+      // One for each commit that changed it.
+      let borders = broker.borders[deployment.group]?[oracle.place] ?? []
+      var due: [Int64] = []
+      for version in versions {
+        guard let border = borders.first(where: { $0 >= version.offset }) else { continue }
+        if due.last != border { due.append(border) }
+      }
+      expected = due
+    }
+    let found = snapshots[key] ?? []
+    if found != expected {
+      world.violate("snapshots of \(Text(utf8: key)) at \(found), not at \(expected)")
+    }
+  }
+}

@@ -1,0 +1,144 @@
+import BrokerCore
+import FeatureCore
+import Processor
+
+/// What a single fold without faults makes of one partition of an input, record by record: the states at every
+/// offset, and what is due in the output topics.
+final class TaskOracle {
+  /// A state after the record before `offset`.
+  struct Version {
+    var offset: Int64
+    var bytes: [UInt8]
+  }
+
+  /// A record that is due in a repartition topic.
+  struct Forwarded {
+    var topic: String
+    var key: [UInt8]
+    var value: [UInt8]
+    var offset: Int64
+  }
+
+  let input: Routing.Input
+  let place: Place
+  /// The name of the task in the store.
+  let name: String
+  private let log: VisibleLog
+  private let source: SourcePlan
+  private let folds: [ViewFold]
+  private let forwards: [(topic: String, folds: [ViewFold])]
+  private let batch: EventBatch
+  private var next = 0
+  private var states: [[UInt8]: State?] = [:]
+  /// By `StateKey`, ascending in offset.
+  private(set) var versions: [[UInt8]: [Version]] = [:]
+  /// The view of each key.
+  private(set) var views: [[UInt8]: ViewPlan] = [:]
+  /// What has become due since it was last taken.
+  private var letters: [LetterIdentity] = []
+  private var forwarded: [Forwarded] = []
+
+  init(_ plan: Plan, _ input: Routing.Input, _ log: VisibleLog) {
+    self.input = input
+    self.log = log
+    place = log.place
+    name = "\(input.name).\(log.place.partition)"
+    source = plan.sources[input.source]
+    folds = input.views.map { ViewFold(plan.views[$0]) }
+    forwards = input.forwards.map { forward in
+      (forward.topic, forward.views.map { ViewFold(plan.views[$0]) })
+    }
+    batch = EventBatch(source.schema, capacity: 1)
+  }
+
+  /// Folds what has come into the log. Returns whether anything has.
+  func sync() {
+    log.sync()
+    while next < log.records.count {
+      fold(log.records[next])
+      next += 1
+    }
+  }
+
+  func takeDue() -> (letters: [LetterIdentity], forwarded: [Forwarded]) {
+    defer { (letters, forwarded) = ([], []) }
+    return (letters, forwarded)
+  }
+
+  /// The bytes of a state at a position; nil before its first event.
+  func bytes(_ key: [UInt8], at position: Int64) -> [UInt8]? {
+    versions[key]?.last { $0.offset <= position }?.bytes
+  }
+
+  /// All states at a position.
+  func states(at position: Int64) -> [[UInt8]: [UInt8]] {
+    versions.compactMapValues { versions in versions.last { $0.offset <= position }?.bytes }
+  }
+
+  private func fold(_ visible: VisibleRecord) {
+    batch.removeAll()
+    let value = visible.record.value ?? []
+    value.withUnsafeBytes { payload in
+      do throws(DecodeFailure) {
+        try batch.append(payload, sequence: 0)
+      } catch {
+        return due(error.reason.rawValue, nil, visible)
+      }
+      let (row, time) = (batch.row(0), batch.time(0))
+      if !input.isRepartitioned, time > visible.record.timestamp * 1000 + source.source.maxAhead {
+        return due("ahead_of_record", nil, visible)
+      }
+      for fold in folds { self.fold(row, time, fold, visible) }
+      for forward in forwards { self.forward(row, forward, visible) }
+    }
+  }
+
+  private func fold(
+    _ row: UnsafePointer<Scalar>, _ time: Int64, _ fold: ViewFold, _ visible: VisibleRecord
+  ) {
+    do throws(ViewFailure) {
+      guard try fold.takes(row) else { return }
+      let key = StateKey.make(view: fold.view.name, try fold.key(of: row))
+      guard try fold.fold(row, time: time, into: &states[key, default: nil]) else { return }
+      guard let state = states[key] ?? nil else { return }
+      views[key] = fold.view
+      versions[key, default: []].append(Version(offset: visible.offset + 1, bytes: fold.view.encode(state)))
+    } catch {
+      if !input.isRepartitioned { due(error.code, error.view, visible) }
+    }
+  }
+
+  private func forward(
+    _ row: UnsafePointer<Scalar>, _ forward: (topic: String, folds: [ViewFold]), _ visible: VisibleRecord
+  ) {
+    var key: [UInt8]?
+    for fold in forward.folds {
+      do throws(ViewFailure) {
+        if try fold.takes(row) { key = Array(try fold.key(of: row)) }
+      } catch {
+        due(error.code, error.view, visible)
+      }
+    }
+    guard let key else { return }
+    forwarded.append(
+      Forwarded(topic: forward.topic, key: key, value: visible.record.value ?? [], offset: visible.offset))
+  }
+
+  private func due(_ reason: String, _ view: String?, _ visible: VisibleRecord) {
+    letters.append(
+      LetterIdentity(
+        reason: reason, view: view ?? "", topic: place.topic, partition: place.partition,
+        offset: visible.offset, key: visible.record.key ?? [], payload: visible.record.value ?? []))
+  }
+}
+
+/// What makes two dead letters the same.
+struct LetterIdentity: Hashable {
+  var reason: String
+  var view: String
+  var topic: String
+  var partition: Int32
+  var offset: Int64
+  var key: [UInt8]
+  var payload: [UInt8]
+}

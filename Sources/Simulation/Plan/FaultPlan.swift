@@ -1,0 +1,119 @@
+/// What can go wrong in a run.
+public enum FaultKind: String, CaseIterable, Sendable {
+  // A process.
+  case crashBefore = "crash before an effect"
+  case crashDuring = "crash during an effect"
+  case crashAfter = "crash after an effect"
+  case suspension = "instance suspended, goes on later"
+  case slowInstance = "instance suspended beyond its session"
+  case restart = "instance stopped and started"
+  case scaling = "instance added or removed"
+  // The log.
+  case logUnavailable = "log: request lost"
+  case logReplyLost = "log: reply lost"
+  case logCut = "log: instance cut off"
+  case logDuplicate = "log: request sent twice"
+  case coordinatorMoved = "log: coordinator moved"
+  case transactionFailed = "log: a record of the transaction refused"
+  case transactionTimedOut = "log: transaction timed out"
+  case queueFull = "log: producer's queue full"
+  case eagerSending = "log: records sent before the commit"
+  case redelivery = "log: records delivered again"
+  case takeover = "log: transactional id taken over"
+  case rebalance = "log: rebalance forced"
+  case retention = "log: old records removed"
+  // The store.
+  case storeUnavailable = "store: request lost"
+  case storeReplyLost = "store: reply lost"
+  case storeDuplicate = "store: request sent twice"
+  case storeCut = "store: instance cut off"
+  case storeTailLost = "store: last writes lost"
+  case storeLost = "store: everything lost"
+  case storeFailover = "store: lagging replica takes over"
+  case storeFull = "store: out of memory"
+  case storeSlow = "store: slow reply"
+  // The input.
+  case outOfOrder = "input: out of order"
+  case duplicateTimes = "input: duplicate times"
+  case malformed = "input: malformed"
+  case hotKeys = "input: hot keys"
+  case bursts = "input: bursts"
+  case idleness = "input: idle"
+  // The operator.
+  case newVersion = "operator: new version beside the old"
+  case offsetsReset = "operator: offsets reset"
+
+  static let index = Dictionary(uniqueKeysWithValues: allCases.enumerated().map { ($1, $0) })
+}
+
+/// Which faults a run may meet, and how likely each is: a random subset, so that some runs are stormy in one way and
+/// calm in all others (swarm testing).
+struct FaultPlan {
+  /// By `FaultKind`, in thousandths of the occasions; 0 is off.
+  private var rates: [Int]
+
+  init(_ random: inout SplitMix64) {
+    rates = [Int](repeating: 0, count: FaultKind.allCases.count)
+    // From calm to everything at once.
+    let share = random.pick([0, 10, 25, 25, 50, 50, 75, 100])
+    let scale = random.pick([1, 2, 2, 4])
+    for (index, kind) in FaultKind.allCases.enumerated() where random.below(100) < share {
+      rates[index] = kind.rate * (kind.isScaled ? scale : 1)
+    }
+    exclude()
+  }
+
+  func rate(_ kind: FaultKind) -> Int { rates[FaultKind.index[kind] ?? 0] }
+  func isOn(_ kind: FaultKind) -> Bool { rate(kind) > 0 }
+
+  var enabled: [FaultKind] { FaultKind.allCases.filter(isOn) }
+
+  /// Together these leave no way to tell what is right, for the service or for the oracle.
+  private mutating func exclude() {
+    // A group moved back by a person, and a store moved back by a fault at the same time, look like a crash.
+    if isOn(.offsetsReset) { turnOff([.storeTailLost, .storeLost, .storeFailover]) }
+    // A new version begins with what the log still has.
+    if isOn(.newVersion) { turnOff([.retention]) }
+  }
+
+  private mutating func turnOff(_ kinds: [FaultKind]) {
+    for kind in kinds { rates[FaultKind.index[kind] ?? 0] = 0 }
+  }
+}
+
+extension FaultKind {
+  /// In thousandths of the occasions, which are calls of a port for some kinds, turns of the scheduler or records of
+  /// the input for others.
+  fileprivate var rate: Int {
+    switch self {
+    case .crashBefore, .crashDuring, .crashAfter: 3
+    case .suspension: 4
+    case .slowInstance: 2
+    case .restart, .scaling, .takeover, .rebalance: 8
+    case .logUnavailable, .logReplyLost, .storeUnavailable, .storeReplyLost: 10
+    case .logDuplicate, .storeDuplicate, .redelivery, .eagerSending: 100
+    case .logCut, .storeCut, .coordinatorMoved: 6
+    case .transactionFailed, .transactionTimedOut, .queueFull: 10
+    case .retention: 20
+    case .storeTailLost, .storeFailover: 12
+    case .storeLost: 4
+    case .storeFull: 8
+    case .storeSlow: 10
+    case .outOfOrder, .duplicateTimes, .hotKeys: 500
+    case .malformed: 150
+    case .bursts, .idleness: 30
+    case .newVersion: 30
+    case .offsetsReset: 10
+    }
+  }
+
+  /// Whether a stormier run has more of it.
+  fileprivate var isScaled: Bool {
+    switch self {
+    case .outOfOrder, .duplicateTimes, .malformed, .hotKeys, .bursts, .idleness, .newVersion, .logDuplicate,
+      .storeDuplicate, .redelivery, .eagerSending:
+      false
+    default: true
+    }
+  }
+}

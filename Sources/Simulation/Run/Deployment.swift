@@ -1,0 +1,135 @@
+import BrokerCore
+import FeatureCore
+import Processor
+
+/// One version of the service: its definitions, store, group and workers.
+final class Deployment {
+  let plan: Plan
+  let routing: Routing
+  let group: String
+  let redis: SimulatedRedis
+  let limits: WorkerLimits
+  private(set) var oracles: [TaskOracle] = []
+  var workers: [Worker] = []
+  /// The offsets that a person has moved, and where they were.
+  private(set) var resets: [Place: Int64] = [:]
+  /// When something was last put right that only a person could.
+  private(set) var lastRepair = Int64.min
+  private let world: World
+  private let broker: SimulatedBroker
+  private let faults: AdapterFaults
+  private var nextSlot = 0
+
+  init(
+    _ plan: Plan, _ limits: WorkerLimits, _ world: World, _ broker: SimulatedBroker, partitions: [Int32],
+    faults: AdapterFaults
+  ) {
+    self.plan = plan
+    self.limits = limits
+    self.world = world
+    self.broker = broker
+    self.faults = faults
+    routing = Routing(plan)
+    group = "\(plan.name).\(plan.version)"
+    redis = SimulatedRedis(world)
+    for input in routing.inputs { broker.createTopic(input.topic, partitions: partitions[input.source]) }
+    broker.createTopic(routing.snapshotTopic, partitions: partitions.max() ?? 1)
+    broker.createTopic(routing.deadLetterTopic, partitions: 1)
+    for input in routing.inputs {
+      oracles += broker.places(input.topic).map { TaskOracle(plan, input, broker.log($0)) }
+    }
+  }
+
+  /// Everything that it writes.
+  var outputTopics: [String] {
+    [routing.snapshotTopic, routing.deadLetterTopic] + routing.inputs.filter(\.isRepartitioned).map(\.topic)
+  }
+
+  func startWorker(slot: Int? = nil) {
+    let slot = slot ?? nextSlot
+    nextSlot = max(nextSlot, slot + 1)
+    let life = Life("v\(plan.version).w\(slot)")
+    world.trace("\(life.name)  started")
+    workers.append(Worker(life, slot, self, world, broker, faults: faults))
+  }
+
+  // MARK: The operator
+
+  func isReset(_ place: Place) -> Bool { resets[place] != nil }
+
+  /// Moves the group's offset of some partition back, while nobody is in the group.
+  func resetOffsets() {
+    let candidates = oracles.filter { oracle in
+      guard let committed = broker.committed(group, oracle.place) else { return false }
+      return redis.tasks[oracle.name]?.position == committed && committed > broker.log(oracle.place).logStart
+    }
+    guard !candidates.isEmpty else { return }
+    let place = world.draws.pick(candidates).place
+    guard let committed = broker.committed(group, place) else { return }
+    let low = broker.log(place).logStart
+    let offset = low + Int64(world.draws.below(Int(committed - low)))
+    world.trace("operator  moves \(group)'s offset of \(place.logged) from \(committed) to \(offset)")
+    resets[place] = committed
+    commit(place, offset)
+  }
+
+  private func commit(_ place: Place, _ offset: Int64) {
+    do throws(KafkaError) {
+      try broker.core.commitOffsets(
+        group, member: GroupMember(), [place: CommittedOffset(offset: offset)], now: world.wallClock)
+    } catch { preconditionFailure("Cannot move the offsets of a group with members: \(error)") }
+  }
+
+  /// Kills everybody and waits until the group has noticed.
+  func stopAll() {
+    for worker in workers { worker.kill("stopped by the operator") }
+    workers = []
+    while !["Empty", "Dead"].contains(broker.core.describeGroup(group).state) {
+      world.now += Int64(SimulatedBroker.sessionMilliseconds)
+      broker.advance()
+    }
+  }
+
+  /// Leaves one of those that have the same name: as long as two live, each takes over from the other without end.
+  func killNamesakes() {
+    for (index, worker) in workers.enumerated()
+    where workers[(index + 1)...].contains(where: { $0.slot == worker.slot && !$0.life.isDead }) {
+      worker.kill("killed: another has its name")
+    }
+  }
+
+  /// A worker has stopped for good: does what its message asks for. Returns whether there was anything to do.
+  func repair() -> Bool {
+    var isRepaired = false
+    for oracle in oracles {
+      guard let committed = broker.committed(group, oracle.place) else { continue }
+      let low = broker.log(oracle.place).logStart
+      if let right = resets[oracle.place] {
+        world.coverage.hit(.stopsForOffsets)
+        stopAll()
+        world.trace("operator  moves \(group)'s offset of \(oracle.place.logged) back to \(right)")
+        resets[oracle.place] = nil
+        commit(oracle.place, right)
+        isRepaired = true
+      } else if redis.tasks[oracle.name]?.position ?? 0 < low {
+        world.coverage.hit(.stopsForRetention)
+        world.trace("operator  restores \(oracle.name) at \(committed) from the snapshots")
+        oracle.sync()
+        redis.restore(oracle.name, position: committed, oracle.states(at: committed))
+        isRepaired = true
+      }
+    }
+    if isRepaired { lastRepair = world.now }
+    return isRepaired
+  }
+
+  /// Removes records that everybody has processed.
+  func retain(_ place: Place, upTo bound: Int64) {
+    let log = broker.log(place)
+    guard bound > log.logStart else { return }
+    let offset = log.logStart + 1 + Int64(world.draws.below(Int(bound - log.logStart)))
+    log.sync()
+    world.trace("retention  \(place.logged) begins at \(offset)")
+    _ = try? broker.core.deleteRecords(place, before: offset)
+  }
+}

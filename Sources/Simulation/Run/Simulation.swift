@@ -1,0 +1,226 @@
+import BrokerCore
+import FeatureCore
+import Processor
+
+/// What a run came to.
+public struct SimulationOutcome: Sendable {
+  /// The seed that repeats it.
+  public var seed: UInt64
+  /// The first breach of an invariant; nil if all held.
+  public var violation: String?
+  /// What happened in it.
+  public var coverage: Coverage
+  /// Turns of the scheduler.
+  public var turns: Int
+}
+
+/// One run: a seed draws definitions, input, limits, faults and the order of everything. The loop is the one of
+/// production; log, store, clock and operator are simulated. First a stormy time, in which after each turn nothing
+/// may be wrong; then quiet, in which everything must come to its end.
+public final class Simulation {
+  private let seed: UInt64
+  private let world: World
+  private let broker: SimulatedBroker
+  private let audit: Audit
+  private let adapterFaults: AdapterFaults
+  private let sources: [Source]
+  private let partitions: [Int32]
+  private var definitions: DefinitionGenerator
+  private var input: InputGenerator
+  private var deployments: [Deployment] = []
+  private var turns = 0
+  private var recordsLeft: Int
+
+  /// Turns of the stormy time.
+  private static let stormTurns = 150
+  /// Turns until everything must be processed: enough for sessions, rebalances and transactions to time out one after
+  /// the other, and then for every record.
+  private static let calmTurnsMax = 2_500
+
+  /// A run of a seed. `trace` is told what happens, a line at a time.
+  public init(seed: UInt64, adapterFaults: AdapterFaults = [], trace: ((String) -> Void)? = nil) {
+    self.seed = seed
+    self.adapterFaults = adapterFaults
+    var random = SplitMix64(seed: seed)
+    let faults = FaultPlan(&random)
+    world = World(draws: random.fork(), faults: faults, trace: trace)
+    broker = SimulatedBroker(world)
+    audit = Audit(world, broker)
+    definitions = DefinitionGenerator(random: random.fork())
+    sources = definitions.sources(random.pick([1, 1, 2]))
+    partitions = sources.map { _ in Int32(1 + random.below(3)) }
+    input = InputGenerator(random.fork(), sources)
+    recordsLeft = 20 + random.below(50)
+    world.trace("seed \(seed): \(faults.enabled.map(\.rawValue).joined(separator: ", "))")
+    world.runOthers = { [unowned self] turns in
+      for _ in 0..<turns where world.violation == nil { turn() }
+    }
+  }
+
+  /// Runs it.
+  public func run() -> SimulationOutcome {
+    for (source, count) in zip(sources, partitions) { broker.createTopic(source.topic, partitions: count) }
+    deploy()
+    while turns < Self.stormTurns, world.violation == nil { turn() }
+    calm()
+    world.runOthers = nil
+    return SimulationOutcome(
+      seed: seed, violation: world.violation, coverage: world.coverage, turns: turns)
+  }
+
+  /// Starts a version of the service.
+  private func deploy() {
+    let version = deployments.count + 1
+    let made = definitions.definitions(sources, version: version, views: world.draws.pick([1, 2, 2, 3]))
+    let plan: Plan
+    do throws(DefinitionMistakes) { plan = try Plan(made) } catch {
+      preconditionFailure("Cannot compile generated definitions: \(error)")
+    }
+    var limits = WorkerLimits()
+    limits.pollRecordsMax = 1 + world.draws.below(20)
+    limits.batchRecords = 1 + world.draws.below(7)
+    limits.commitFoldsMax = 1 + world.draws.below(40)
+    limits.commitIntervalMilliseconds = Int64(world.draws.pick([20, 100, 300]))
+    limits.checkIntervalMilliseconds = Int64(world.draws.pick([50, 300, 1000]))
+    limits.cachedStatesMax = world.draws.pick([2, 3, 6, 100])
+    let deployment = Deployment(
+      plan, limits, world, broker, partitions: partitions, faults: adapterFaults)
+    deployments.append(deployment)
+    audit.add(deployment)
+    world.trace("version \(version): \(made.views)")
+    for _ in 0..<world.draws.pick([1, 1, 2, 3]) { deployment.startWorker() }
+  }
+
+  // MARK: The storm
+
+  private func turn() {
+    turns += 1
+    world.now += Int64(world.draws.below(40))
+    if world.strikes(.idleness) { world.now += Int64(world.draws.below(5000)) }
+    broker.advance()
+    if world.isFaulty {
+      strikeTheLog()
+      strikeTheStore()
+      operate()
+    }
+    feed()
+    for deployment in deployments { step(deployment) }
+    audit.check()
+  }
+
+  /// One of a version's workers makes a step.
+  private func step(_ deployment: Deployment) {
+    for worker in deployment.workers where worker.life.isDead && !worker.isBusy {
+      deployment.workers.removeAll { $0 === worker }
+      // The supervisor starts it again under its name, sooner or later.
+      let isReplaced = deployment.workers.contains { $0.slot == worker.slot && !$0.life.isDead }
+      if !isReplaced, world.draws.oneIn(2) { deployment.startWorker(slot: worker.slot) }
+    }
+    deployment.workers.removeAll { $0.isGone && !$0.isBusy }
+    if deployment.workers.isEmpty { deployment.startWorker(slot: 0) }
+    let ready = deployment.workers.filter(\.canRun)
+    if !ready.isEmpty { world.draws.pick(ready).turn() }
+  }
+
+  private func feed() {
+    guard recordsLeft > 0 else { return }
+    var count = world.isFaulty ? world.draws.below(3) : 0
+    if world.strikes(.bursts) { count += 10 }
+    for _ in 0..<min(count, recordsLeft) {
+      recordsLeft -= 1
+      let (source, record) = input.next(world)
+      let partition =
+        record.key.map { key in key.withUnsafeBytes { Murmur2.partition($0, count: partitions[source]) } }
+        ?? Int32(world.draws.below(Int(partitions[source])))
+      broker.produce(record, to: Place(sources[source].topic, partition))
+    }
+  }
+
+  private func strikeTheLog() {
+    if world.strikes(.coordinatorMoved) {
+      world.coordinatorAwayUntil = world.now + Int64(world.draws.below(400))
+      world.trace("coordinator moves until \(world.coordinatorAwayUntil)")
+    }
+    let workers = deployments.flatMap(\.workers)
+    if !workers.isEmpty, world.strikes(.logCut) {
+      let life = world.draws.pick(workers).life
+      life.logCutUntil = world.now + Int64(world.draws.pick([100, 600, 3000]))
+      world.trace("\(life.name)  cut off from the log until \(life.logCutUntil)")
+    }
+    if world.strikes(.retention) { retain() }
+  }
+
+  /// Removes records that everybody has processed.
+  private func retain() {
+    let deployment = world.draws.pick(deployments)
+    let place = world.draws.pick(deployment.oracles).place
+    let positions = deployments.flatMap { deployment in
+      deployment.oracles.filter { $0.place == place }.map { oracle in
+        min(
+          broker.committed(deployment.group, place) ?? 0, deployment.redis.tasks[oracle.name]?.position ?? 0)
+      }
+    }
+    if let bound = positions.min() { deployment.retain(place, upTo: bound) }
+  }
+
+  private func strikeTheStore() {
+    let deployment = world.draws.pick(deployments)
+    let redis = deployment.redis
+    if world.strikes(.storeTailLost) { redis.loseTail(1 + world.draws.below(6)) }
+    if world.strikes(.storeLost) { redis.loseEverything() }
+    if world.strikes(.storeFailover) {
+      // The replica lags, and every connection breaks.
+      redis.loseTail(world.draws.below(12))
+      for worker in deployment.workers {
+        worker.life.storeCutUntil = world.now + Int64(world.draws.below(200))
+      }
+    }
+    if redis.isFull {
+      if world.draws.oneIn(10) { redis.setFull(false) }
+    } else if world.strikes(.storeFull) {
+      redis.setFull(true)
+    }
+    if !deployment.workers.isEmpty, world.strikes(.storeCut) {
+      let life = world.draws.pick(deployment.workers).life
+      life.storeCutUntil = world.now + Int64(world.draws.pick([50, 300, 2000]))
+      world.trace("\(life.name)  cut off from the store until \(life.storeCutUntil)")
+    }
+  }
+
+  private func operate() {
+    let deployment = world.draws.pick(deployments)
+    if deployment.workers.count < 3, world.strikes(.scaling) { deployment.startWorker() }
+    if !deployment.workers.isEmpty {
+      if world.strikes(.restart) { world.draws.pick(deployment.workers).stop() }
+      if deployment.workers.count < 4, world.strikes(.takeover) {
+        // The same name again while the old one is alive: a zombie and its successor.
+        deployment.startWorker(slot: world.draws.pick(deployment.workers).slot)
+      }
+    }
+    if deployments.count == 1, world.strikes(.newVersion) { deploy() }
+    if !world.isNested, world.strikes(.offsetsReset) {
+      deployment.stopAll()
+      deployment.resetOffsets()
+    }
+  }
+
+  // MARK: The calm
+
+  private func calm() {
+    guard world.violation == nil else { return }
+    world.trace("calm")
+    world.isFaulty = false
+    for deployment in deployments {
+      deployment.redis.setFull(false)
+      deployment.killNamesakes()
+    }
+    let end = turns + Self.calmTurnsMax
+    while turns < end, world.violation == nil {
+      turn()
+      if turns % 5 == 0, audit.isComplete { return audit.checkEnd() }
+    }
+    if world.violation == nil, let laggard = audit.laggard {
+      world.violate("not everything was processed in time: \(laggard)")
+    }
+  }
+}

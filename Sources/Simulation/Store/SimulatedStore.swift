@@ -1,0 +1,126 @@
+import Processor
+
+/// One worker's connection to the simulated server.
+final class SimulatedStore: StateStorePort {
+  private let life: Life
+  private let redis: SimulatedRedis
+  private let world: World
+  private let faults: AdapterFaults
+
+  init(_ life: Life, _ redis: SimulatedRedis, _ world: World, faults: AdapterFaults) {
+    self.life = life
+    self.redis = redis
+    self.world = world
+    self.faults = faults
+  }
+
+  func claim(_ task: String) throws(StoreError) -> TaskClaim {
+    var claim = TaskClaim(epoch: 0, position: nil)
+    try gate("claiming \(task)") { () throws(StoreError) in
+      try refuseIfFull()
+      claim = redis.claim(task)
+      if world.strikes(.storeDuplicate) { claim = redis.claim(task) }
+    }
+    life.claimed = claim.position
+    return claim
+  }
+
+  func load(
+    _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
+    _ body: (Int, UnsafeRawBufferPointer?) -> Void
+  ) throws(StoreError) {
+    // Many keys are read in several commands, each of which may fail.
+    var start = 0
+    repeat {
+      let end = min(keys.count, start + (world.isFaulty ? 1 + world.draws.below(8) : keys.count))
+      try gate("loading \(keys.count) states of \(task)") { () throws(StoreError) in
+        let stored = redis.tasks[task]
+        if isFenced(stored?.epoch, epoch) { throw refused(.fenced, .loadFenced, task, "epoch \(epoch)") }
+        if isMoved(stored?.position, position) {
+          throw refused(
+            .moved, .loadMoved, task, "position \(position ?? -1), found \(stored?.position ?? -1)")
+        }
+        for index in start..<end {
+          guard let state = keys.withBytes(index, { stored?.states[Array($0)] }) else {
+            body(index, nil)
+            continue
+          }
+          world.coverage.hit(.cacheLoaded)
+          state.withUnsafeBytes { body(index, $0) }
+        }
+      }
+      start = end
+    } while start < keys.count
+  }
+
+  func commit(
+    _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates,
+    timeToLiveMilliseconds: Int64?
+  ) throws(StoreError) {
+    let written = (0..<states.count).map { index in states.withBytes(index) { (Array($0), Array($1)) } }
+    if let from, from >= position, states.count > 0 {
+      world.violate("\(life.name) wrote states of \(task) without a new position")
+    }
+    let call = "storing \(states.count) states of \(task) \(from ?? -1)..\(position)"
+    try gate(call) { () throws(StoreError) in
+      try refuseIfFull()
+      let stored = redis.tasks[task]
+      if isFenced(stored?.epoch, epoch) { throw refused(.fenced, .storeFenced, task, "epoch \(epoch)") }
+      if stored?.position == position, !faults.contains(.noFence) {
+        world.coverage.hit(.storedBefore)
+        return
+      }
+      if isMoved(stored?.position, from) {
+        throw refused(.moved, .storeMoved, task, "position \(from ?? -1), found \(stored?.position ?? -1)")
+      }
+      if faults.contains(.tornCommit) {
+        redis.write(task, position: nil, written)
+        if let obstacle = world.during(life, call) { throw StoreError(obstacle) }
+        redis.write(task, position: position, [])
+      } else {
+        redis.write(task, position: position, written)
+      }
+      world.trace("\(life.name)  stored \(states.count) states of \(task) at \(position)")
+    }
+  }
+
+  private func isFenced(_ stored: Int64?, _ own: Int64) -> Bool {
+    stored != own && !faults.contains(.noFence) && !faults.contains(.noEpoch)
+  }
+
+  private func isMoved(_ stored: Int64?, _ own: Int64?) -> Bool {
+    stored != own && !faults.contains(.noFence) && !faults.contains(.noPosition)
+  }
+
+  private func refuseIfFull() throws(StoreError) {
+    if redis.isFull { throw StoreError(.retry, "out of memory") }
+  }
+
+  private func refused(
+    _ remedy: StoreError.Remedy, _ branch: RecoveryBranch, _ task: String, _ detail: String
+  ) -> StoreError {
+    world.coverage.hit(branch)
+    return StoreError(remedy, "task \(task): \(remedy): \(detail)")
+  }
+
+  private func gate(_ call: String, _ body: () throws(StoreError) -> Void) throws(StoreError) {
+    do throws(StoreError) {
+      if let obstacle = world.before(life, .store, call) { throw StoreError(obstacle) }
+      try body()
+      if let obstacle = world.after(life, .store, call) { throw StoreError(obstacle) }
+    } catch {
+      if !life.isDead { world.trace("\(life.name)  \(error.remedy): \(error.message)") }
+      if error.remedy == .retry { world.coverage.hit(.storeRetried) }
+      throw error
+    }
+  }
+}
+
+extension StoreError {
+  init(_ obstacle: Obstacle) {
+    switch obstacle {
+    case .dead: self.init(.fatal, "the process is dead")
+    case .unavailable: self.init(.retry, "no answer")
+    }
+  }
+}
