@@ -31,12 +31,12 @@ import Testing
 
   @Test func differencesAreNamed() throws {
     let result = try withBroker(
-      "clicks:3,shop.clicks.by-item:2,shop.snapshots:5,shop.dead-letters:2",
+      "clicks:3,shop.1.clicks.by-item:2,shop.snapshots:5,shop.dead-letters:2",
       "$PLUMB topics check -d shop.yaml $BROKERS")
     #expect(result.status == 1, "\(result.error)")
     #expect(
       result.output.split(separator: "\n").map(String.init) == [
-        "shop.clicks.by-item: has 2 partitions, should have 3: as many as the source's topic",
+        "shop.1.clicks.by-item: has 2 partitions, should have 3: as many as the source's topic",
         "shop.snapshots: has 5 partitions, should have 3: as many as the source topic that has the most",
         "shop.snapshots: retention.ms is 604800000, should be -1",
         "shop.dead-letters: retention.ms is 604800000, should be 2592000000",
@@ -54,7 +54,7 @@ import Testing
     #expect(result.status == 0, "\(result.error)")
     #expect(
       result.output.contains("shop.snapshots: is missing (every state, for training); run plumb topics"))
-    #expect(result.output.contains("shop.clicks.by-item: created with 5 partitions"))
+    #expect(result.output.contains("shop.1.clicks.by-item: created with 5 partitions"))
     #expect(
       result.output.hasSuffix("shop.dead-letters: created with 1 partitions\nfine\n"), "\(result.output)")
   }

@@ -22,7 +22,7 @@ public enum TopicKind: String, CaseIterable, Sendable {
   /// The topic's name, with placeholders.
   public var topic: String {
     switch self {
-    case .repartition: "<app>.<source>.by-<entity>"
+    case .repartition: "<app>.<version>.<source>.by-<entity>"
     case .snapshots, .deadLetters: "<app>.\(rawValue)"
     }
   }
