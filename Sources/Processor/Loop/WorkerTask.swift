@@ -87,8 +87,9 @@ final class WorkerTask {
 public struct WorkerLimits: Sendable {
   /// Records of one poll: at 1,000 the round trips to Redis no longer matter.
   public var pollRecordsMax = 1000
-  /// Records of a decoded batch: as many as keep their rows in the level 2 cache.
-  public var batchRecords = 256
+  /// Records of a decoded batch: a whole poll, since each batch with entities that are not in memory waits for Redis
+  /// once or twice; their rows still fit the level 2 cache.
+  public var batchRecords = 1000
   /// Records times views between two commits: bounds a transaction and the atomic write to the store.
   public var commitFoldsMax = 10_000
   /// Bytes of changed states between two commits: large sketches would fill a write long before `commitFoldsMax` does.
