@@ -4,10 +4,10 @@ import Parquet
 /// Writing and reading a column of Parquet at a time, from memory to memory.
 enum ParquetBenchmarks {
   /// A kind of column and what appends its rows.
-  private struct Case {
+  private struct Case: Sendable {
     var name: String
     var type: FeatureType
-    var append: (inout ParquetWriter, UInt64) -> Void
+    var append: @Sendable (inout ParquetWriter, UInt64) -> Void
   }
 
   private static let words = (0..<50).map { Array("category-\($0)".utf8) }

@@ -8,7 +8,7 @@ struct Options {
   /// The binary that `service` measures.
   var plumb = ".build/release/plumb"
   var groups: Set<String> = []
-  static let allGroups: Set<String> = ["events", "folds", "states", "replay", "footprint", "service"]
+  static let allGroups: Set<String> = ["events", "folds", "states", "replay", "footprint", "service", "parquet"]
 
   init(_ arguments: ArraySlice<String>) {
     var rest = arguments
@@ -34,7 +34,7 @@ struct Options {
   private static func exitWithUsage() -> Never {
     fatalError(
       "usage: plumb-benchmarks [--events N] [--repetitions N] [--users N] [--plumb PATH] "
-        + "[events] [folds] [states] [replay] [footprint] [service]"
+        + "[events] [folds] [states] [replay] [footprint] [service] [parquet]"
     )
   }
 }
@@ -71,6 +71,7 @@ if options.groups.contains("folds") {
   FoldBenchmarks.run(harness, events: options.events, manyUsers: options.manyUsers)
 }
 if options.groups.contains("states") { StateBenchmarks.run(harness, week) }
+if options.groups.contains("parquet") { ParquetBenchmarks.run(harness, rows: options.events) }
 if options.groups.contains("footprint") {
   StateBenchmarks.printFootprintHeading()
   let days = 30.0 * 86_400
