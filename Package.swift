@@ -64,6 +64,13 @@ let package = Package(
       name: "OutputRecords", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
       swiftSettings: strict),
     .target(
+      name: "Verification",
+      dependencies: [
+        "FeatureCore", "Processor", "OutputRecords", "OfflineStore",
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      swiftSettings: strict),
+    .target(
       name: "ServiceConfiguration",
       dependencies: ["FeatureCore", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
     .target(
@@ -78,7 +85,7 @@ let package = Package(
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
         "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Simulation", "Telemetry",
-        "ServiceConfiguration", .product(name: "Logging", package: "swift-log"),
+        "ServiceConfiguration", "Verification", .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),

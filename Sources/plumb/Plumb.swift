@@ -12,6 +12,7 @@ struct Plumb: AsyncParsableCommand {
     version: "0.1.0",
     subcommands: [
       CheckCommand.self, GenerateCommand.self, ReplayCommand.self, RunCommand.self, GetCommand.self,
+      VerifyCommand.self,
       SnapshotsCommand.self, DeadLettersCommand.self, TopicsCommand.self, BrokerCommand.self,
       SimulateCommand.self,
     ])

@@ -21,6 +21,9 @@ let layers: [String: AllowedImports] = [
   "OnlineStore": .only(["FeatureCore", "Processor", "CHiredis", "Glibc"]),
   "EventLog": .only(["Processor", "CRDKafka"]),
   "OutputRecords": .only(["SwiftProtobuf", "Foundation", "FoundationEssentials"]),
+  "Verification": .only([
+    "FeatureCore", "Processor", "OutputRecords", "OfflineStore", "SwiftProtobuf", "Foundation", "Glibc",
+  ]),
   "ServiceConfiguration": .only(["FeatureCore", "Yams", "Foundation"]),
   "Telemetry": .only([
     "FeatureCore", "Processor", "Logging", "Metrics", "Hummingbird", "Foundation", "Synchronization",

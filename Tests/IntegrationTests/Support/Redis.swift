@@ -50,6 +50,12 @@ final class Redis {
     return contents
   }
 
+  /// Writes a value as somebody else would; not in a cluster.
+  func set(_ key: [UInt8], _ value: [UInt8]) throws { try nodes[0].ask("SET", bytes: [key, value]) }
+
+  /// Deletes a key as somebody else would; not in a cluster.
+  func delete(_ key: [UInt8]) throws { try nodes[0].ask("DEL", bytes: [key]) }
+
   /// The positions of some tasks, nil where there is none.
   func positions(_ keys: StoreKeys, _ tasks: [String]) throws -> [Int64?] {
     var values: [[UInt8]: [UInt8]] = [:]
@@ -167,6 +173,10 @@ final class RedisNode {
   }
 
   func ask(_ name: StaticString, _ arguments: [String], _ body: (RedisValue) -> Void = { _ in }) throws {
+    try ask(name, bytes: arguments.map { Array($0.utf8) }, body)
+  }
+
+  func ask(_ name: StaticString, bytes arguments: [[UInt8]], _ body: (RedisValue) -> Void = { _ in }) throws {
     var command = CommandBuffer()
     command.begin(name, arguments: 1 + arguments.count)
     for argument in arguments { command.append(argument) }

@@ -40,7 +40,7 @@ final class Site {
   }
 
   private let folder: URL
-  private var definitions: String { folder.appendingPathComponent("definitions.yaml").path }
+  var definitions: String { folder.appendingPathComponent("definitions.yaml").path }
   /// Those that run, by instance.
   private(set) var services: [String: ChildProcess] = [:]
   private var past: [ChildProcess] = []
@@ -141,10 +141,10 @@ final class Site {
       Self.binary, arguments, log: folder.appendingPathComponent("\(instance.name)-\(past.count).log"))
   }
 
-  /// Another command on the same definitions and brokers, its arguments before those.
-  func command(_ arguments: [String]) throws -> ChildProcess {
+  /// Another command on the same definitions, or on others, and the same brokers; its arguments before those.
+  func command(_ arguments: [String], definitions other: String? = nil) throws -> ChildProcess {
     try ChildProcess(
-      Self.binary, arguments + reachingArguments,
+      Self.binary, arguments + ["-d", other ?? definitions, "--brokers", brokers],
       log: folder.appendingPathComponent("command-\(UUID().uuidString).log"))
   }
 

@@ -1,0 +1,86 @@
+public import FeatureCore
+
+/// The fold of one partition of an input with every state kept: what its task must have, by definition.
+public final class TaskFold {
+  /// The views that are folded.
+  public let views: [ViewPlan]
+  /// The next offset to fold.
+  public private(set) var position: Int64
+  /// Records folded.
+  public private(set) var records = 0
+
+  private let judge: RecordJudge
+  private let batch: EventBatch
+  private let folds: [ViewFold]
+  private let tables: [TableBox]
+  private var writer = ProtobufWriter()
+
+  /// A class around a table, so that an array can hold tables, which can't be copied.
+  private final class TableBox {
+    var table = StateTable()
+  }
+
+  /// A fold that begins at an offset with no states.
+  public init(_ plan: Plan, _ input: Routing.Input, from offset: Int64) {
+    views = input.views.map { plan.views[$0] }
+    position = offset
+    judge = RecordJudge(plan, input)
+    batch = EventBatch(plan.sources[input.source].schema, capacity: WorkerLimits().batchRecords)
+    folds = views.map(ViewFold.init)
+    tables = views.map { _ in TableBox() }
+  }
+
+  /// Folds records, in order.
+  public func fold(_ records: UnsafeBufferPointer<LogRecord>) {
+    var start = 0
+    while start < records.count {
+      let end = min(records.count, start + batch.capacity)
+      _ = judge.decode(UnsafeBufferPointer(rebasing: records[start..<end]), into: batch)
+      for (fold, box) in zip(folds, tables) { fold.fold(batch, into: &box.table) { _, _ in } }
+      position = records[end - 1].offset + 1
+      self.records += end - start
+      start = end
+    }
+  }
+
+  /// Goes on to an offset before which there is nothing more to fold: marks of transactions take offsets too.
+  public func skip(to offset: Int64) { position = max(position, offset) }
+
+  /// The state of an entity, nil if nothing of it was folded.
+  public func state(_ view: Int, _ key: [UInt8]) -> State? {
+    key.withUnsafeBytes { tables[view].table.state($0) }
+  }
+
+  /// The keys of the entities of a view, in ascending order.
+  public func keys(_ view: Int) -> [[UInt8]] {
+    var keys: [[UInt8]] = []
+    tables[view].table.forEachSorted { key, _ in keys.append(Array(key)) }
+    return keys
+  }
+
+  /// The keys of the entities of a view that were folded into since the last call.
+  public func takeChanged(_ view: Int) -> [[UInt8]] {
+    var keys: [[UInt8]] = []
+    tables[view].table.forEachChanged { key, _ in keys.append(Array(key)) }
+    tables[view].table.forgetChanges()
+    return keys
+  }
+
+  /// The value of the snapshot that a state has at a position.
+  public func snapshot(_ view: Int, _ key: [UInt8], _ state: State, at place: TopicPartition, _ offset: Int64)
+    -> [UInt8]
+  {
+    let plan = views[view]
+    let bytes = plan.encode(state)
+    let values = plan.evaluate(state, at: state.asOf)
+    key.withUnsafeBytes { key in
+      bytes.withUnsafeBytes { bytes in
+        writer.snapshot(
+          plan, key: key, at: RecordPosition(partition: place, offset: offset), asOf: state.asOf,
+          state: bytes,
+          values: values)
+      }
+    }
+    return writer.bytes
+  }
+}

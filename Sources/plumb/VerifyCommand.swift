@@ -1,0 +1,108 @@
+import ArgumentParser
+import DefinitionFiles
+import EventLog
+import FeatureCore
+import Glibc
+public import OnlineStore
+import Processor
+import ServiceConfiguration
+public import Verification
+
+struct VerifyCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "verify",
+    abstract: "Prove that Redis and the snapshots are what a fold of the log makes them.",
+    discussion: """
+      Folds the source topics again, and compares every snapshot and every state now in Redis, byte for byte. It \
+      changes nothing, and may run beside the service: Redis' positions are the cut. Exit status 1 if anything differs; the \
+      first differences are printed with view, entity, position, feature, both values and the likely cause.
+
+      Snapshots are sorted in the folder for temporary files (TMPDIR), which needs as much room as their topic.
+
+      Examples:
+        plumb verify -d shop.yaml --brokers 127.0.0.1:9092 --redis redis://127.0.0.1:6379
+        plumb verify -d shop.yaml --sample 1/100
+      """)
+
+  @Option(name: [.customShort("d"), .long], help: "The definitions file.")
+  var definitions: String
+  @OptionGroup var service: ServiceOptions
+  @Option(help: "Compare only one entity of N: 1/N. Everything is folded all the same.")
+  var sample = "1/1"
+
+  func validate() throws { _ = try share() }
+
+  func run() throws {
+    try reportingService {
+      let plan = try DefinitionFile.compile(path: definitions)
+      let settings = try service.settings()
+      let store = StoreInspector(
+        try settings.redisOptions(), keys: StoreKeys(name: plan.name, version: plan.version))
+      let log = TopicLog(settings.kafkaOptions(plan, transactionalID: "\(plan.name).verify"))
+      let verifier = Verifier(
+        plan, log: log, store: store, share: try share(),
+        expectsEverySnapshot: settings.delivery == KafkaDelivery.exactlyOnce.rawValue,
+        progress: { if isatty(STDERR_FILENO) == 1 { StandardError.write("\r\u{1B}[K\($0)") } })
+      let report: VerificationReport
+      do {
+        report = try verifier.run()
+      } catch let error as VerificationError {
+        throw ProcessorError(remedy: .stop, description: "\(error)")
+      } catch let error as SpillError {
+        throw ProcessorError(remedy: .stop, description: "\(error)")
+      }
+      if isatty(STDERR_FILENO) == 1 { StandardError.write("\r\u{1B}[K") }
+      for finding in report.findings { print(finding) }
+      if report.failures > report.findings.count {
+        print("and \(report.failures - report.findings.count) more")
+      }
+      print(
+        "\(report.records) records folded, \(report.snapshots) snapshots and \(report.states) states compared, "
+          + "\(report.snapshotsAhead) snapshots not yet in Redis: "
+          + (report.failures == 0 ? "no difference" : "\(counted(report.failures, "difference"))"))
+      if report.failures > 0 { throw ExitCode.failure }
+    }
+  }
+
+  private func share() throws(ValidationError) -> EntityShare {
+    let parts = sample.split(separator: "/", omittingEmptySubsequences: false)
+    guard parts.count == 2, parts[0] == "1", let divisor = Int(parts[1]), divisor > 0 else {
+      throw ValidationError("'\(sample)' is no share: write 1/N, such as 1/100.")
+    }
+    return EntityShare(oneOf: divisor)
+  }
+}
+
+extension StoreInspector: VerifiedStore {}
+
+/// The topics of a cluster, read without a group.
+final class TopicLog: VerifiedLog {
+  private let options: KafkaOptions
+  private var firsts: [TopicPartition: Int64] = [:]
+
+  init(_ options: KafkaOptions) { self.options = options }
+
+  func firstOffset(_ partition: TopicPartition) throws -> Int64 {
+    if let known = firsts[partition] { return known }
+    for range in try TopicReader(options, report: reportKafka).ranges(of: [partition.topic], from: .beginning)
+    {
+      firsts[range.partition] = range.from
+    }
+    return firsts[partition] ?? 0
+  }
+
+  func ends(of topic: String) throws -> [(partition: TopicPartition, offset: Int64)] {
+    try TopicReader(options, report: reportKafka).ranges(of: [topic], from: .end).map {
+      ($0.partition, $0.from)
+    }
+  }
+
+  func read(
+    _ partition: TopicPartition, _ offsets: Range<Int64>,
+    _ body: (UnsafeBufferPointer<LogRecord>) throws -> Void
+  ) throws {
+    let reader = try TopicReader(options, report: reportKafka)
+    try reader.open([ReadRange(partition, from: offsets.lowerBound, to: offsets.upperBound)])
+    while let poll = try reader.poll(recordsMax: 4_096, timeoutMilliseconds: 100) { try body(poll.records) }
+  }
+}
