@@ -20,6 +20,13 @@ public final class OnlineReader {
   /// Reads the metadata anew: after a source got more partitions, or to see the fingerprint.
   @discardableResult
   public func refresh() throws(StoreError) -> StoreMetadata {
+    if let found = try stored() { return found }
+    throw StoreError(
+      .fatal, "\(readAttempt) is missing: check name and version, or start a worker, which writes it")
+  }
+
+  /// Reads the metadata; nil if no worker of this name and version has ever started.
+  public func stored() throws(StoreError) -> StoreMetadata? {
     commands.removeAll()
     commands.begin("GET", arguments: 2)
     commands.append(keys.metadata)
@@ -32,17 +39,17 @@ public final class OnlineReader {
         found = StoreMetadata(reply.bytes)
       }
     }
+    if isMissing { return nil }
     guard let found else {
-      let place =
-        "read the metadata from key \(String(decoding: keys.metadata, as: UTF8.self))"
       throw StoreError(
-        .fatal,
-        isMissing
-          ? "\(place) is missing: check name and version, or start a worker, which writes it"
-          : "\(place) has a format that this program does not know: use the workers' version")
+        .fatal, "\(readAttempt) has a format that this program does not know: use the workers' version")
     }
     metadata = found
     return found
+  }
+
+  private var readAttempt: String {
+    "read the metadata from key \(String(decoding: keys.metadata, as: UTF8.self))"
   }
 
   /// Writes the metadata. A worker does so when it starts.

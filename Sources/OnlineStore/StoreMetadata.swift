@@ -11,6 +11,22 @@ public struct StoreMetadata: Hashable, Sendable {
     self.partitions = partitions
   }
 
+  /// Why states that were made under this metadata can't be carried on under another, and what to do; nil if they can.
+  public func conflict(with new: StoreMetadata) -> String? {
+    guard new.fingerprint == fingerprint else {
+      return
+        "the store has states of other definitions under this name and version; raise 'version:', so that the new "
+        + "ones are made beside them, or go back to the old definitions"
+    }
+    for (source, count) in partitions.sorted(by: { $0.key < $1.key }) {
+      guard let now = new.partitions[source], now != count else { continue }
+      return
+        "'\(source)' had \(count) partitions when its states were made, and has \(now) now, so keys have moved to other "
+        + "partitions; raise 'version:', so that the states are made anew"
+    }
+    return nil
+  }
+
   private static let header = "plumbline 1"
 
   /// Lines: a header with the format's version, `fingerprint <decimal>`, and `partitions <source> <count>` in the

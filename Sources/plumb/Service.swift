@@ -38,10 +38,10 @@ struct Service {
   func run() throws {
     for line in settings.lines(isSecret: KafkaOptions.isSecret) { logger.debug("setting \(line)") }
     let server = try listen()
-    try prepare()
+    let partitions = try prepare()
     let group = WorkerGroup()
     for index in 0..<settings.workers {
-      group.start { (isStopping) throws(ProcessorError) in try work(index, isStopping) }
+      group.start { (isStopping) throws(ProcessorError) in try work(index, partitions, isStopping) }
     }
     logger.info(
       "running",
@@ -68,19 +68,39 @@ struct Service {
     }
   }
 
-  /// Sees that the topics are there, and tells readers where states are.
-  private func prepare() throws {
+  /// Sees that the topics are there and that the store's states can be carried on, and tells readers where states are.
+  /// Returns how many partitions each input has.
+  private func prepare() throws -> [String: Int32] {
+    try refuseInexactViews()
     let survey = try TopicSurvey(plan, settings)
     let missing = try survey.missing()
     guard missing.isEmpty else {
       throw ProcessorError(remedy: .stop, description: missing.joined(separator: "\n"))
     }
-    try OnlineReader(redis, keys: keys).publish(
-      StoreMetadata(fingerprint: plan.fingerprint, partitions: try survey.inputPartitions()))
+    let reader = OnlineReader(redis, keys: keys)
+    let metadata = StoreMetadata(fingerprint: plan.fingerprint, partitions: try survey.inputPartitions())
+    if let conflict = try reader.stored()?.conflict(with: metadata) {
+      throw ProcessorError(remedy: .stop, description: conflict)
+    }
+    try reader.publish(metadata)
+    return metadata.partitions
+  }
+
+  /// Without transactions a crash repeats records of the output topics. A view that folds from one would no longer be exact.
+  private func refuseInexactViews() throws(ProcessorError) {
+    guard settings.delivery != KafkaDelivery.exactlyOnce.rawValue,
+      let input = Routing(plan).inputs.first(where: \.isRepartitioned)
+    else { return }
+    throw ProcessorError(
+      remedy: .stop,
+      description:
+        "delivery is \(settings.delivery), but the view '\(plan.views[input.views[0]].name)' folds from the topic "
+        + "'\(input.topic)' and so counts its events twice after a crash; use exactly_once, or only views that are keyed like "
+        + "their source")
   }
 
   private func work(
-    _ index: Int, _ isStopping: @escaping () -> Bool
+    _ index: Int, _ partitions: [String: Int32], _ isStopping: @escaping () -> Bool
   ) throws(ProcessorError) -> LoopCounts {
     let options = settings.kafkaOptions(
       plan, transactionalID: "\(plan.name).\(plan.version).\(instance).\(index)")
@@ -93,7 +113,7 @@ struct Service {
     let metrics = WorkerMetrics(registry)
     let runner = WorkerRunner(
       plan, store: ObservedStore(RedisStateStore(redis, keys: keys), registry), limits: limits,
-      now: { now }, isStopping: isStopping, report: { own.warning("\($0)") },
+      partitions: partitions, now: { now }, isStopping: isStopping, report: { own.warning("\($0)") },
       observe: { counts, status, log in
         health.report(worker: index, isMember: log.base.isMember, status, now: now)
         metrics.update(counts, status, isReady: health.objections(.ready, now: now).isEmpty, log.base.lag)

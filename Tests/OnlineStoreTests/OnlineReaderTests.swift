@@ -46,6 +46,18 @@ struct OnlineReaderTests {
     #expect(try read("clicks", []) == [])
   }
 
+  @Test func statesAreCarriedOnUnderTheirMetadataOnly() throws {
+    #expect(metadata.conflict(with: metadata) == nil)
+    var other = metadata
+    other.fingerprint = 1
+    #expect(metadata.conflict(with: other)?.contains("raise 'version:'") == true)
+    var grown = metadata
+    grown.partitions["clicks"] = 7
+    #expect(metadata.conflict(with: grown)?.contains("'clicks' had 6 partitions") == true)
+    let reader = OnlineReader(server.options, keys: StoreKeys(name: "nobody", version: 3))
+    #expect(try reader.stored() == nil)
+  }
+
   @Test func metadataSurviveTheJourney() throws {
     try OnlineReader(server.options, keys: storeKeys).publish(metadata)
     #expect(try reader.refresh() == metadata)

@@ -87,6 +87,8 @@ extension ProcessorLoop {
     let (committed, marks) = try onLog { () throws(LogError) in
       (try log.committed([partition])[0], try log.watermarks(partition))
     }
+    // A repartition topic's records were placed by a task.
+    let partitionCount = input.isRepartitioned ? nil : partitions[input.name]
     let decision = StartDecision.make(
       name, stored: claim.position, committed: committed, low: marks.low, high: marks.high)
     switch decision {
@@ -98,10 +100,12 @@ extension ProcessorLoop {
       throw .stop(message)
     case .fold(let offset, let published):
       return WorkerTask(
-        partition, input, plan, claim: claim, start: offset, published: published, limits: limits)
+        partition, input, plan, claim: claim, start: offset, published: published, limits: limits,
+        partitionCount: partitionCount)
     case .new(let offset):
       let task = WorkerTask(
-        partition, input, plan, claim: claim, start: offset, published: offset, limits: limits)
+        partition, input, plan, claim: claim, start: offset, published: offset, limits: limits,
+        partitionCount: partitionCount)
       try storeStates(of: task)
       return task
     }

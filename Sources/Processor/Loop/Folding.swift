@@ -41,13 +41,19 @@ extension ProcessorLoop {
   /// Decodes, loads, folds. Until the states are loaded nothing has changed and nothing was sent.
   private func foldBatch(_ records: UnsafeBufferPointer<LogRecord>, _ task: WorkerTask) throws(LoopFault) {
     let batch = task.batch
-    var letters = RecordJudge(plan, task.input).decode(records, into: batch)
-    var isLookedUp = true
-    for view in task.views where try load(view, task) { isLookedUp = false }
+    let judge = RecordJudge(plan, task.input)
+    var letters = judge.decode(records, into: batch)
+    var loaded = try load(task)
+    if loaded == .misplaced, let count = task.partitionCount {
+      let misplaced = judge.misplaced(batch, records, in: task.partition, of: count, task.views.map(\.fold))
+      reportOnce(misplaced, task, records)
+      letters = misplaced + judge.decode(records, into: batch, leavingOut: Set(misplaced.map(\.record)))
+      loaded = try load(task)
+    }
     let isSilent = task.isCatchingUp
     let position = records[records.count - 1].offset + 1
     do throws(LoopFault) {
-      try foldViews(task, records, isLookedUp: isLookedUp, &letters)
+      try foldViews(task, records, isLookedUp: loaded == .unchanged, &letters)
       if !isSilent { try send(letters, records, task) }
     } catch {
       throw aborting(error)
@@ -66,13 +72,47 @@ extension ProcessorLoop {
     return fault
   }
 
-  /// Reads the states of the batch's entities that are not in memory, in one round trip. Returns whether the table of
-  /// states is another one now.
-  private func load(_ view: WorkerTask.TaskView, _ task: WorkerTask) throws(LoopFault) -> Bool {
+  /// Says that there are records in the wrong partition, once: each of them is told by its dead letter.
+  private func reportOnce(
+    _ misplaced: [(record: Int, letter: DeadLetter)], _ task: WorkerTask,
+    _ records: UnsafeBufferPointer<LogRecord>
+  ) {
+    guard let first = misplaced.first, !task.hasReportedMisplaced else { return }
+    task.hasReportedMisplaced = true
+    report(
+      "\(task.partition) at offset \(records[first.record].offset): \(first.letter.message); such records go to "
+        + "'\(routing.deadLetterTopic)'")
+  }
+
+  /// What became of the tables of states when a batch's were loaded.
+  private enum Load {
+    /// They had them all, and are as the lookup of the batch found them.
+    case unchanged
+    case changed
+    /// An entity belongs in another partition: not all are loaded.
+    case misplaced
+  }
+
+  private func load(_ task: WorkerTask) throws(LoopFault) -> Load {
+    var whole = Load.unchanged
+    for view in task.views {
+      let one = try load(view, task)
+      if one == .misplaced { return one }
+      if one == .changed { whole = one }
+    }
+    return whole
+  }
+
+  /// Reads the states of the batch's entities that are not in memory, in one round trip. What is in memory has been
+  /// found to belong in this partition.
+  private func load(_ view: WorkerTask.TaskView, _ task: WorkerTask) throws(LoopFault) -> Load {
     let missing = view.fold.missing(task.batch, in: view.cache.young)
     let keys = missing.filter { !view.cache.promote($0) }
+    if let count = task.partitionCount, keys.contains(where: { !task.isPlace(of: $0, count) }) {
+      return .misplaced
+    }
     counts.cacheHits += task.batch.count - keys.count
-    if keys.isEmpty { return !missing.isEmpty }
+    if keys.isEmpty { return missing.isEmpty ? .unchanged : .changed }
     counts.cacheMisses += keys.count
     let plan = view.fold.view
     var corrupt: String?
@@ -90,7 +130,7 @@ extension ProcessorLoop {
       }
     }
     if let corrupt { throw .stop(corrupt) }
-    return true
+    return .changed
   }
 
   private func foldViews(

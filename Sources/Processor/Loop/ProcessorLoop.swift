@@ -13,6 +13,8 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   let store: Store
   let limits: WorkerLimits
   let inputs: [String: Routing.Input]
+  let partitions: [String: Int32]
+  let report: (String) -> Void
 
   var tasks: [TopicPartition: WorkerTask] = [:]
   /// Assigned by the group, but not begun: the log or the store was away.
@@ -47,8 +49,15 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
     case storing
   }
 
-  /// A loop without tasks; `now` is a monotonic time in milliseconds.
-  public init(_ plan: Plan, log: Log, store: Store, limits: WorkerLimits = WorkerLimits(), now: Int64) {
+  /// A loop without tasks; `now` is a monotonic time in milliseconds. `partitions` says how many an input has, by its
+  /// name: a record of a source that lies where its key doesn't belong then becomes a dead letter. `report` is told
+  /// what a person should know and the loop goes on with.
+  public init(
+    _ plan: Plan, log: Log, store: Store, limits: WorkerLimits = WorkerLimits(),
+    partitions: [String: Int32] = [:], now: Int64, report: @escaping (String) -> Void = { _ in }
+  ) {
+    self.partitions = partitions
+    self.report = report
     self.plan = plan
     self.log = log
     self.store = store

@@ -12,13 +12,13 @@ struct RecordJudge {
   }
 
   /// Replaces the content of a batch by the records that can be used, with their indices as sequences. Returns the
-  /// others' dead letters.
+  /// others' dead letters. The records of `leftOut`, by index, are passed over.
   func decode(
-    _ records: UnsafeBufferPointer<LogRecord>, into batch: EventBatch
+    _ records: UnsafeBufferPointer<LogRecord>, into batch: EventBatch, leavingOut leftOut: Set<Int> = []
   ) -> [(record: Int, letter: DeadLetter)] {
     batch.removeAll()
     var letters: [(record: Int, letter: DeadLetter)] = []
-    for (index, record) in records.enumerated() {
+    for (index, record) in records.enumerated() where leftOut.isEmpty || !leftOut.contains(index) {
       let payload = record.payload
       do throws(DecodeFailure) {
         try batch.append(payload, sequence: Int64(index))
@@ -33,13 +33,50 @@ struct RecordJudge {
     return letters
   }
 
+  /// The records of a batch that a view would fold although their key's place is another of the topic's `count`
+  /// partitions: two tasks would each have a part of the entity's state, and readers would look for it elsewhere.
+  func misplaced(
+    _ batch: EventBatch, _ records: UnsafeBufferPointer<LogRecord>, in partition: TopicPartition,
+    of count: Int32, _ folds: [ViewFold]
+  ) -> [(record: Int, letter: DeadLetter)] {
+    var letters: [(record: Int, letter: DeadLetter)] = []
+    for index in 0..<batch.count {
+      let row = batch.row(index)
+      for fold in folds {
+        // What the view can't use is told when it is folded.
+        guard let isTaken = try? fold.takes(row), isTaken, let key = try? fold.key(of: row) else { continue }
+        let place = Murmur2.partition(key, count: count)
+        if place == partition.partition { continue }
+        let record = Int(batch.sequence(index))
+        letters.append((record, letter(Text(key), at: place, not: partition, records[record], record)))
+        break
+      }
+    }
+    return letters
+  }
+
+  private func letter(
+    _ key: Text, at place: Int32, not partition: TopicPartition, _ record: LogRecord, _ index: Int
+  ) -> DeadLetter {
+    DeadLetter(
+      sequence: Int64(index), reason: "wrong_partition", view: nil,
+      message:
+        "the key '\(key)' belongs in partition \(place) of '\(partition.topic)', not in \(partition.partition); if the "
+        + "topic's producers don't place keys by murmur2, say \"partitioner: unknown\" for the source "
+        + "'\(source.source.name)'; if the topic has got more partitions, raise \"version:\"",
+      payload: record.payload)
+  }
+
   /// An event time later than the record's own by more than the source allows. Records that came through a
   /// repartition topic were judged by their first timestamp.
   private func ahead(
     _ record: LogRecord, _ time: Int64, _ payload: UnsafeRawBufferPointer, _ index: Int
   ) -> DeadLetter? {
     guard let timestamp = record.timestampMilliseconds, !isRepartitioned else { return nil }
-    let ahead = time - timestamp * 1000
+    // A record's timestamp may be anything; what microseconds can't tell lies too far away to be compared.
+    let (recordTime, isFar) = timestamp.multipliedReportingOverflow(by: 1_000)
+    let (distance, isFarther) = time.subtractingReportingOverflow(recordTime)
+    let ahead = isFar || isFarther ? (time > timestamp ? .max : .min) : distance
     guard ahead > source.source.maxAhead else { return nil }
     return DeadLetter(
       sequence: Int64(index), reason: "ahead_of_record", view: nil,

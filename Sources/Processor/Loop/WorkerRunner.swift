@@ -6,6 +6,7 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
   private let plan: Plan
   private let store: Store
   private let limits: WorkerLimits
+  private let partitions: [String: Int32]
   private let makeLog: () throws(LogError) -> Log
   private let now: () -> Int64
   private let isStopping: () -> Bool
@@ -22,10 +23,10 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
   /// Between two observations.
   private static var observationMilliseconds: Int64 { 500 }
 
-  /// A runner. `now` is a monotonic time in milliseconds; `isStopping` is asked between two steps. `observe` is told a
+  /// A runner. `partitions` is as for `ProcessorLoop`. `now` is a monotonic time in milliseconds; `isStopping` is asked between two steps. `observe` is told a
   /// few times a second what was done since the start and where the loop is.
   public init(
-    _ plan: Plan, store: Store, limits: WorkerLimits, now: @escaping () -> Int64,
+    _ plan: Plan, store: Store, limits: WorkerLimits, partitions: [String: Int32], now: @escaping () -> Int64,
     isStopping: @escaping () -> Bool, report: @escaping (String) -> Void,
     observe: @escaping (LoopCounts, LoopStatus, Log) -> Void = { _, _, _ in },
     makeLog: @escaping () throws(LogError) -> Log
@@ -33,6 +34,7 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
     self.plan = plan
     self.store = store
     self.limits = limits
+    self.partitions = partitions
     self.now = now
     self.isStopping = isStopping
     self.report = report
@@ -51,7 +53,8 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
         report(error.message)
         continue
       }
-      let loop = ProcessorLoop(plan, log: log, store: store, limits: limits, now: now())
+      let loop = ProcessorLoop(
+        plan, log: log, store: store, limits: limits, partitions: partitions, now: now(), report: report)
       defer { past.add(loop.counts) }
       do throws(ProcessorError) {
         while !isStopping() {

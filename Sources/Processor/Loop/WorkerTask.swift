@@ -9,6 +9,10 @@ final class WorkerTask {
   let views: [TaskView]
   let forwards: [TaskForward]
   let batch: EventBatch
+  /// How many partitions keys are spread over by murmur2; nil if the task need not look whether they belong here.
+  let partitionCount: Int32?
+  /// Whether it was said that there are records in the wrong partition.
+  var hasReportedMisplaced = false
 
   /// The fence of this ownership.
   var epoch: Int64
@@ -49,7 +53,7 @@ final class WorkerTask {
 
   init(
     _ partition: TopicPartition, _ input: Routing.Input, _ plan: Plan, claim: TaskClaim, start: Int64,
-    published: Int64, limits: WorkerLimits
+    published: Int64, limits: WorkerLimits, partitionCount: Int32?
   ) {
     self.partition = partition
     self.input = input
@@ -59,11 +63,17 @@ final class WorkerTask {
       TaskForward(topic: forward.topic, folds: forward.views.map { ViewFold(plan.views[$0]) })
     }
     batch = EventBatch(plan.sources[input.source].schema, capacity: limits.batchRecords)
+    self.partitionCount = partitionCount
     epoch = claim.epoch
     stored = claim.position
     position = start
     self.published = published
     isCatchingUp = start < published
+  }
+
+  /// Whether an entity's records belong in this partition.
+  func isPlace(of key: [UInt8], _ count: Int32) -> Bool {
+    key.withUnsafeBytes { Murmur2.partition($0, count: count) } == partition.partition
   }
 
   /// Whether something was folded that the log's readers have not seen.

@@ -39,9 +39,11 @@ final class EventProducer {
   private func send(_ event: WrittenEvent) throws {
     try event.key.withUnsafeBytes { key in
       guard let value = event.value else {
-        return try log.send(topic: topic, partition: nil, key: key, value: nil)
+        return try log.send(topic: topic, partition: event.partition, key: key, value: nil)
       }
-      try value.withUnsafeBytes { try log.send(topic: topic, partition: nil, key: key, value: $0) }
+      try value.withUnsafeBytes {
+        try log.send(topic: topic, partition: event.partition, key: key, value: $0)
+      }
     }
   }
 }

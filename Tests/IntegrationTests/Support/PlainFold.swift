@@ -18,9 +18,13 @@ struct PlainFold {
   private var entities: [[UInt8]: Entity] = [:]
   private var snapshots: [[UInt8]: [Snapshot]]
 
+  private let partition: Int32
+
   /// `snapshots` are those of the task, by the key of their record.
-  init(_ input: Routing.Input, of plan: Plan, _ records: [Record], snapshots: [[UInt8]: [Snapshot]]) {
+  init(_ place: Site.Input, of plan: Plan, _ records: [Record], snapshots: [[UInt8]: [Snapshot]]) {
     self.snapshots = snapshots
+    partition = place.partition.partition
+    let input = place.input
     let source = plan.sources[input.source]
     let folds = input.views.map { ViewFold(plan.views[$0]) }
     let batch = EventBatch(source.schema, capacity: 1)
@@ -37,7 +41,9 @@ struct PlainFold {
   }
 
   private mutating func fold(_ batch: EventBatch, _ fold: ViewFold, _ offset: Int64) {
-    guard (try? fold.takes(batch.row(0))) == true, let key = try? fold.key(of: batch.row(0)) else { return }
+    guard (try? fold.takes(batch.row(0))) == true, let key = try? fold.key(of: batch.row(0)),
+      Murmur2.partition(key, count: Site.partitions) == partition
+    else { return }
     let name = Array("\(fold.view.name):".utf8) + key
     var entity =
       entities.removeValue(forKey: name)

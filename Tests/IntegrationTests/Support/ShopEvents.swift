@@ -1,3 +1,4 @@
+import FeatureCore
 import Foundation
 
 /// Events drawn from a seed, written in transactions, some of them aborted.
@@ -56,7 +57,7 @@ final class ShopEvents {
     }
   }
 
-  private enum Kind { case good, broken, tombstone, noItem, overflow, ahead }
+  private enum Kind { case good, broken, tombstone, noItem, overflow, ahead, misplaced }
 
   private func make() -> WrittenEvent {
     made += 1
@@ -67,6 +68,7 @@ final class ShopEvents {
       case 2: .noItem
       case 3: .overflow
       case 4: .ahead
+      case 5: .misplaced
       default: .good
       }
     let user = "u\(random.next() % 300)"
@@ -100,6 +102,10 @@ final class ShopEvents {
     case .ahead:
       event.value = value("\"\(item)\"", 3)
       event.refusals = [("ahead_of_record", "")]
+    case .misplaced:
+      let place = event.key.withUnsafeBytes { Murmur2.partition($0, count: Site.partitions) }
+      event.partition = (place + 1) % Site.partitions
+      event.refusals = [("wrong_partition", "")]
     }
     return event
   }

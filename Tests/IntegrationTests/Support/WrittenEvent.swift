@@ -3,6 +3,8 @@ struct WrittenEvent {
   var key: [UInt8]
   /// nil is a tombstone.
   var value: [UInt8]?
+  /// Where its producer puts it; nil: where murmur2 puts its key.
+  var partition: Int32?
   /// The copies that are forwarded: the input's name in the store, and the copy's key.
   var forwards: [(input: String, key: [UInt8])] = []
   /// Why it can't be used, and by which view; "" is all of them.
