@@ -10,6 +10,9 @@ public final class TaskFold {
   public private(set) var records = 0
 
   private let judge: RecordJudge
+  private let partition: TopicPartition
+  /// nil: the records were placed by a task.
+  private let partitionCount: Int32?
   private let batch: EventBatch
   private let folds: [ViewFold]
   private let tables: [TableBox]
@@ -20,8 +23,12 @@ public final class TaskFold {
     var table = StateTable()
   }
 
-  /// A fold that begins at an offset with no states.
-  public init(_ plan: Plan, _ input: Routing.Input, from offset: Int64) {
+  /// A fold of one of an input's `count` partitions that begins at an offset with no states.
+  public init(
+    _ plan: Plan, _ input: Routing.Input, _ partition: Int32, of count: Int32, from offset: Int64
+  ) {
+    self.partition = TopicPartition(input.topic, partition)
+    partitionCount = input.isRepartitioned ? nil : count
     views = input.views.map { plan.views[$0] }
     position = offset
     judge = RecordJudge(plan, input)
@@ -35,12 +42,26 @@ public final class TaskFold {
     var start = 0
     while start < records.count {
       let end = min(records.count, start + batch.capacity)
-      _ = judge.decode(UnsafeBufferPointer(rebasing: records[start..<end]), into: batch)
+      decode(UnsafeBufferPointer(rebasing: records[start..<end]))
       for (fold, box) in zip(folds, tables) { fold.fold(batch, into: &box.table) { _, _ in } }
       position = records[end - 1].offset + 1
       self.records += end - start
       start = end
     }
+  }
+
+  private func decode(_ records: UnsafeBufferPointer<LogRecord>) {
+    _ = judge.decode(records, into: batch)
+    guard let partitionCount else { return }
+    // Whoever has a state belongs here.
+    let isPlaced = zip(folds, tables).allSatisfy { fold, box in
+      fold.missing(batch, in: box.table).allSatisfy { key in
+        key.withUnsafeBytes { Murmur2.partition($0, count: partitionCount) } == partition.partition
+      }
+    }
+    if isPlaced { return }
+    let misplaced = judge.misplaced(batch, records, in: partition, of: partitionCount, folds)
+    _ = judge.decode(records, into: batch, leavingOut: Set(misplaced.map(\.record)))
   }
 
   /// Goes on to an offset before which there is nothing more to fold: marks of transactions take offsets too.

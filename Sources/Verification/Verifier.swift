@@ -65,7 +65,8 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
   public func run() throws -> VerificationReport {
     report = VerificationReport()
     let tasks = try routing.inputs.flatMap { input in
-      try log.ends(of: input.topic).map { VerifiedTask(input, $0.partition, cut: nil) }
+      let ends = try log.ends(of: input.topic)
+      return ends.map { VerifiedTask(input, $0.partition, of: Int32(ends.count), cut: nil) }
     }.map { task in
       var task = task
       // Before the snapshots are read: all that belong to an earlier position are committed.
@@ -131,7 +132,7 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
         "\(task.partition) begins at offset \(first): the records before it are gone, so nothing can be folded from "
           + "the beginning; verify from an archive")
     }
-    let fold = TaskFold(plan, task.input, from: 0)
+    let fold = TaskFold(plan, task.input, task.partition.partition, of: task.partitionCount, from: 0)
     var comparison = SnapshotComparison(
       task, fold, snapshots, expectsEverySnapshot: expectsEverySnapshot, share)
     if cut > 0 {
@@ -249,12 +250,15 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
 struct VerifiedTask {
   let input: Routing.Input
   let partition: TopicPartition
+  /// How many the topic has.
+  let partitionCount: Int32
   /// The store's position when the verification began.
   var cut: Int64?
 
-  init(_ input: Routing.Input, _ partition: TopicPartition, cut: Int64?) {
+  init(_ input: Routing.Input, _ partition: TopicPartition, of count: Int32, cut: Int64?) {
     self.input = input
     self.partition = partition
+    partitionCount = count
     self.cut = cut
   }
 

@@ -98,7 +98,7 @@ extension Integration.VerifyTests {
     guard let partition = victim.partition.split(separator: "-").last.flatMap({ Int32($0) }) else {
       throw Failure("no partition in \(victim.partition)")
     }
-    let value = TaskFold(site.plan, input.input, from: 0).snapshot(
+    let value = TaskFold(site.plan, input.input, partition, of: Site.partitions, from: 0).snapshot(
       0, victim.key, state, at: TopicPartition(site.sourceTopic, partition), victim.position)
     let log = try KafkaLog(
       KafkaOptions(
