@@ -102,9 +102,29 @@ import Testing
           var decoder = HybridDecoder(raw, width: width)
           try? PageValues.decode(&decoder, 100, maximum: .max, to: &levels)
         }
-        #expect(isUTF8(raw) == (String(validating: raw, as: UTF8.self) != nil), "\(bytes)")
       }
     }
+  }
+
+  /// Every pair of bytes, and every beginning of longer sequences, against the standard library.
+  @Test func textsAreValidated() {
+    let tails: [[UInt8]] = [
+      [], [0x80], [0xBF], [0x7F], [0xC0], [0x80, 0x80], [0x80, 0x7F], [0x80, 0x80, 0x41],
+    ]
+    var different: [[UInt8]] = []
+    for first in UInt8.min...UInt8.max {
+      for second in UInt8.min...UInt8.max {
+        for tail in tails {
+          let bytes = [first, second] + tail
+          let isValid = String(validating: bytes, as: UTF8.self) != nil
+          if bytes.withUnsafeBytes({ isUTF8($0) }) != isValid { different.append(bytes) }
+        }
+      }
+    }
+    #expect(different == [])
+    let long = [UInt8]("0123456789 żółć".utf8) + [0xFF]
+    #expect(!long.withUnsafeBytes { isUTF8($0) })
+    #expect(long.dropLast().withUnsafeBytes { isUTF8($0) })
   }
 
   @Test func snappyOfItsDescription() {
