@@ -142,23 +142,20 @@ public final class RedisStateStore: StateStorePort {
   /// is still `from`. At most `StoreLimits.commitStatesMax` states of `StoreLimits.commitBytesMax` bytes: a step
   /// can't be cut in two.
   public func commit(
-    _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates,
-    timeToLiveMilliseconds: Int64?
+    _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates
   ) throws(StoreError) {
     precondition(states.count <= StoreLimits.commitStatesMax, "Cannot commit \(states.count) states at once")
     precondition(
       from.map { $0 < position } ?? true || states.count == 0, "Cannot commit states without a new position")
-    precondition(timeToLiveMilliseconds.map { $0 > 0 } ?? true, "Cannot keep states for no time")
     try nodes.perform(task) { client throws(StoreError) in
       try commit(
-        client, task, epoch: epoch, from: from, to: position, states: states,
-        timeToLiveMilliseconds: timeToLiveMilliseconds)
+        client, task, epoch: epoch, from: from, to: position, states: states)
     }
   }
 
   private func commit(
     _ client: RedisClient, _ task: String, epoch: Int64, from: Int64?, to position: Int64,
-    states: KeyedStates, timeToLiveMilliseconds: Int64?
+    states: KeyedStates
   ) throws(StoreError) {
     for _ in 0..<StoreLimits.commitAttemptsMax {
       try client.connect()
@@ -169,7 +166,7 @@ public final class RedisStateStore: StateStorePort {
         throw error
       case .go: break
       }
-      if try write(client, task, to: position, states, timeToLiveMilliseconds) { return }
+      if try write(client, task, to: position, states) { return }
     }
     throw StoreError(
       .retry, "commit task \(task): its keys changed under \(StoreLimits.commitAttemptsMax) attempts in a row"
@@ -222,22 +219,16 @@ public final class RedisStateStore: StateStorePort {
 
   /// Fills the transaction that `check` opened, and ends it. False if a watched key has changed.
   private func write(
-    _ client: RedisClient, _ task: String, to position: Int64, _ states: KeyedStates,
-    _ timeToLiveMilliseconds: Int64?
+    _ client: RedisClient, _ task: String, to position: Int64, _ states: KeyedStates
   ) throws(StoreError) -> Bool {
     let prefix = keys.statePrefix(task)
     commands.removeAll()
     commands.reserve(states.byteCount + states.count * (prefix.count + 64))
-    if let timeToLiveMilliseconds {
-      appendExpiring(prefix, states, timeToLiveMilliseconds)
-      commands.begin("SET", arguments: 3)
-    } else {
-      commands.begin("MSET", arguments: 3 + 2 * states.count)
-      for index in 0..<states.count {
-        states.withBytes(index) { key, value in
-          commands.append(prefix, key)
-          commands.append(value)
-        }
+    commands.begin("MSET", arguments: 3 + 2 * states.count)
+    for index in 0..<states.count {
+      states.withBytes(index) { key, value in
+        commands.append(prefix, key)
+        commands.append(value)
       }
     }
     commands.append(keys.position(task))
@@ -252,22 +243,6 @@ public final class RedisStateStore: StateStorePort {
       if index == last { isWritten = !reply.isNull }
     }
     return isWritten
-  }
-
-  private func appendExpiring(
-    _ prefix: [UInt8], _ states: KeyedStates, _ timeToLiveMilliseconds: Int64
-  ) {
-    let duration = Array(String(timeToLiveMilliseconds).utf8)
-    let option = Array("PX".utf8)
-    for index in 0..<states.count {
-      states.withBytes(index) { key, value in
-        commands.begin("SET", arguments: 5)
-        commands.append(prefix, key)
-        commands.append(value)
-        commands.append(option)
-        commands.append(duration)
-      }
-    }
   }
 
   /// Ends a transaction without writing, and forgets the watched keys.

@@ -1,7 +1,6 @@
 /// The bounds of what one call may do to Redis.
 public enum StoreLimits {
-  /// States of one commit. Redis does nothing else during a commit: at 0.5 us a state, 1.5 us with a time to
-  /// live, this is a pause of 0.1 s at most. Far below the 1,048,576 arguments of one command.
+  /// States of one commit. Redis does nothing else during a commit: at 0.5 us a state this is a pause of 33 ms at most. Far below the 1,048,576 arguments of one command.
   public static let commitStatesMax = 65_536
   /// Bytes of one commit's commands: Redis drops a client whose unread input passes 1 GiB.
   public static let commitBytesMax = 256 << 20

@@ -98,14 +98,12 @@ public final class ObservedStore<Base: StateStorePort>: StateStorePort {
 
   /// See `StateStorePort`. Timed, refused or not.
   public func commit(
-    _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates,
-    timeToLiveMilliseconds: Int64?
+    _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates
   ) throws(StoreError) {
     let start = ContinuousClock.now
     defer { commitTimer.recordNanoseconds(since: start) }
     try base.commit(
-      task, epoch: epoch, from: from, to: position, states: states,
-      timeToLiveMilliseconds: timeToLiveMilliseconds)
+      task, epoch: epoch, from: from, to: position, states: states)
   }
 }
 

@@ -80,8 +80,7 @@ struct ClusterTests {
       #expect(claim == TaskClaim(epoch: 1, position: nil), "a redirected claim counts once")
       try store.commit(
         task, epoch: 1, from: nil, to: 1,
-        states: KeyedStates(members.map { (key($0), Array("of \($0)".utf8)) }),
-        timeToLiveMilliseconds: 100_000)
+        states: KeyedStates(members.map { (key($0), Array("of \($0)".utf8)) }))
       #expect(try store.loadTexts(task, members, at: 1) == members.map { "of \($0)" })
     }
     for node in cluster.nodes { #expect(try node.ask("DBSIZE") != ["0"], "both nodes have tasks") }
@@ -100,7 +99,7 @@ struct ClusterTests {
     let store = RedisStateStore(cluster.options(0), keys: storeKeys)
     let epoch = try store.claim(task).epoch
     try store.commit(
-      task, epoch: epoch, from: nil, to: 1, states: states(["a": "1"]), timeToLiveMilliseconds: nil)
+      task, epoch: epoch, from: nil, to: 1, states: states(["a": "1"]))
     let slot = try cluster.nodes[0].ask("CLUSTER", ["KEYSLOT", "shop:1:{clicks.3}:p"])[0].unwrapped("no slot")
     let from = Int(slot)! < 8192 ? 0 : 1
     let to = 1 - from
@@ -111,7 +110,7 @@ struct ClusterTests {
     try cluster.nodes[from].ask("MIGRATE", migrate + ["shop:1:{clicks.3}:p"])
     let moving = failure {
       try store.commit(
-        task, epoch: epoch, from: 1, to: 2, states: states(["a": "2"]), timeToLiveMilliseconds: nil)
+        task, epoch: epoch, from: 1, to: 2, states: states(["a": "2"]))
     }
     #expect(moving?.remedy == .retry, "\(String(describing: moving))")
     try cluster.nodes[from].ask("MIGRATE", migrate + ["shop:1:{clicks.3}:e", "shop:1:{clicks.3}:s:v:a"])
@@ -119,7 +118,7 @@ struct ClusterTests {
       try cluster.nodes[node].ask("CLUSTER", ["SETSLOT", slot, "NODE", cluster.identifiers[to]])
     }
     try store.commit(
-      task, epoch: epoch, from: 1, to: 2, states: states(["a": "2"]), timeToLiveMilliseconds: nil)
+      task, epoch: epoch, from: 1, to: 2, states: states(["a": "2"]))
     #expect(try store.loadTexts(task, ["a", "none"], epoch: epoch, at: 2) == ["2", nil])
     #expect(try store.claim(task) == TaskClaim(epoch: epoch + 1, position: 2))
   }

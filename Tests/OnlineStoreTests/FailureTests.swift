@@ -38,7 +38,7 @@ struct FailureTests {
     let app = store { ($0.user, $0.password, $0.database) = ("app", Secret("s3cret"), 3) }
     let claim = try app.claim(task)
     try app.commit(
-      task, epoch: claim.epoch, from: nil, to: 1, states: states(["a": "1"]), timeToLiveMilliseconds: nil)
+      task, epoch: claim.epoch, from: nil, to: 1, states: states(["a": "1"]))
     #expect(try app.loadTexts(task, ["a", "b"], at: 1) == ["1", nil])
 
     let wrong = store { ($0.user, $0.password) = ("app", Secret("wr0ng")) }
@@ -54,7 +54,7 @@ struct FailureTests {
     let unfenced = store { ($0.user, $0.password) = ("nomulti", Secret("s3cret")) }
     let error = failure {
       try unfenced.commit(
-        task, epoch: 7, from: nil, to: 1, states: states(["a": "1"]), timeToLiveMilliseconds: nil)
+        task, epoch: 7, from: nil, to: 1, states: states(["a": "1"]))
     }
     expect(error, .fatal, "NOPERM")
     #expect(
@@ -80,7 +80,7 @@ struct FailureTests {
     try server.ask("RPUSH", ["shop:1:{clicks.3}:p", "1"])
     let commit = failure {
       try store.commit(
-        task, epoch: 1, from: nil, to: 1, states: states(["a": "1"]), timeToLiveMilliseconds: nil)
+        task, epoch: 1, from: nil, to: 1, states: states(["a": "1"]))
     }
     expect(commit, .fatal, "WRONGTYPE", "commit task clicks.3")
     expect(failure { _ = try store.claim(task) }, .fatal, "WRONGTYPE")
@@ -94,8 +94,7 @@ struct FailureTests {
     _ = try store.claim(task)
     let commit = {
       try store.commit(
-        task, epoch: 1, from: nil, to: 1, states: states(["a": "1", "b": "2"]),
-        timeToLiveMilliseconds: 1_000_000)
+        task, epoch: 1, from: nil, to: 1, states: states(["a": "1", "b": "2"]))
     }
     try server.ask("CONFIG", ["SET", "maxmemory", "1"])
     expect(failure(commit), .retry, "OOM", "raise maxmemory")
@@ -119,7 +118,7 @@ struct FailureTests {
     try server.ask("REPLICAOF", ["127.0.0.1", "1"])
     expect(failure { _ = try store.claim(task) }, .retry, "READONLY", "primary")
     let commit = failure {
-      try store.commit(task, epoch: 1, from: nil, to: 1, states: [], timeToLiveMilliseconds: nil)
+      try store.commit(task, epoch: 1, from: nil, to: 1, states: [])
     }
     expect(commit, .retry, "READONLY")
     try server.ask("REPLICAOF", ["NO", "ONE"])
@@ -131,7 +130,7 @@ struct FailureTests {
     let batch = KeyedStates(
       (0..<2_000).map { (key("u\($0)"), Array(repeating: UInt8(ascii: "x"), count: 1_000)) })
     _ = try store.claim(task)
-    try store.commit(task, epoch: 1, from: nil, to: 1, states: batch, timeToLiveMilliseconds: nil)
+    try store.commit(task, epoch: 1, from: nil, to: 1, states: batch)
     try server.ask("SAVE")
     server.kill()
     // Slow enough to be seen; the test ends it.
@@ -152,14 +151,14 @@ struct FailureTests {
     server.pause(true)
     let error = failure {
       try store.commit(
-        task, epoch: 1, from: nil, to: 1, states: states(["a": "1"]), timeToLiveMilliseconds: nil)
+        task, epoch: 1, from: nil, to: 1, states: states(["a": "1"]))
     }
     server.pause(false)
     expect(error, .retry, "timed out")
     try waitUntil("the server is back") {
       failure {
         try store.commit(
-          task, epoch: 1, from: nil, to: 1, states: states(["a": "1"]), timeToLiveMilliseconds: nil)
+          task, epoch: 1, from: nil, to: 1, states: states(["a": "1"]))
       } == nil
     }
   }

@@ -7,29 +7,26 @@ import Testing
 /// Every byte of a commit's conversation, in both directions, is a place where something happens.
 @Suite(.enabled(if: RedisServer.isAvailable, "redis-server is not installed"))
 struct LostReplyTests {
-  static let timesToLive: [Int64?] = [nil, 100_000]
-
   private func through(_ proxy: FaultyProxy) -> RedisStateStore {
     RedisStateStore(RedisOptions(.unix(path: proxy.path)), keys: storeKeys)
   }
 
   /// The bytes that one commit sends and gets.
-  private func conversation(_ server: RedisServer, _ timeToLive: Int64?) throws -> (sent: Int, got: Int) {
+  private func conversation(_ server: RedisServer) throws -> (sent: Int, got: Int) {
     let proxy = try FaultyProxy(to: server, .init(direction: .toServer, bytes: Int.max, fault: .cut))
     defer { proxy.stop() }
     let epoch = try RedisStateStore(server.options, keys: storeKeys).claim("measure.000").epoch
-    try commit(through(proxy), "measure.000", epoch, timeToLive)
+    try commit(through(proxy), "measure.000", epoch)
     let passed = proxy.bytesPassed
     return (passed.toServer, passed.toClient)
   }
 
   private func commit(
-    _ store: RedisStateStore, _ task: String, _ epoch: Int64, _ timeToLive: Int64?, value: String = "new",
+    _ store: RedisStateStore, _ task: String, _ epoch: Int64, value: String = "new",
     to position: Int64 = 2
   ) throws {
     try store.commit(
-      task, epoch: epoch, from: 1, to: position, states: states(["a": value, "b": value]),
-      timeToLiveMilliseconds: timeToLive)
+      task, epoch: epoch, from: 1, to: position, states: states(["a": value, "b": value]))
   }
 
   /// A task of the same length of name for each place, with a first commit.
@@ -37,8 +34,7 @@ struct LostReplyTests {
     let task = "clicks." + String(1_000 + place)
     let epoch = try direct.claim(task).epoch
     try direct.commit(
-      task, epoch: epoch, from: nil, to: 1, states: states(["a": "old", "b": "old"]),
-      timeToLiveMilliseconds: nil)
+      task, epoch: epoch, from: nil, to: 1, states: states(["a": "old", "b": "old"]))
     return (task, epoch)
   }
 
@@ -49,14 +45,12 @@ struct LostReplyTests {
   private let before: [String?] = ["1", "old", "old"]
   private let after: [String?] = ["2", "new", "new"]
 
-  @Test(arguments: timesToLive, [FaultyProxy.Direction.toServer, .toClient])
-  func aCommitCutAnywhereIsWholeOrNothingAndCanBeRepeated(
-    _ timeToLive: Int64?, _ direction: FaultyProxy.Direction
-  ) throws {
+  @Test(arguments: [FaultyProxy.Direction.toServer, .toClient])
+  func aCommitCutAnywhereIsWholeOrNothingAndCanBeRepeated(_ direction: FaultyProxy.Direction) throws {
     let server = try RedisServer()
     let direct = RedisStateStore(server.options, keys: storeKeys)
     try server.ask("SET", ["shop:1:{measure.000}:p", "1"])
-    let length = try conversation(server, timeToLive)
+    let length = try conversation(server)
     let places = direction == .toServer ? length.sent : length.got
     var lost = 0
     for place in 0..<places {
@@ -64,24 +58,24 @@ struct LostReplyTests {
       let proxy = try FaultyProxy(to: server, .init(direction: direction, bytes: place, fault: .cut))
       defer { proxy.stop() }
       let store = through(proxy)
-      if let error = failure({ try commit(store, task, epoch, timeToLive) }) {
+      if let error = failure({ try commit(store, task, epoch) }) {
         lost += 1
         #expect(error.remedy == .retry, "\(direction) \(place): \(error)")
       }
       let found = try contents(server, task)
       #expect(found == before || found == after, "\(direction) \(place): \(found)")
-      try commit(store, task, epoch, timeToLive)
+      try commit(store, task, epoch)
       #expect(try contents(server, task) == after, "\(direction) \(place)")
     }
     #expect(lost >= places - 1)
   }
 
-  @Test(arguments: timesToLive)
-  func aRivalThatClaimsAnywhereSeesTheCommitWholeOrFencesIt(_ timeToLive: Int64?) throws {
+  @Test
+  func aRivalThatClaimsAnywhereSeesTheCommitWholeOrFencesIt() throws {
     let server = try RedisServer()
     let direct = RedisStateStore(server.options, keys: storeKeys)
     try server.ask("SET", ["shop:1:{measure.000}:p", "1"])
-    let places = try conversation(server, timeToLive).sent
+    let places = try conversation(server).sent
     var outcomes = (done: 0, fenced: 0)
     for place in 0...places {
       let (task, epoch) = try prepare(direct, place)
@@ -96,7 +90,7 @@ struct LostReplyTests {
             claim.withLock { $0 = found }
           }))
       defer { proxy.stop() }
-      let error = failure { try commit(through(proxy), task, epoch, timeToLive) }
+      let error = failure { try commit(through(proxy), task, epoch) }
       try waitUntil("the rival has claimed") { claim.withLock { $0 != nil } }
       let position = claim.withLock { $0?.position }
       if let error {
@@ -130,11 +124,11 @@ struct LostReplyTests {
           direction: .toServer, bytes: place,
           fault: .call {
             let store = RedisStateStore(options, keys: storeKeys)
-            let error = failure { try commit(store, task, epoch, nil, value: "twin", to: position) }
+            let error = failure { try commit(store, task, epoch, value: "twin", to: position) }
             twin.withLock { $0 = (true, error) }
           }))
       defer { proxy.stop() }
-      let error = failure { try commit(through(proxy), task, epoch, nil) }
+      let error = failure { try commit(through(proxy), task, epoch) }
       try waitUntil("the twin is done") { twin.withLock { $0.isDone } }
       #expect(twin.withLock { $0.error?.message } == nil, "\(place)")
       #expect(error?.remedy == (position == 2 ? nil : .moved), "\(place)")
@@ -181,7 +175,7 @@ struct LostReplyTests {
       #expect(found == before || found == after, "\(place): \(found)")
       if error == nil { #expect(found == after, "\(place): acknowledged and lost") }
       // The old connection is gone: a first call may say so.
-      if failure({ try commit(direct, task, epoch, nil) }) != nil { try commit(direct, task, epoch, nil) }
+      if failure({ try commit(direct, task, epoch) }) != nil { try commit(direct, task, epoch, nil) }
       #expect(try contents(server, task) == after)
     }
   }

@@ -37,8 +37,7 @@ struct OnlineReaderTests {
       let epoch = try store.claim(task).epoch
       try store.commit(
         task, epoch: epoch, from: nil, to: 1,
-        states: KeyedStates(members.map { (key($0), Array("state of \($0)".utf8)) }),
-        timeToLiveMilliseconds: nil)
+        states: KeyedStates(members.map { (key($0), Array("state of \($0)".utf8)) }))
     }
     #expect(try read("clicks", entities) == entities.map { "state of \($0)" })
     #expect(try read("clicks", ["none", "u7"]) == [nil, "state of u7"])

@@ -17,14 +17,14 @@ struct StateStoreTests {
     #expect(try store.claim(task) == TaskClaim(epoch: 1, position: nil))
     #expect(try store.claim(task) == TaskClaim(epoch: 2, position: nil))
     #expect(try store.claim("clicks.4") == TaskClaim(epoch: 1, position: nil))
-    try store.commit(task, epoch: 2, from: nil, to: 17, states: [], timeToLiveMilliseconds: nil)
+    try store.commit(task, epoch: 2, from: nil, to: 17, states: [])
     #expect(try store.claim(task) == TaskClaim(epoch: 3, position: 17))
   }
 
   @Test func statesAreUnderTheDocumentedKeys() throws {
     _ = try store.claim(task)
     try store.commit(
-      task, epoch: 1, from: nil, to: 5, states: states(["u1": "one"]), timeToLiveMilliseconds: nil)
+      task, epoch: 1, from: nil, to: 5, states: states(["u1": "one"]))
     let keys = ["shop:1:{clicks.3}:s:v:u1", "shop:1:{clicks.3}:p", "shop:1:{clicks.3}:e"]
     #expect(try server.ask("MGET", keys) == ["one", "5", "1"])
     #expect(try server.ask("DBSIZE") == ["3"])
@@ -35,8 +35,7 @@ struct StateStoreTests {
     let odd: [UInt8] = [0, 13, 10, 255, 36, 42]
     try store.commit(
       task, epoch: 1, from: nil, to: 5,
-      states: [(key("b") + odd, odd), (key("a"), []), (key("c"), Array("3".utf8))],
-      timeToLiveMilliseconds: nil)
+      states: [(key("b") + odd, odd), (key("a"), []), (key("c"), Array("3".utf8))])
     var found: [[UInt8]?] = []
     try store.load(task, epoch: 1, position: 5, [key("a"), key("none"), key("b") + odd, key("a")]) {
       index, bytes in
@@ -52,24 +51,10 @@ struct StateStoreTests {
     let entities = (0..<20_500).map { "u\($0)" }
     let batch = KeyedStates(
       entities.map { (key($0), Array("\($0)-\(String(repeating: "x", count: 300))".utf8)) })
-    try store.commit(task, epoch: 1, from: nil, to: 1, states: batch, timeToLiveMilliseconds: nil)
-    try store.commit(task, epoch: 1, from: 1, to: 2, states: batch, timeToLiveMilliseconds: 60_000)
+    try store.commit(task, epoch: 1, from: nil, to: 1, states: batch)
+    try store.commit(task, epoch: 1, from: 1, to: 2, states: batch)
     let texts = try store.loadTexts(task, entities, at: 2)
     #expect(zip(entities, texts).allSatisfy { $1?.hasPrefix("\($0)-") ?? false })
-  }
-
-  @Test func timeToLiveIsOfTheStatesAlone() throws {
-    _ = try store.claim(task)
-    try store.commit(
-      task, epoch: 1, from: nil, to: 5, states: states(["u1": "one", "u2": "two"]),
-      timeToLiveMilliseconds: 100_000)
-    let left = Int(try #require(try server.ask("PTTL", ["shop:1:{clicks.3}:s:v:u2"])[0]))
-    #expect(try (1...100_000).contains(#require(left)))
-    #expect(try server.ask("PTTL", ["shop:1:{clicks.3}:p"]) == ["-1"])
-    #expect(try server.ask("PTTL", ["shop:1:{clicks.3}:e"]) == ["-1"])
-    try store.commit(
-      task, epoch: 1, from: 5, to: 6, states: states(["u2": "2"]), timeToLiveMilliseconds: nil)
-    #expect(try server.ask("PTTL", ["shop:1:{clicks.3}:s:v:u2"]) == ["-1"])
   }
 
   @Test func anOldEpochIsRefusedWhole() throws {
@@ -78,13 +63,13 @@ struct StateStoreTests {
     let new = try rival.claim(task)
     let error = failure {
       try store.commit(
-        task, epoch: old.epoch, from: nil, to: 5, states: states(["u1": "old"]), timeToLiveMilliseconds: nil)
+        task, epoch: old.epoch, from: nil, to: 5, states: states(["u1": "old"]))
     }
     #expect(error?.remedy == .fenced)
     #expect(try server.ask("KEYS", ["*"]) == ["shop:1:{clicks.3}:e"])
     // The refused transaction is over: the same connection goes on.
     try rival.commit(
-      task, epoch: new.epoch, from: nil, to: 5, states: states(["u1": "new"]), timeToLiveMilliseconds: nil)
+      task, epoch: new.epoch, from: nil, to: 5, states: states(["u1": "new"]))
     #expect(try store.loadTexts(task, ["u1"], epoch: 2, at: 5) == ["new"])
     #expect(try store.claim(task) == TaskClaim(epoch: 3, position: 5))
   }
@@ -92,33 +77,33 @@ struct StateStoreTests {
   @Test func anotherPositionIsRefusedAndTheOwnIsDone() throws {
     _ = try store.claim(task)
     try store.commit(
-      task, epoch: 1, from: nil, to: 5, states: states(["u1": "a"]), timeToLiveMilliseconds: nil)
+      task, epoch: 1, from: nil, to: 5, states: states(["u1": "a"]))
     for from in [nil, 3, 6] as [Int64?] {
       let error = failure {
         try store.commit(
-          task, epoch: 1, from: from, to: 9, states: states(["u1": "b"]), timeToLiveMilliseconds: nil)
+          task, epoch: 1, from: from, to: 9, states: states(["u1": "b"]))
       }
       #expect(error?.remedy == .moved, "from \(String(describing: from))")
     }
     try store.commit(
-      task, epoch: 1, from: nil, to: 5, states: states(["u1": "again"]), timeToLiveMilliseconds: nil)
+      task, epoch: 1, from: nil, to: 5, states: states(["u1": "again"]))
     #expect(try store.loadTexts(task, ["u1"], at: 5) == ["a"])
     try store.commit(
-      task, epoch: 1, from: 5, to: 9, states: states(["u1": "c"]), timeToLiveMilliseconds: nil)
+      task, epoch: 1, from: 5, to: 9, states: states(["u1": "c"]))
     #expect(try store.loadTexts(task, ["u1"], at: 9) == ["c"])
   }
 
   @Test func aStoreThatLostItsTailIsNoticed() throws {
     _ = try store.claim(task)
-    try store.commit(task, epoch: 1, from: nil, to: 5, states: [], timeToLiveMilliseconds: nil)
+    try store.commit(task, epoch: 1, from: nil, to: 5, states: [])
     try server.ask("SET", ["shop:1:{clicks.3}:p", "3"])
     let lost = failure {
-      try store.commit(task, epoch: 1, from: 5, to: 6, states: [], timeToLiveMilliseconds: nil)
+      try store.commit(task, epoch: 1, from: 5, to: 6, states: [])
     }
     #expect(lost?.remedy == .moved)
     try server.ask("FLUSHALL")
     let empty = failure {
-      try store.commit(task, epoch: 1, from: 5, to: 6, states: [], timeToLiveMilliseconds: nil)
+      try store.commit(task, epoch: 1, from: 5, to: 6, states: [])
     }
     #expect(empty?.remedy == .fenced)
     #expect(try store.claim(task) == TaskClaim(epoch: 1, position: nil))
@@ -127,7 +112,7 @@ struct StateStoreTests {
   @Test func statesOfAnotherEpochOrPositionAreNotHandedOver() throws {
     _ = try store.claim(task)
     try store.commit(
-      task, epoch: 1, from: nil, to: 5, states: states(["u1": "a"]), timeToLiveMilliseconds: nil)
+      task, epoch: 1, from: nil, to: 5, states: states(["u1": "a"]))
     let attempt = { (epoch: Int64, position: Int64?) in
       failure {
         try store.load(task, epoch: epoch, position: position, [key("u1")]) { _, _ in

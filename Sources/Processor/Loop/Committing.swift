@@ -58,8 +58,7 @@ extension ProcessorLoop {
     if task.encoded != task.position { try encodeStates(of: task, isSilent: true) }
     try onStore(task.partition) { () throws(StoreError) in
       try store.commit(
-        task.name, epoch: task.epoch, from: task.stored, to: task.position, states: task.states,
-        timeToLiveMilliseconds: nil)
+        task.name, epoch: task.epoch, from: task.stored, to: task.position, states: task.states)
     }
     task.didStore()
   }

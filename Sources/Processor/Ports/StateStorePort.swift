@@ -60,7 +60,6 @@ public protocol StateStorePort: AnyObject {
   /// Writes states and the task's position in one atomic step, if the epoch is still the task's and its position
   /// is still `from`. A write that finds its own position already there has succeeded before.
   func commit(
-    _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates,
-    timeToLiveMilliseconds: Int64?
+    _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates
   ) throws(StoreError)
 }

@@ -54,8 +54,7 @@ final class SimulatedStore: StateStorePort {
   }
 
   func commit(
-    _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates,
-    timeToLiveMilliseconds: Int64?
+    _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates
   ) throws(StoreError) {
     let written = (0..<states.count).map { index in states.withBytes(index) { (Array($0), Array($1)) } }
     if let from, from >= position, states.count > 0 {
