@@ -113,7 +113,7 @@ struct LostReplyTests {
     let server = try RedisServer()
     let direct = RedisStateStore(server.options, keys: storeKeys)
     try server.ask("SET", ["shop:1:{measure.000}:p", "1"])
-    let places = try conversation(server, nil).sent
+    let places = try conversation(server).sent
     for place in 0..<places {
       let (task, epoch) = try prepare(direct, place)
       let twin = Mutex((isDone: false, error: StoreError?.none))
