@@ -44,7 +44,8 @@ let package = Package(
       dependencies: ["FeatureCore", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
     .target(
       name: "EventFiles", dependencies: ["FeatureCore", "CZlib", "CZstd"], swiftSettings: strict),
-    .target(name: "OfflineStore", dependencies: ["FeatureCore", "EventFiles"], swiftSettings: strict),
+    .target(
+      name: "OfflineStore", dependencies: ["FeatureCore", "EventFiles", "Parquet"], swiftSettings: strict),
     .target(name: "Parquet", dependencies: ["FeatureCore", "CZlib", "CZstd"], swiftSettings: strict),
     .target(name: "Clickstream", swiftSettings: strict),
     .target(name: "BrokerCore", swiftSettings: strict),
@@ -95,6 +96,7 @@ let package = Package(
       name: "AdapterTests",
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "ServiceConfiguration",
+        "OutputRecords", "Parquet", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
     .testTarget(
       name: "ParquetTests", dependencies: ["FeatureCore", "Parquet"], exclude: ["Python"],
@@ -127,7 +129,7 @@ let package = Package(
       dependencies: [
         "FeatureCore", "DefinitionFiles", "Processor", "EventLog", "OnlineStore", "CRDKafka", "plumb",
       ],
-      swiftSettings: strict),
+      exclude: ["Python"], swiftSettings: strict),
     .testTarget(
       name: "TelemetryTests",
       dependencies: [

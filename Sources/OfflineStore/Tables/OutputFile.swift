@@ -46,8 +46,8 @@ struct OutputFile: ~Copyable {
     if buffer.count >= Self.bufferBytes { try flush() }
   }
 
-  /// Writes out what is buffered and gives the file its name.
-  mutating func finish() throws(TableError) {
+  /// Writes out what is buffered and gives the file its name, or another one in the same folder.
+  mutating func finish(as name: String? = nil) throws(TableError) {
     try flush()
     guard path != "-" else {
       isOpen = false
@@ -55,7 +55,7 @@ struct OutputFile: ~Copyable {
     }
     // Before the rename: after a crash of the machine the name must not stand for half of the bytes.
     if temporary != nil, fsync(descriptor) != 0 { throw writeError() }
-    if let temporary, rename(temporary, target) != 0 { throw writeError() }
+    if let temporary, rename(temporary, name ?? target) != 0 { throw writeError() }
     isOpen = false
     _ = close(descriptor)
   }

@@ -163,6 +163,9 @@ final class Site {
     ["-d", definitions, "--brokers", brokers]
   }
 
+  /// A file or folder that goes away with the site.
+  func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
+
   func kill(_ instance: String) {
     guard let service = services.removeValue(forKey: instance) else { return }
     service.kill()

@@ -1,0 +1,104 @@
+public import FeatureCore
+
+/// A record of the snapshot topic, message plumbline.Snapshot. Its bytes are borrowed from the record.
+///
+/// Read by hand: a generated message makes an object for each value, which costs more than writing the row does.
+public struct SnapshotRecord {
+  /// The view's name.
+  public private(set) var view = UnsafeRawBufferPointer(start: nil, count: 0)
+  /// The entity key.
+  public private(set) var entityKey = UnsafeRawBufferPointer(start: nil, count: 0)
+  /// The topic that the view folds from.
+  public private(set) var topic = UnsafeRawBufferPointer(start: nil, count: 0)
+  /// The partition that the view folds from.
+  public private(set) var partition: Int64 = 0
+  /// The next offset to fold.
+  public private(set) var offset: Int64 = 0
+  /// The largest event time folded.
+  public private(set) var asOf = EventTime(microseconds: 0)
+  /// Of the view's definition.
+  public private(set) var fingerprint: UInt64 = 0
+  /// The state's bytes.
+  public private(set) var state = UnsafeRawBufferPointer(start: nil, count: 0)
+
+  private let message: UnsafeRawBufferPointer
+
+  /// Reads a record's value; nil if it is no snapshot. Fields that are not known are skipped.
+  public init?(_ message: UnsafeRawBufferPointer) {
+    self.message = message
+    var fields = WireFields(message)
+    do throws(WireFields.Malformed) {
+      while let field = try fields.next() {
+        switch (field.number, field.value) {
+        case (1, .bytes(let bytes)): view = bytes
+        case (2, .bytes(let bytes)): entityKey = bytes
+        case (3, .bytes(let bytes)): topic = bytes
+        case (4, .varint(let number)): partition = Int64(bitPattern: number)
+        case (5, .varint(let number)): offset = Int64(bitPattern: number)
+        case (6, .varint(let number)): asOf = EventTime(microseconds: Int64(bitPattern: number))
+        case (7, .fixed64(let number)): fingerprint = number
+        case (8, .bytes(let bytes)): state = bytes
+        case (1...9, .bytes): break
+        case (1...9, _): return nil
+        default: break
+        }
+      }
+    } catch {
+      return nil
+    }
+  }
+
+  /// The values at as_of, in the order of the view's features; nil if they are none of these types.
+  public func values(_ features: [FeatureColumn]) -> [FeatureValue]? {
+    var values: [FeatureValue] = []
+    values.reserveCapacity(features.count)
+    var fields = WireFields(message)
+    while let field = try? fields.next() {
+      guard field.number == 9, case .bytes(let bytes) = field.value else { continue }
+      guard values.count < features.count, let value = Self.value(bytes, features[values.count].type) else {
+        return nil
+      }
+      values.append(value)
+    }
+    return values.count == features.count ? values : nil
+  }
+
+  private static func value(_ message: UnsafeRawBufferPointer, _ type: FeatureType) -> FeatureValue? {
+    guard message.count > 0 else { return .null }
+    var fields = WireFields(message)
+    guard let field = try? fields.next() else { return nil }
+    switch (type, field.number, field.value) {
+    case (.scalar(.int64), 1, .varint(let bits)): return .int64(Int64(bitPattern: bits))
+    case (.scalar(.double), 2, .fixed64(let bits)):
+      let number = Double(bitPattern: bits)
+      return number.isFinite ? .double(number) : nil
+    case (.scalar(.bool), 3, .varint(let bits)): return .bool(bits != 0)
+    case (.scalar(.string), 4, .bytes(let text)): return isText(text) ? .string(Text(text)) : nil
+    case (.scalar(.timestamp), 5, .varint(let bits)):
+      return .timestamp(EventTime(microseconds: Int64(bitPattern: bits)))
+    case (.list(let element), 6, .bytes(let list)): return self.list(list, .scalar(element))
+    default: return nil
+    }
+  }
+
+  private static func list(_ message: UnsafeRawBufferPointer, _ type: FeatureType) -> FeatureValue? {
+    var elements: [FeatureValue] = []
+    var fields = WireFields(message)
+    do throws(WireFields.Malformed) {
+      while let field = try fields.next() {
+        guard field.number == 1, case .bytes(let bytes) = field.value, let element = value(bytes, type),
+          element != .null
+        else { return nil }
+        elements.append(element)
+      }
+    } catch {
+      return nil
+    }
+    return .list(elements)
+  }
+
+  /// Whether bytes are UTF-8.
+  static func isText(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    bytes.allSatisfy { $0 < 0x80 } || String(validating: bytes, as: UTF8.self) != nil
+  }
+}

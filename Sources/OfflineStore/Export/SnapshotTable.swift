@@ -1,0 +1,57 @@
+import FeatureCore
+import Parquet
+
+/// The exported table of a view: a row is a snapshot.
+struct SnapshotTable {
+  let view: ViewPlan
+  let columns: [ParquetColumn]
+
+  /// Columns that say where a row comes from, between the entity's and the features.
+  private static let origin = [
+    ParquetColumn("as_of", .scalar(.timestamp), isRequired: true),
+    ParquetColumn("committed_at", .scalar(.timestamp), isRequired: true),
+    ParquetColumn("position_topic", .scalar(.string), isRequired: true),
+    ParquetColumn("position_partition", .scalar(.int64), isRequired: true),
+    ParquetColumn("position_offset", .scalar(.int64), isRequired: true),
+    ParquetColumn("fingerprint", .scalar(.string), isRequired: true),
+  ]
+  /// Columns that readers make of the folders' names.
+  private static let folders: Set<String> = ["view", "date"]
+
+  private let fingerprint: Text
+
+  /// The table of a view; `folder` stands in the error if a name is taken.
+  init(_ view: ViewPlan, folder: String) throws(TableError) {
+    self.view = view
+    let own = view.entity.map { ParquetColumn($0.name, .scalar($0.type), isRequired: true) }
+    let features = view.features.map { ParquetColumn($0.name, $0.type) }
+    columns = own + Self.origin + features
+    fingerprint = Text(fingerprintText(view.fingerprint))
+    let taken = Set(Self.origin.map(\.name)).union(Self.folders)
+    if let name = (own + features).map(\.name).first(where: taken.contains) {
+      throw TableError(
+        path: folder, problem: "'\(name)' of view '\(view.name)' has the name of a column of every export",
+        remedy: "rename it in the definitions, or export other views with --view")
+    }
+  }
+
+  /// Appends a row. False, and nothing appended, if the record's entity or values are not this view's.
+  func append(_ record: SnapshotRecord, committedAt: EventTime, to file: ExportFile) throws(TableError)
+    -> Bool
+  {
+    guard record.fingerprint == view.fingerprint, SnapshotRecord.isText(record.entityKey),
+      SnapshotRecord.isText(record.topic), let entity = EntityKey.values(of: record.entityKey, view.entity),
+      let values = record.values(view.features)
+    else { return false }
+    for value in entity { file.append(value) }
+    file.append(.timestamp(record.asOf))
+    file.append(.timestamp(committedAt))
+    file.append(.string(Text(record.topic)))
+    file.append(.int64(record.partition))
+    file.append(.int64(record.offset))
+    file.append(.string(fingerprint))
+    for value in values { file.append(value) }
+    try file.endRow()
+    return true
+  }
+}

@@ -1,0 +1,217 @@
+import FeatureCore
+import Foundation
+import OutputRecords
+import Parquet
+import SwiftProtobuf
+import Testing
+
+@testable import OfflineStore
+
+/// Exports of a random topic: the same files whatever interrupts them, and in them what the records say.
+@Suite struct SnapshotExportTests {
+  private struct Sent {
+    var time: Int64
+    var value: [UInt8]?
+    var snapshot: Plumbline_Snapshot?
+    var isRow = false
+  }
+
+  private static func plan() throws -> Plan {
+    let source = Source(
+      "clicks", topic: "clicks", key: "user", timestamp: .init(field: "ts", unit: .milliseconds),
+      fields: [
+        .init("user", .string), .init("n", .int64), .init("at", .timestamp), .init("x", .double),
+        .init("ok", .bool),
+      ])
+    func feature(_ name: String, _ aggregate: Aggregate) -> Feature { Feature(name, .aggregate(aggregate)) }
+    let users = View(
+      "users", source: "clicks", entity: ["user", "n"],
+      features: [
+        feature("a", .init(.count, windows: [.lifetime])),
+        feature("b", .init(.sum, value: "x", windows: [.last("1h"), .lifetime])),
+        feature("c", .init(.lastK, value: "at", windows: [.lifetime], k: 3)),
+        feature("d", .init(.last, value: "ok", windows: [.lifetime])),
+        feature("e", .init(.lastK, value: "user", windows: [.lifetime], k: 3)),
+        feature("f", .init(.max, value: "at", windows: [.lifetime])),
+      ])
+    let others = View(
+      "others", source: "clicks", entity: ["user"],
+      features: [feature("a", .init(.count, windows: [.lifetime]))])
+    return try Plan(Definitions(name: "shop", sources: [source], views: [users, others]))
+  }
+
+  @Test func interruptionsChangeNothing() throws {
+    let seed = UInt64.random(in: .min ... .max)
+    var random = TestRandom(seed: seed)
+    let plan = try Self.plan()
+    let records = Self.draw(plan.views[0], &random)
+    var limits = ExportLimits()
+    limits.segmentBytes = 3_000
+    limits.segmentMilliseconds = 60_000
+    limits.bufferBytes = 1
+    let (straight, broken) = (try TemporaryFolder(), try TemporaryFolder())
+    let counts = try Self.run(records, plan, straight.path("x"), limits) { false }
+    #expect(counts.rows == records.count(where: \.isRow), "seed \(seed)")
+    #expect(
+      counts.repeats + counts.tombstones + counts.unreadable + counts.others + counts.rows == records.count)
+    #expect(counts.repeats > 0 && counts.tombstones > 0 && counts.unreadable > 0 && counts.others > 0)
+    var interruptions = 0
+    _ = try Self.run(records, plan, broken.path("x"), limits) {
+      interruptions += 1
+      return random.next() % 100 == 0
+    }
+    let (expected, found) = (try Self.contents(straight.path("x")), try Self.contents(broken.path("x")))
+    #expect(expected.keys.sorted() == found.keys.sorted(), "seed \(seed)")
+    for (name, bytes) in expected where found[name] != bytes { Issue.record("seed \(seed): \(name) differs") }
+    #expect(expected.count > 10)
+    try Self.checkRows(expected.keys.sorted(), straight.path("x"), records, plan.views[0], seed)
+  }
+
+  /// Exports all records, beginning anew after each one for which `isInterrupted` says so.
+  private static func run(
+    _ records: [Sent], _ plan: Plan, _ folder: String, _ limits: ExportLimits, isInterrupted: () -> Bool
+  ) throws -> SnapshotExport.Counts {
+    var offset: Int64 = 0
+    while true {
+      let export = try SnapshotExport(
+        folder: folder, topic: "shop.snapshots", views: [plan.views[0]], others: [plan.views[1]],
+        limits: limits)
+      offset = try export.begin(0, low: 0, high: Int64(records.count)).first
+      var isCut = false
+      while offset < records.count, !isCut {
+        let record = records[Int(offset)]
+        try (record.value ?? []).withUnsafeBytes {
+          try export.add(
+            0, offset: offset, timestampMilliseconds: record.time, value: record.value == nil ? nil : $0)
+        }
+        offset += 1
+        isCut = isInterrupted()
+      }
+      if isCut { continue }
+      try export.finish([(0, Int64(records.count))])
+      return export.counts
+    }
+  }
+
+  private static func draw(_ view: ViewPlan, _ random: inout TestRandom) -> [Sent] {
+    var records: [Sent] = []
+    var time: Int64 = 1_700_000_000_000
+    var position: Int64 = 0
+    for index in 0..<3_000 {
+      // Clocks of writers differ.
+      time += Int64(random.next() % 900)
+      let stamp = time - Int64(random.next() % 2_000)
+      switch random.next() % 40 {
+      case 0: records.append(Sent(time: stamp, value: nil))
+      case 1: records.append(Sent(time: stamp, value: Array("garbage".utf8)))
+      case 2 where index > 20:
+        // The same record once more, as after a crash of an at-least-once writer.
+        var again = records[index - 1 - Int(random.next() % 4)]
+        again.isRow = false
+        records.append(again)
+      default:
+        position += 1
+        var snapshot = snapshot(view, position, &random)
+        let isOther = random.next() % 20 == 0
+        let isForeign = random.next() % 20 == 0
+        if isForeign { snapshot.fingerprint ^= 1 }
+        if isOther { snapshot.view = "others" }
+        let value: [UInt8] = (try? snapshot.serializedBytes()) ?? []
+        records.append(Sent(time: stamp, value: value, snapshot: snapshot, isRow: !isOther && !isForeign))
+      }
+    }
+    return records
+  }
+
+  private static func snapshot(
+    _ view: ViewPlan, _ position: Int64, _ random: inout TestRandom
+  ) -> Plumbline_Snapshot {
+    var snapshot = Plumbline_Snapshot()
+    snapshot.view = view.name
+    snapshot.entityKey = Data("ü\(random.next() % 50)|\(Int64(random.next() % 3) - 1)".utf8)
+    snapshot.topic = "clicks"
+    snapshot.partition = 3
+    snapshot.offset = position
+    snapshot.asOf = 1_600_000_000_000_000 + Int64(random.next() % 1_000_000_000)
+    snapshot.fingerprint = view.fingerprint
+    snapshot.state = Data([1, 2, 3])
+    snapshot.values = view.features.map { value($0.type, &random) }
+    return snapshot
+  }
+
+  private static func value(_ type: FeatureType, _ random: inout TestRandom) -> Plumbline_Value {
+    var value = Plumbline_Value()
+    if random.next() % 5 == 0 { return value }
+    switch type {
+    case .scalar(.int64): value.int64 = Int64(bitPattern: random.next())
+    case .scalar(.double): value.double = Double(Int64(bitPattern: random.next())) / 7
+    case .scalar(.bool): value.bool = random.next() % 2 == 0
+    case .scalar(.timestamp): value.timestamp = Int64(random.next() % 1_000_000)
+    case .scalar(.string): value.string = "text \(random.next() % 9) ✓"
+    case .list(let element):
+      value.list = Plumbline_ValueList()
+      for _ in 0..<(random.next() % 4) {
+        var inner = self.value(.scalar(element), &random)
+        while inner.kind == nil { inner = self.value(.scalar(element), &random) }
+        value.list.values.append(inner)
+      }
+    }
+    return value
+  }
+
+  // MARK: Reading
+
+  private static func contents(_ folder: String) throws -> [String: Data] {
+    let names = FileManager.default.enumerator(atPath: folder)?.allObjects as? [String] ?? []
+    var contents: [String: Data] = [:]
+    for name in names where name.hasSuffix("json") || name.contains(".parquet") {
+      contents[name] = try Data(contentsOf: URL(fileURLWithPath: "\(folder)/\(name)"))
+    }
+    return contents
+  }
+
+  private static func checkRows(
+    _ files: [String], _ folder: String, _ records: [Sent], _ view: ViewPlan, _ seed: UInt64
+  ) throws {
+    let table = try SnapshotTable(view, folder: "")
+    var rows: [[FeatureValue]] = []
+    for file in files where file.hasSuffix(".parquet") {
+      var reader = try ParquetReader(ParquetInput(path: "\(folder)/\(file)"))
+      let columns = reader.columns
+      #expect(columns == table.columns)
+      while let batch = try reader.next() {
+        rows += (0..<batch.rowCount).map { row in batch.columns.map { $0.value(row) } }
+      }
+    }
+    let expected = records.filter(\.isRow).compactMap { record in
+      record.snapshot.map { row($0, record.time, view) }
+    }
+    // Names in order are offsets in order.
+    let first = zip(rows, expected).first { $0 != $1 }
+    let isEqual = rows == expected
+    #expect(
+      isEqual, "seed \(seed): \(rows.count) rows, expected \(expected.count); \(String(describing: first))")
+  }
+
+  private static func row(_ snapshot: Plumbline_Snapshot, _ time: Int64, _ view: ViewPlan) -> [FeatureValue] {
+    let key = String(decoding: snapshot.entityKey, as: UTF8.self).split(separator: "|")
+    return [
+      .string(Text(String(key[0]))), Int64(key[1]).map(FeatureValue.int64) ?? .null,
+      .timestamp(EventTime(microseconds: snapshot.asOf)), .timestamp(EventTime(microseconds: time * 1_000)),
+      .string(Text("clicks")), .int64(3),
+      .int64(snapshot.offset), .string(Text(fingerprintText(snapshot.fingerprint))),
+    ] + snapshot.values.map(plain)
+  }
+
+  private static func plain(_ value: Plumbline_Value) -> FeatureValue {
+    switch value.kind {
+    case nil: .null
+    case .int64(let number): .int64(number)
+    case .double(let number): .double(number)
+    case .bool(let flag): .bool(flag)
+    case .string(let text): .string(Text(text))
+    case .timestamp(let time): .timestamp(EventTime(microseconds: time))
+    case .list(let list): .list(list.values.map(plain))
+    }
+  }
+}
