@@ -153,7 +153,7 @@ struct LostReplyTests {
     let server = try RedisServer(durable)
     let direct = RedisStateStore(server.options, keys: storeKeys)
     try server.ask("SET", ["shop:1:{measure.000}:p", "1"])
-    let places = try conversation(server, 100_000).sent
+    let places = try conversation(server).sent
     // The last bytes are those of EXEC: kill more often there.
     for place in Set(stride(from: 0, to: places, by: places / 6)).union((places - 2)...places).sorted() {
       let (task, epoch) = try prepare(direct, place)
@@ -168,14 +168,14 @@ struct LostReplyTests {
             isDead.withLock { $0 = true }
           }))
       defer { proxy.stop() }
-      let error = failure { try commit(through(proxy), task, epoch, 100_000) }
+      let error = failure { try commit(through(proxy), task, epoch) }
       try waitUntil("the server is dead") { isDead.withLock { $0 } }
       try server.start(durable)
       let found = try contents(server, task)
       #expect(found == before || found == after, "\(place): \(found)")
       if error == nil { #expect(found == after, "\(place): acknowledged and lost") }
       // The old connection is gone: a first call may say so.
-      if failure({ try commit(direct, task, epoch) }) != nil { try commit(direct, task, epoch, nil) }
+      if failure({ try commit(direct, task, epoch) }) != nil { try commit(direct, task, epoch) }
       #expect(try contents(server, task) == after)
     }
   }
