@@ -16,6 +16,9 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
   private var lastObservation = Int64.min / 2
   /// What is passed on when a loop is replaced.
   private var past = LoopCounts()
+  private var current: (log: Log, loop: ProcessorLoop<Log, Store>)?
+  /// Until when a stopping worker tries to complete its last commit.
+  private var finishDeadline: Int64?
 
   /// How long a stopping worker tries to complete its last commit: what is left is folded again by the next owner.
   public static var finishMilliseconds: Int64 { 10_000 }
@@ -23,8 +26,8 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
   /// Between two observations.
   private static var observationMilliseconds: Int64 { 500 }
 
-  /// A runner. `partitions` is as for `ProcessorLoop`. `now` is a monotonic time in milliseconds; `isStopping` is asked between two steps. `observe` is told a
-  /// few times a second what was done since the start and where the loop is.
+  /// A runner. `partitions` is as for `ProcessorLoop`. `now` is a monotonic time in milliseconds; `isStopping` is asked
+  /// between two steps. `observe` is told a few times a second what was done since the start and where the loop is.
   public init(
     _ plan: Plan, store: Store, limits: WorkerLimits, partitions: [String: Int32], now: @escaping () -> Int64,
     isStopping: @escaping () -> Bool, report: @escaping (String) -> Void,
@@ -44,49 +47,77 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
 
   /// Runs until `isStopping`. Returns what was done; throws what only a person can help with.
   public func run() throws(ProcessorError) -> LoopCounts {
-    while !isStopping() {
-      let log: Log
-      do throws(LogError) {
-        log = try makeLog()
-      } catch {
-        guard error.remedy == .retry else { throw ProcessorError(remedy: .stop, description: error.message) }
-        report(error.message)
-        continue
+    while try turn() {}
+    return counts
+  }
+
+  /// What was done so far.
+  public var counts: LoopCounts {
+    var counts = past
+    if let current { counts.add(current.loop.counts) }
+    return counts
+  }
+
+  /// One step of the loop, or of its beginning or its end. Returns whether there is another; throws as `run`.
+  public func turn() throws(ProcessorError) -> Bool {
+    guard let (log, loop) = current else {
+      if isStopping() { return false }
+      try begin()
+      return true
+    }
+    do throws(ProcessorError) {
+      guard try step(log, loop) else {
+        close(log, loop)
+        return false
       }
+    } catch {
+      close(log, loop)
+      guard error.remedy == .restart else { throw error }
+      report("joining the group anew: \(error)")
+    }
+    return true
+  }
+
+  private func begin() throws(ProcessorError) {
+    do throws(LogError) {
+      let log = try makeLog()
       let loop = ProcessorLoop(
         plan, log: log, store: store, limits: limits, partitions: partitions, now: now(), report: report)
-      defer { past.add(loop.counts) }
-      do throws(ProcessorError) {
-        while !isStopping() {
-          let now = now()
-          try loop.step(now: now)
-          tell(loop, log, now)
-        }
-        try finish(loop)
-        log.close(timeoutMilliseconds: Int(Self.finishMilliseconds))
-      } catch {
-        log.close(timeoutMilliseconds: Int(Self.finishMilliseconds))
-        guard error.remedy == .restart else { throw error }
-        report("joining the group anew: \(error)")
-      }
+      current = (log, loop)
+    } catch {
+      guard error.remedy == .retry else { throw ProcessorError(remedy: .stop, description: error.message) }
+      report(error.message)
     }
-    return past
+  }
+
+  private func close(_ log: Log, _ loop: ProcessorLoop<Log, Store>) {
+    log.close(timeoutMilliseconds: Int(Self.finishMilliseconds))
+    past.add(loop.counts)
+    current = nil
+  }
+
+  /// Returns whether there is anything left to do.
+  private func step(_ log: Log, _ loop: ProcessorLoop<Log, Store>) throws(ProcessorError) -> Bool {
+    let now = now()
+    if isStopping() { return try !finish(loop, now) }
+    try loop.step(now: now)
+    tell(loop, log, now)
+    return true
   }
 
   private func tell(_ loop: ProcessorLoop<Log, Store>, _ log: Log, _ now: Int64) {
     guard now >= lastObservation + Self.observationMilliseconds else { return }
     lastObservation = now
-    var counts = past
-    counts.add(loop.counts)
     observe(counts, loop.status, log)
   }
 
-  private func finish(_ loop: ProcessorLoop<Log, Store>) throws(ProcessorError) {
-    let deadline = now() + Self.finishMilliseconds
-    while try !loop.finish(now: now()) {
-      guard now() < deadline else {
-        return report("the last commit could not be completed in time; the next owner folds it again")
-      }
-    }
+  /// Returns whether the last commit is complete, or has taken too long.
+  private func finish(_ loop: ProcessorLoop<Log, Store>, _ now: Int64) throws(ProcessorError) -> Bool {
+    let deadline = finishDeadline ?? now + Self.finishMilliseconds
+    finishDeadline = deadline
+    if try loop.finish(now: now) { return true }
+    if self.now() < deadline { return false }
+    report("the last commit could not be completed in time; the next owner folds it again")
+    return true
   }
 }

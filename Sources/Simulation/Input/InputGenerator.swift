@@ -51,7 +51,7 @@ struct InputGenerator {
   }
 
   private mutating func malformed(_ time: Int64, _ user: String, _ item: String) -> String {
-    switch draws.below(7) {
+    switch draws.below(8) {
     case 0: "{broken \(lastId)"
     case 1: "{\"ts\":\(time),\"user\":\"\(user)\",\"item\":null,\"n\":3,\"price\":1,\"id\":\(lastId)}"
     case 2: "{\"ts\":\(time),\"user\":null,\"item\":\"\(item)\",\"n\":3,\"price\":1,\"id\":\(lastId)}"
@@ -60,6 +60,8 @@ struct InputGenerator {
     case 4: "{\"ts\":\(time),\"user\":\"\(user)\",\"item\":\"\(item)\",\"n\":9000000000000,\"id\":\(lastId)}"
     // Far in the future.
     case 5: "{\"ts\":9000000000000,\"user\":\"\(user)\",\"item\":\"\(item)\",\"n\":3,\"id\":\(lastId)}"
+    // Perhaps not where its key belongs.
+    case 6: "{\"ts\":\(time),\"user\":\"u3\",\"item\":\"i3\",\"n\":3,\"price\":1,\"id\":\(lastId)}"
     default: ""
     }
   }

@@ -24,6 +24,7 @@ final class TaskOracle {
   /// The name of the task in the store.
   let name: String
   private let log: VisibleLog
+  private let partitionCount: Int32
   private let source: SourcePlan
   private let folds: [ViewFold]
   private let forwards: [(topic: String, folds: [ViewFold])]
@@ -38,7 +39,8 @@ final class TaskOracle {
   private var letters: [LetterIdentity] = []
   private var forwarded: [Forwarded] = []
 
-  init(_ plan: Plan, _ input: Routing.Input, _ log: VisibleLog) {
+  init(_ plan: Plan, _ input: Routing.Input, _ log: VisibleLog, of partitionCount: Int32) {
+    self.partitionCount = partitionCount
     self.input = input
     self.log = log
     place = log.place
@@ -88,8 +90,17 @@ final class TaskOracle {
       if !input.isRepartitioned, time > visible.record.timestamp * 1000 + source.source.maxAhead {
         return due("ahead_of_record", nil, visible)
       }
+      if !input.isRepartitioned, isMisplaced(row) { return due("wrong_partition", nil, visible) }
       for fold in folds { self.fold(row, time, fold, visible) }
       for forward in forwards { self.forward(row, forward, visible) }
+    }
+  }
+
+  /// Whether a view would fold the record although its entity belongs in another partition.
+  private func isMisplaced(_ row: UnsafePointer<Scalar>) -> Bool {
+    folds.contains { fold in
+      guard (try? fold.takes(row)) == true, let key = try? fold.key(of: row) else { return false }
+      return Murmur2.partition(key, count: partitionCount) != place.partition
     }
   }
 

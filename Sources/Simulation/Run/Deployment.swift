@@ -9,6 +9,8 @@ final class Deployment {
   let group: String
   let redis: SimulatedRedis
   let limits: WorkerLimits
+  /// Partitions of the inputs by name.
+  let partitions: [String: Int32]
   private(set) var oracles: [TaskOracle] = []
   var workers: [Worker] = []
   /// The offsets that a person has moved, and where they were.
@@ -31,12 +33,14 @@ final class Deployment {
     self.faults = faults
     routing = Routing(plan)
     group = "\(plan.name).\(plan.version)"
+    self.partitions = Dictionary(
+      uniqueKeysWithValues: routing.inputs.map { ($0.name, partitions[$0.source]) })
     redis = SimulatedRedis(world)
     for input in routing.inputs { broker.createTopic(input.topic, partitions: partitions[input.source]) }
     broker.createTopic(routing.snapshotTopic, partitions: partitions.max() ?? 1)
     broker.createTopic(routing.deadLetterTopic, partitions: 1)
     for input in routing.inputs {
-      oracles += broker.places(input.topic).map { TaskOracle(plan, input, broker.log($0)) }
+      oracles += broker.places(input.topic).map { TaskOracle(plan, input, broker.log($0), of: partitions[input.source]) }
     }
   }
 
