@@ -31,6 +31,7 @@ public enum RecoveryBranch: String, CaseIterable, Sendable {
   case deadLettered = "dead letter sent"
   case forwarded = "record forwarded"
   case late = "late record"
+  case misplaced = "record in the wrong partition"
 }
 
 /// What was really hit.

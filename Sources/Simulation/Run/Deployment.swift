@@ -40,7 +40,9 @@ final class Deployment {
     broker.createTopic(routing.snapshotTopic, partitions: partitions.max() ?? 1)
     broker.createTopic(routing.deadLetterTopic, partitions: 1)
     for input in routing.inputs {
-      oracles += broker.places(input.topic).map { TaskOracle(plan, input, broker.log($0), of: partitions[input.source]) }
+      oracles += broker.places(input.topic).map {
+        TaskOracle(plan, input, broker.log($0), of: partitions[input.source])
+      }
     }
   }
 

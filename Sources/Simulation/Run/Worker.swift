@@ -30,7 +30,8 @@ final class Worker {
     clockOffset = Int64(world.draws.below(1_000_000))
     runner = WorkerRunner(
       deployment.plan, store: SimulatedStore(life, deployment.redis, world, faults: faults),
-      limits: deployment.limits, partitions: deployment.partitions, now: { [unowned self] in world.now + clockOffset },
+      limits: deployment.limits, partitions: deployment.partitions,
+      now: { [unowned self] in world.now + clockOffset },
       isStopping: { [unowned self] in isStopping },
       report: { [unowned self] in report($0) },
       makeLog: { [unowned self] () throws(LogError) in try makeLog() })
@@ -98,6 +99,7 @@ final class Worker {
     world.coverage.hit(.deadLettered, counts.deadLetters.values.reduce(0, +))
     world.coverage.hit(.forwarded, counts.forwarded)
     world.coverage.hit(.late, counts.late)
+    world.coverage.hit(.misplaced, counts.deadLetters["wrong_partition"] ?? 0)
     runner = nil
   }
 }
