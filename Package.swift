@@ -48,6 +48,7 @@ let package = Package(
       name: "OfflineStore", dependencies: ["FeatureCore", "EventFiles", "Parquet"], swiftSettings: strict),
     .target(name: "Parquet", dependencies: ["FeatureCore", "CZlib", "CZstd"], swiftSettings: strict),
     .target(name: "Clickstream", swiftSettings: strict),
+    .target(name: "LiveView", swiftSettings: strict),
     .target(name: "BrokerCore", swiftSettings: strict),
     .target(
       name: "LocalBroker",
@@ -86,10 +87,15 @@ let package = Package(
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
         "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Simulation", "Telemetry",
-        "ServiceConfiguration", "Verification", .product(name: "Logging", package: "swift-log"),
+        "LiveView", "ServiceConfiguration", "Verification", .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
+    // Built with everything else, so that it stays true.
+    .executableTarget(
+      name: "reader", dependencies: ["DefinitionFiles", "FeatureCore", "OnlineStore"],
+      path: "examples/reader",
+      swiftSettings: strict),
     .testTarget(
       name: "FeatureCoreTests", dependencies: ["FeatureCore"], swiftSettings: strict),
     .testTarget(
@@ -136,6 +142,7 @@ let package = Package(
         "Telemetry", "Processor", "FeatureCore", .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
       ], swiftSettings: strict),
+    .testTarget(name: "LiveViewTests", dependencies: ["LiveView"], swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]

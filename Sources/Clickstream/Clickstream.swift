@@ -29,6 +29,10 @@ public struct ClickstreamLine: Sendable {
 public struct Clickstream: Sendable {
   private static let recentMax = 256
 
+  /// What events that happen from now on carry as their time, in milliseconds since the epoch; nil: the stream's own
+  /// time. For a stream that is sent as it happens: the sender sets it to its clock before each line.
+  public var clockMilliseconds: Int64?
+
   private let options: ClickstreamOptions
   private let catalogue: Catalogue
   private let habits = Habits()
@@ -136,7 +140,8 @@ public struct Clickstream: Sendable {
   private mutating func blankEvent() -> ShopEvent {
     eventsCount += 1
     return ShopEvent(
-      id: eventsCount, milliseconds: nowMilliseconds, session: 0, user: 0, item: 0, action: .impression,
+      id: eventsCount, milliseconds: clockMilliseconds ?? nowMilliseconds, session: 0, user: 0, item: 0,
+      action: .impression,
       quantity: 0)
   }
 

@@ -156,3 +156,20 @@ public struct DefinitionFileError: Error, Sendable, CustomStringConvertible {
     return "\n  \(String(shown))\n  \(String(padding))^"
   }
 }
+
+extension DefinitionFile {
+  /// Reads, checks and compiles a file. All mistakes are reported together.
+  public static func compile(path: String) throws(DefinitionFileError) -> Plan {
+    var compiled: Plan?
+    _ = try load(path: path) { definitions, zones in
+      do throws(DefinitionMistakes) {
+        compiled = try Plan(definitions, zones: zones)
+        return []
+      } catch {
+        return error.mistakes
+      }
+    }
+    guard let compiled else { preconditionFailure("Cannot have neither a plan nor mistakes") }
+    return compiled
+  }
+}

@@ -88,7 +88,7 @@ struct Setting: Sendable {
 
 extension ServiceSettings.HostAndPort {
   /// From `host:port`, `[address]:port` for IPv6, or `:port` for every address.
-  init?(_ text: String) {
+  public init?(_ text: String) {
     guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
       (0...65_535).contains(port)
     else { return nil }

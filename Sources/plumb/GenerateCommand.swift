@@ -1,26 +1,36 @@
 import ArgumentParser
 import Clickstream
-import Glibc
+import EventLog
+import Foundation
+import Processor
+import ServiceConfiguration
 
 struct GenerateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate",
-    abstract: "Write a shop's clickstream as NDJSON: deterministic, seeded, with late and broken records.",
+    abstract: "Write a shop's clickstream, as NDJSON or to a topic: seeded, with late and broken records.",
     discussion: """
-      The same options give the same bytes on every machine. examples/shop.yaml has definitions for these events.
+      The same options give the same events on every machine, except with --live. examples/shop.yaml has definitions \
+      for them. In a topic an event is a record, keyed by user_id and partitioned by murmur2.
 
       Examples:
         plumb generate --events 1000000 --out events.ndjson
         plumb generate --events 20000 --rate 2000 | plumb replay --events - \\
           -d examples/shop.yaml --view item_popularity --features-at end --out -
+        plumb generate --topic clicks --brokers 127.0.0.1:9092 --live --rate 2000
       """)
 
   @Option(parsing: .unconditional, help: "How many lines to write; without it, no end.")
   var events: Int?
-  @Option(help: "The file to write; - is the standard output.")
-  var out = "-"
-  @Option(parsing: .unconditional, help: "Lines a second; without it, as fast as possible.")
+  @Option(help: "The file to write; - is the standard output. (default: -)")
+  var out: String?
+  @Option(help: "The topic to write to, in place of a file.")
+  var topic: String?
+  @OptionGroup var log: LogOptions
+  @Option(parsing: .unconditional, help: "Events a second; without it, as fast as possible.")
   var rate: Double?
+  @Flag(help: "Events happen as they are written: their times are the clock's, their density is the rate.")
+  var live = false
   @Option(help: "Seed of everything that looks random.")
   var seed: UInt64 = 1
   @Option(help: "Users.")
@@ -33,10 +43,10 @@ struct GenerateCommand: ParsableCommand {
   var duplicates = 0.002
   @Option(help: "Share of records that are malformed, from 0 to 1.")
   var malformed = 0.001
-  @Option(help: "Events a second of event time, as a daily mean.")
-  var density = 100.0
-  @Option(help: "First event time, in milliseconds since the epoch.")
-  var start: Int64 = 1_767_225_600_000
+  @Option(help: "Events a second of event time, as a daily mean. (default: 100)")
+  var density: Double?
+  @Option(help: "First event time, in milliseconds since the epoch. (default: 1767225600000, 2026-01-01)")
+  var start: Int64?
 
   private var options: ClickstreamOptions {
     var options = ClickstreamOptions()
@@ -46,12 +56,18 @@ struct GenerateCommand: ParsableCommand {
     options.lateShare = late
     options.duplicateShare = duplicates
     options.malformedShare = malformed
-    options.eventsPerSecond = density
-    options.startMilliseconds = start
+    if let density = density ?? (live ? rate : nil) { options.eventsPerSecond = density }
+    if let start = start ?? (live ? Self.clockMilliseconds : nil) { options.startMilliseconds = start }
     return options
   }
 
+  private static var clockMilliseconds: Int64 { Int64(Date().timeIntervalSince1970 * 1_000) }
+
   func validate() throws {
+    if topic != nil && out != nil { throw ValidationError("Give --out or --topic, not both.") }
+    if live && (rate == nil || topic == nil || start != nil || density != nil) {
+      throw ValidationError("--live needs --topic and --rate, and leaves no choice of --start and --density.")
+    }
     if let mistake = options.mistake { throw ValidationError(mistake) }
     if let rate, !(Pace.rates ~= rate) {
       throw ValidationError("The rate is \(rate); use 0.001 to 1000000000 lines a second.")
@@ -60,22 +76,52 @@ struct GenerateCommand: ParsableCommand {
   }
 
   func run() throws {
-    try reporting {
-      if out.isEmpty { throw ValidationError("The name of a file is empty.") }
-      var output = try LineOutput(path: out)
-      var stream = Clickstream(options)
-      var pace = Pace(linesPerSecond: rate)
-      var written = 0
-      while written < events ?? .max {
-        // A reader that has gone, like `head`, is an ordinary end.
-        guard try output.flush(unless: { $0 < LineOutput.bufferBytes && !pace.isDue(written) }) else {
-          return
-        }
-        pace.wait(written)
-        _ = stream.writeNext(into: &output.buffer)
-        written += 1
-      }
-      _ = try output.flush(unless: { _ in false })
+    try reportingService {
+      if let topic { try produce(to: topic) } else { try write(to: out ?? "-") }
     }
+  }
+
+  private func write(to path: String) throws {
+    if path.isEmpty { throw ValidationError("The name of a file is empty.") }
+    var output = try LineOutput(path: path)
+    var stream = Clickstream(options)
+    let pace = Pace(linesPerSecond: rate)
+    var written = 0
+    while written < events ?? .max {
+      // A reader that has gone, like `head`, is an ordinary end.
+      guard try output.flush(unless: { $0 < LineOutput.bufferBytes && !pace.isDue(written) }) else { return }
+      pace.wait(written, unless: { false })
+      _ = stream.writeNext(into: &output.buffer)
+      written += 1
+    }
+    _ = try output.flush(unless: { _ in false })
+  }
+
+  private func produce(to topic: String) throws {
+    Interruption.watch()
+    let settings = try log.settings()
+    let kafka = KafkaOptions(
+      brokers: settings.brokers, group: "", transactionalID: "", properties: settings.kafka)
+    let writer = try TopicWriter(kafka, topic: topic, report: reportKafka)
+    var stream = Clickstream(options)
+    let pace = Pace(linesPerSecond: rate)
+    var line: [UInt8] = []
+    var written = 0
+    while written < events ?? .max {
+      pace.wait(written) { Interruption.isRequested }
+      if Interruption.isRequested { break }
+      if live { stream.clockMilliseconds = Self.clockMilliseconds }
+      line.removeAll(keepingCapacity: true)
+      let user = stream.writeNext(into: &line).userBytes
+      try line.span.bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(LogError) -> Void in
+        // A record has no use for the newline.
+        try writer.send(
+          key: user.isEmpty ? nil : UnsafeRawBufferPointer(rebasing: bytes[user]),
+          value: UnsafeRawBufferPointer(rebasing: bytes.dropLast()))
+      }
+      written += 1
+    }
+    try writer.flush()
+    StandardError.print("\(counted(written, "event")) written to the topic '\(topic)'")
   }
 }

@@ -57,7 +57,7 @@ struct LineOutput: ~Copyable {
 
 /// Keeps a rate of lines a second, in steps of a hundredth of a second.
 struct Pace {
-  /// Lines a second that can be kept: a sleep fits usleep's argument.
+  /// Lines a second that can be kept.
   static let rates = 0.001...1_000_000_000
 
   private let linesPerStep: Double?
@@ -76,11 +76,14 @@ struct Pace {
       != (Double(written - 1) / linesPerStep).rounded(.down)
   }
 
-  /// Sleeps until line `written` may be written.
-  mutating func wait(_ written: Int) {
+  /// Sleeps until line `written` may be written; looks every tenth of a second whether that is still wanted.
+  func wait(_ written: Int, unless isEnding: () -> Bool) {
     guard let linesPerStep, isDue(written) else { return }
     let due = start + .seconds((Double(written) / linesPerStep).rounded(.down) / Self.stepsPerSecond)
-    let ahead = ContinuousClock.now.duration(to: due)
-    if ahead > .zero { usleep(UInt32(ahead / .microseconds(1))) }
+    while !isEnding() {
+      let ahead = ContinuousClock.now.duration(to: due)
+      guard ahead > .zero else { return }
+      usleep(UInt32(min(ahead, .milliseconds(100)) / .microseconds(1)))
+    }
   }
 }

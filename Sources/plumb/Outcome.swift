@@ -36,20 +36,3 @@ func reporting(_ body: () throws -> Void) throws {
 func counted(_ count: Int, _ one: String, _ many: String? = nil) -> String {
   "\(count) \(count == 1 ? one : many ?? one + "s")"
 }
-
-extension DefinitionFile {
-  /// Reads, checks and compiles a file.
-  static func compile(path: String) throws(DefinitionFileError) -> Plan {
-    var compiled: Plan?
-    _ = try load(path: path) { definitions, zones in
-      do throws(DefinitionMistakes) {
-        compiled = try Plan(definitions, zones: zones)
-        return []
-      } catch {
-        return error.mistakes
-      }
-    }
-    guard let compiled else { preconditionFailure("Cannot have neither a plan nor mistakes") }
-    return compiled
-  }
-}

@@ -12,7 +12,7 @@ struct Plumb: AsyncParsableCommand {
     version: "0.1.0",
     subcommands: [
       CheckCommand.self, GenerateCommand.self, ReplayCommand.self, RunCommand.self, GetCommand.self,
-      VerifyCommand.self,
+      WatchCommand.self, VerifyCommand.self,
       SnapshotsCommand.self, DeadLettersCommand.self, ExportCommand.self, TopicsCommand.self,
       BrokerCommand.self,
       SimulateCommand.self,

@@ -2,7 +2,10 @@ import Glibc
 
 /// Standard output, a line at a time: a reader at the other end of a pipe sees it at once.
 enum StandardOutput {
-  static func print(_ line: String) { writeAll(line + "\n", to: STDOUT_FILENO) }
+  static func print(_ line: String) { write(line + "\n") }
+
+  /// Text as it is, for a screen that is drawn over.
+  static func write(_ text: String) { writeAll(text, to: STDOUT_FILENO) }
 }
 
 /// Standard error: what isn't the result of a command.

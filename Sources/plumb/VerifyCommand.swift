@@ -29,6 +29,8 @@ struct VerifyCommand: ParsableCommand {
   @OptionGroup var service: ServiceOptions
   @Option(help: "Compare only one entity of N: 1/N. Everything is folded all the same.")
   var sample = "1/1"
+  @Option(help: "First wait so long, such as 30s, until all that is in the topics has been folded.")
+  var wait: TimeSpan?
 
   func validate() throws { _ = try share() }
 
@@ -39,6 +41,9 @@ struct VerifyCommand: ParsableCommand {
       let store = StoreInspector(
         try settings.redisOptions(), keys: StoreKeys(name: plan.name, version: plan.version))
       let log = TopicLog(settings.kafkaOptions(plan, transactionalID: "\(plan.name).verify"))
+      if let wait {
+        try awaitService(plan, log, store, until: .now + .microseconds(wait.microseconds))
+      }
       let verifier = Verifier(
         plan, log: log, store: store, share: try share(),
         expectsEverySnapshot: settings.delivery == KafkaDelivery.exactlyOnce.rawValue,
@@ -64,6 +69,26 @@ struct VerifyCommand: ParsableCommand {
     }
   }
 
+  /// Waits until the store is where the inputs end.
+  private func awaitService(
+    _ plan: Plan, _ log: TopicLog, _ store: StoreInspector, until deadline: ContinuousClock.Instant
+  ) throws {
+    // Sources come before what they forward to: that is there as soon as the store has reached the sources' ends.
+    for input in Routing(plan).inputs {
+      for (partition, end) in try log.ends(of: input.topic) {
+        let task = StoreKeys.task(source: input.name, partition: partition.partition)
+        while try !log.isFolded(partition, from: store.position(task) ?? 0, to: end) {
+          guard ContinuousClock.now < deadline else {
+            throw ProcessorError(
+              remedy: .stop,
+              description: "the service has not folded all of \(partition): let it run, or --wait longer")
+          }
+          usleep(100_000)
+        }
+      }
+    }
+  }
+
   private func share() throws(ValidationError) -> EntityShare {
     let parts = sample.split(separator: "/", omittingEmptySubsequences: false)
     guard parts.count == 2, parts[0] == "1", let divisor = Int(parts[1]), divisor > 0 else {
@@ -74,6 +99,16 @@ struct VerifyCommand: ParsableCommand {
 }
 
 extension StoreInspector: VerifiedStore {}
+
+/// A length of time as an argument: `90s`, `5m`.
+struct TimeSpan: ExpressibleByArgument {
+  var microseconds: Int64
+
+  init?(argument: String) {
+    guard let microseconds = FeatureCore.Duration.parse(argument) else { return nil }
+    self.microseconds = microseconds
+  }
+}
 
 /// The topics of a cluster, read without a group.
 final class TopicLog: VerifiedLog {
@@ -95,6 +130,15 @@ final class TopicLog: VerifiedLog {
     try TopicReader(options, report: reportKafka).ranges(of: [topic], from: .end).map {
       ($0.partition, $0.from)
     }
+  }
+
+  /// Whether no record is left between a position and the end, only marks of transactions.
+  func isFolded(_ partition: TopicPartition, from position: Int64, to end: Int64) throws -> Bool {
+    let first = max(position, try firstOffset(partition))
+    guard first < end else { return true }
+    var isLeft = false
+    try read(partition, first..<end) { isLeft = isLeft || !$0.isEmpty }
+    return !isLeft
   }
 
   func read(

@@ -43,6 +43,15 @@ import Testing
     #expect(result.output == "")
   }
 
+  @Test(arguments: [
+    ["--live"], ["--live", "--rate", "5"], ["--live", "--topic", "t"], ["--topic", "t", "--out", "f"],
+    ["--live", "--topic", "t", "--rate", "5", "--start", "0"],
+  ])
+  func optionsThatClash(_ options: [String]) throws {
+    let result = try work.run(Workspace.binary, ["generate", "--events", "2"] + options)
+    #expect(result.status == 64, "\(result.error)")
+  }
+
   @Test func placesThatCannotBeWritten() throws {
     for (path, problem) in [
       ("none/file", "No such file or directory"), (".", "Is a directory"),

@@ -16,6 +16,7 @@ let layers: [String: AllowedImports] = [
   "OfflineStore": .only(["FeatureCore", "EventFiles", "Parquet", "Glibc"]),
   "Parquet": .only(["FeatureCore", "CZlib", "CZstd", "Glibc"]),
   "Clickstream": .only([]),
+  "LiveView": .only(["Glibc"]),
   "Processor": .only(["FeatureCore"]),
   "Simulation": .only(["FeatureCore", "Processor", "BrokerCore"]),
   "OnlineStore": .only(["FeatureCore", "Processor", "CHiredis", "Glibc"]),

@@ -25,6 +25,22 @@ public enum EntityKey {
     return try encode(row, entity, arena: arena)
   }
 
+  /// The key of an entity that is given by a value for each column; nil if a value is null or of another type, or if
+  /// the key is too long.
+  public static func make(_ values: [FeatureValue], _ entity: [EntityColumn]) -> [UInt8]? {
+    guard values.count == entity.count else { return nil }
+    let arena = TextArena()
+    var row = [Scalar](repeating: .null, count: (entity.map(\.column).max() ?? -1) + 1)
+    for (value, column) in zip(values, entity) {
+      switch (value, column.type) {
+      case (.string, .string), (.bool, .bool), (.int64, .int64), (.timestamp, .timestamp):
+        row[column.column] = Scalar(value, in: arena)
+      default: return nil
+      }
+    }
+    return (try? make(&row, entity, arena: arena)).map(Array.init)
+  }
+
   private static func encode(
     _ row: UnsafePointer<Scalar>, _ entity: [EntityColumn], arena: TextArena
   ) throws(Fault) -> UnsafeRawBufferPointer {

@@ -61,6 +61,7 @@ import Testing
         }
         let key = try key(values, types)
         #expect(self.values(key, types) == values, "seed \(seed)")
+        #expect(EntityKey.make(values, columns(types)) == key, "seed \(seed)")
         if let other = found[key] { #expect(other == values, "seed \(seed)") }
         found[key] = values
       }
@@ -80,6 +81,19 @@ import Testing
     for spelling in ["+5", "05", "-0"] {
       #expect(values(Array(spelling.utf8), [.int64]) == nil, "\(spelling)")
     }
+  }
+
+  @Test func valuesThatAreNoKey() {
+    let columns = columns([.string, .int64])
+    #expect(EntityKey.make([.string("a"), .int64(1)], columns) == Array("a|1".utf8))
+    let others: [[FeatureValue]] = [
+      [.string("a")], [.string("a"), .null], [.int64(1), .string("a")], [.string("a"), .double(1)],
+    ]
+    for values in others {
+      #expect(EntityKey.make(values, columns) == nil)
+    }
+    let tooLong = Text(String(repeating: "k", count: Limits.entityKeyBytesMax + 1))
+    #expect(EntityKey.make([.string(tooLong), .int64(1)], columns) == nil)
   }
 
   @Test func faults() throws {

@@ -1,0 +1,19 @@
+// A service that reads features: `reader examples/shop.yaml redis://127.0.0.1:6379 u1 u2`. It needs the products
+// DefinitionFiles, FeatureCore and OnlineStore of this package, and no Kafka.
+import DefinitionFiles
+import FeatureCore
+import Foundation
+import OnlineStore
+
+let arguments = CommandLine.arguments
+guard arguments.count > 3 else { fatalError("usage: reader DEFINITIONS REDIS USER...") }
+let plan = try DefinitionFile.compile(path: arguments[1])
+let reader = FeatureReader(plan, try RedisOptions(url: arguments[2]))
+
+let users = arguments.dropFirst(3)
+let now = EventTime(microseconds: Int64(Date().timeIntervalSince1970 * 1_000_000))
+let rows = try reader.read(view: "user_activity", entities: users.map { [.string(Text($0))] }, at: now)
+for (user, row) in zip(users, rows) {
+  print(
+    user, "clicks_1h", row["clicks_1h"], "spend_30d", row["spend_30d"], "last_items_7d", row["last_items_7d"])
+}
