@@ -19,9 +19,6 @@ public typealias LineBlock = UnsafeBufferPointer<Line>
 /// Memory is bounded whatever the file holds: one buffer of a longest line and a block, and one of line
 /// descriptions. One owner, one thread.
 public struct LineReader: ~Copyable {
-  /// Bytes of an oversized line that are delivered: enough to recognise it in a dead letter.
-  public static let oversizedPrefixBytes = 200
-
   private var source: ByteSource
   private let lineBytesMax: Int
   private let blockBytes: Int
@@ -118,7 +115,7 @@ public struct LineReader: ~Copyable {
     let length = lineEnd - start
     guard length > 0, !(length == 1 && buffer[start] == 0x0D) else { return }
     let isOversized = length > lineBytesMax
-    let count = isOversized ? min(lineBytesMax, Self.oversizedPrefixBytes) : length
+    let count = isOversized ? min(lineBytesMax, Limits.oversizedBytesKept) : length
     lines.initializeElement(
       at: linesCount,
       to: Line(

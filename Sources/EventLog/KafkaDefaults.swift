@@ -1,3 +1,5 @@
+import Processor
+
 /// Every number and property that isn't librdkafka's own default, each with its reason.
 enum KafkaDefaults {
   /// Longer than a coordinator takes to move to another broker, shorter than an operator's patience.
@@ -50,6 +52,8 @@ enum KafkaDefaults {
     "compression.codec": "lz4",
     // Snapshots come thousands at a time; small batches would cost a header, a CRC and a request each.
     "batch.num.messages": "50000",
+    // More than an event and what is said of it: librdkafka's own limit is below the largest event.
+    "message.max.bytes": "\(TopicKind.recordBytesMax)",
     // The bound of what a commit may hold that isn't sent yet.
     "queue.buffering.max.messages": "1000000",
     "queue.buffering.max.kbytes": "262144",

@@ -2,6 +2,8 @@
 public enum Limits {
   /// Bytes of one record: Kafka's default `message.max.bytes` is 1 MiB, and nothing larger can arrive.
   public static let recordBytesMax = 1 << 20
+  /// Bytes that are kept of a record that is larger: enough to recognise it in a dead letter.
+  public static let oversizedBytesKept = 200
   /// Nesting of a JSON record: deeper input is hostile, and the scanner keeps one bit a level.
   public static let jsonDepthMax = 64
   /// Bytes of the UTF-8 text of one entity key, all columns together: it becomes a Redis key and a record key.

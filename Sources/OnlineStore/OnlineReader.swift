@@ -32,7 +32,7 @@ public final class OnlineReader {
     commands.append(keys.metadata)
     var found: StoreMetadata?
     var isMissing = false
-    try nodes.perform(Self.metadataRoute) { client throws(StoreError) in
+    try nodes.perform(RedisNodes.metadataRoute) { client throws(StoreError) in
       try client.connect()
       try client.exchange(commands, doing: "read the metadata") { _, reply in
         isMissing = reply.isNull
@@ -50,19 +50,6 @@ public final class OnlineReader {
 
   private var readAttempt: String {
     "read the metadata from key \(String(decoding: keys.metadata, as: UTF8.self))"
-  }
-
-  /// Writes the metadata. A worker does so when it starts.
-  public func publish(_ metadata: StoreMetadata) throws(StoreError) {
-    commands.removeAll()
-    commands.begin("SET", arguments: 3)
-    commands.append(keys.metadata)
-    commands.append(metadata.encoded)
-    try nodes.perform(Self.metadataRoute) { client throws(StoreError) in
-      try client.connect()
-      try client.exchange(commands, doing: "write the metadata") { _, _ in }
-    }
-    self.metadata = metadata
   }
 
   /// Reads the states of entities, each once, in their order unless a Redis Cluster has them on several nodes; nil where
@@ -120,9 +107,6 @@ public final class OnlineReader {
       body(batch[index], reply.isNull ? nil : reply.bytes)
     }
   }
-
-  /// The metadata's key is in a slot of its own; no task has an empty name.
-  private static let metadataRoute = ""
 
   private func partitions(of source: String) throws(StoreError) -> Int32 {
     let metadata = if let metadata { metadata } else { try refresh() }

@@ -5,6 +5,9 @@ import Processor
 /// All keys of a task are in one slot, so the answer MOVED to any of them tells where the task is. Nothing else is asked
 /// of the cluster, and a single server is a cluster that never answers MOVED.
 final class RedisNodes {
+  /// In place of a task: the metadata's key is in a slot of its own, and no task has an empty name.
+  static let metadataRoute = ""
+
   private let options: RedisOptions
   private let nowMilliseconds: () -> Int64
   private var clients: [RedisOptions.Endpoint: RedisClient] = [:]

@@ -7,13 +7,18 @@ public import Processor
 public final class RedisStateStore: StateStorePort {
   private let keys: StoreKeys
   private let nodes: RedisNodes
+  private let metadata: StoreMetadata?
   /// Reused, so that a commit allocates nothing once the largest one has been seen.
   private var commands = CommandBuffer()
 
-  /// A store that connects when it is first used. `nowMilliseconds` is a steady clock; it only spaces attempts to
-  /// connect.
-  public init(_ options: RedisOptions, keys: StoreKeys, nowMilliseconds: (() -> Int64)? = nil) {
+  /// A store that connects when it is first used. Every claim writes `metadata` for the readers. `nowMilliseconds`
+  /// is a steady clock; it only spaces attempts to connect.
+  public init(
+    _ options: RedisOptions, keys: StoreKeys, metadata: StoreMetadata? = nil,
+    nowMilliseconds: (() -> Int64)? = nil
+  ) {
     self.keys = keys
+    self.metadata = metadata
     nodes = RedisNodes(options, nowMilliseconds: nowMilliseconds ?? RedisClient.steadyMilliseconds)
   }
 
@@ -21,10 +26,25 @@ public final class RedisStateStore: StateStorePort {
 
   /// Claims a task for a new owner: increments its epoch, and reads its position, in one step.
   public func claim(_ task: String) throws(StoreError) -> TaskClaim {
-    try nodes.perform(task) { client throws(StoreError) in
+    // With each claim: a Redis that has lost its writes, and so its tasks' epochs, is claimed anew. Before it: what
+    // keeps the epoch keeps the metadata.
+    if let metadata { try publish(metadata) }
+    return try nodes.perform(task) { client throws(StoreError) in
       try client.connect()
       try refuseEviction(client)
       return try claim(task, client)
+    }
+  }
+
+  /// Writes the metadata, without which no reader finds a state.
+  public func publish(_ metadata: StoreMetadata) throws(StoreError) {
+    commands.removeAll()
+    commands.begin("SET", arguments: 3)
+    commands.append(keys.metadata)
+    commands.append(metadata.encoded)
+    try nodes.perform(RedisNodes.metadataRoute) { client throws(StoreError) in
+      try client.connect()
+      try client.exchange(commands, doing: "write the metadata") { _, _ in }
     }
   }
 

@@ -171,8 +171,10 @@ public nonisolated struct Plumbline_DeadLetter: Sendable {
 
   public var offset: Int64 = 0
 
+  /// The record's key, or the first 4,096 bytes of a longer one.
   public var key: Data = Data()
 
+  /// The record's value, or the first 200 bytes of one that is larger than 1 MiB.
   public var payload: Data = Data()
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()

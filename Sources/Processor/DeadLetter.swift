@@ -30,6 +30,10 @@ extension DeadLetter {
   public init(
     _ failure: DecodeFailure, _ schema: EventSchema, _ payload: UnsafeRawBufferPointer, sequence: Int64
   ) {
+    guard failure.reason != .oversized else {
+      self = .oversized(payload, sequence: sequence)
+      return
+    }
     self.init(
       sequence: sequence, reason: failure.reason.rawValue, view: nil, message: failure.message(schema),
       payload: payload)
@@ -42,10 +46,11 @@ extension DeadLetter {
     )
   }
 
-  /// Of a record that is larger than any record may be; only its beginning is kept.
+  /// Of a record that is larger than any record may be; only its beginning is kept, so that the letter isn't.
   public static func oversized(_ beginning: UnsafeRawBufferPointer, sequence: Int64) -> DeadLetter {
     DeadLetter(
       sequence: sequence, reason: DecodeFailure.Reason.oversized.rawValue, view: nil,
-      message: "the record is larger than \(Limits.recordBytesMax) bytes", payload: beginning)
+      message: "the record is larger than \(Limits.recordBytesMax) bytes",
+      payload: UnsafeRawBufferPointer(rebasing: beginning.prefix(Limits.oversizedBytesKept)))
   }
 }

@@ -38,10 +38,10 @@ struct Service {
   func run() throws {
     for line in settings.lines(isSecret: KafkaOptions.isSecret) { logger.debug("setting \(line)") }
     let server = try listen()
-    let partitions = try prepare()
+    let metadata = try prepare()
     let group = WorkerGroup()
     for index in 0..<settings.workers {
-      group.start { (isStopping) throws(ProcessorError) in try work(index, partitions, isStopping) }
+      group.start { (isStopping) throws(ProcessorError) in try work(index, metadata, isStopping) }
     }
     logger.info(
       "running",
@@ -69,21 +69,19 @@ struct Service {
   }
 
   /// Sees that the topics are there and that the store's states can be carried on, and tells readers where states are.
-  /// Returns how many partitions each input has.
-  private func prepare() throws -> [String: Int32] {
+  private func prepare() throws -> StoreMetadata {
     try refuseInexactViews()
     let survey = try TopicSurvey(plan, settings)
     let missing = try survey.missing()
     guard missing.isEmpty else {
       throw ProcessorError(remedy: .stop, description: missing.joined(separator: "\n"))
     }
-    let reader = OnlineReader(redis, keys: keys)
     let metadata = StoreMetadata(fingerprint: plan.fingerprint, partitions: try survey.inputPartitions())
-    if let conflict = try reader.stored()?.conflict(with: metadata) {
+    if let conflict = try OnlineReader(redis, keys: keys).stored()?.conflict(with: metadata) {
       throw ProcessorError(remedy: .stop, description: conflict)
     }
-    try reader.publish(metadata)
-    return metadata.partitions
+    try RedisStateStore(redis, keys: keys).publish(metadata)
+    return metadata
   }
 
   /// Without transactions a crash repeats records of the output topics. A view that folds from one would no longer be exact.
@@ -100,7 +98,7 @@ struct Service {
   }
 
   private func work(
-    _ index: Int, _ partitions: [String: Int32], _ isStopping: @escaping () -> Bool
+    _ index: Int, _ metadata: StoreMetadata, _ isStopping: @escaping () -> Bool
   ) throws(ProcessorError) -> LoopCounts {
     let options = settings.kafkaOptions(
       plan, transactionalID: "\(plan.name).\(plan.version).\(instance).\(index)")
@@ -112,8 +110,9 @@ struct Service {
     let own = logger
     let metrics = WorkerMetrics(registry)
     let runner = WorkerRunner(
-      plan, store: ObservedStore(RedisStateStore(redis, keys: keys), registry), limits: limits,
-      partitions: partitions, now: { now }, isStopping: isStopping, report: { own.warning("\($0)") },
+      plan, store: ObservedStore(RedisStateStore(redis, keys: keys, metadata: metadata), registry),
+      limits: limits, partitions: metadata.partitions, now: { now }, isStopping: isStopping,
+      report: { own.warning("\($0)") },
       observe: { counts, status, log in
         health.report(worker: index, isMember: log.base.isMember, status, now: now)
         metrics.update(counts, status, isReady: health.objections(.ready, now: now).isEmpty, log.base.lag)

@@ -37,8 +37,11 @@ import Testing
     #expect(
       result.output.split(separator: "\n").map(String.init) == [
         "shop.1.clicks.by-item: has 2 partitions, should have 3: as many as the source's topic",
+        "shop.1.clicks.by-item: max.message.bytes is 1048588, should be 1114112",
         "shop.snapshots: has 5 partitions, should have 3: as many as the source topic that has the most",
+        "shop.snapshots: max.message.bytes is 1048588, should be 1114112",
         "shop.snapshots: retention.ms is 604800000, should be -1",
+        "shop.dead-letters: max.message.bytes is 1048588, should be 1114112",
         "shop.dead-letters: retention.ms is 604800000, should be 2592000000",
       ], "\(result.output)")
   }

@@ -23,7 +23,8 @@ extension Integration.StartTests {
   /// What the service says when it doesn't start.
   private static func refusals() throws -> [String] {
     let site = try Site()
-    let reader = OnlineReader(try RedisOptions(url: site.redis.url), keys: site.keys)
+    let redis = try RedisOptions(url: site.redis.url)
+    let (reader, store) = (OnlineReader(redis, keys: site.keys), RedisStateStore(redis, keys: site.keys))
     func refusal(_ more: [String] = []) throws -> String {
       let process = try site.command(["run", "--redis", site.redis.url] + more)
       guard try process.status(within: 30) == 1 else { throw Failure("it started: \(process.text)") }
@@ -32,11 +33,11 @@ extension Integration.StartTests {
     let counts = Dictionary(uniqueKeysWithValues: site.routing.inputs.map { ($0.name, Site.partitions) })
     var other = StoreMetadata(fingerprint: site.plan.fingerprint, partitions: counts)
     other.partitions["clicks"] = 2
-    try reader.publish(other)
+    try store.publish(other)
     let grown = try refusal()
     // What is stored stays: a second attempt is refused as well.
     guard try refusal() == grown, try reader.refresh() == other else { throw Failure("it was overwritten") }
-    try reader.publish(StoreMetadata(fingerprint: 1, partitions: counts))
+    try store.publish(StoreMetadata(fingerprint: 1, partitions: counts))
     return [grown, try refusal(), try refusal(["--delivery", "at_least_once"])]
   }
 }

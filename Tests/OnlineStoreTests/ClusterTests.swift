@@ -67,9 +67,10 @@ struct ClusterTests {
   init() throws { cluster = try RedisCluster() }
 
   @Test func tasksAreFoundOnTheirNodes() throws {
-    let store = RedisStateStore(cluster.options(0), keys: storeKeys)
+    let store = RedisStateStore(
+      cluster.options(0), keys: storeKeys,
+      metadata: StoreMetadata(fingerprint: 1, partitions: ["clicks": 12]))
     let reader = OnlineReader(cluster.options(1), keys: storeKeys)
-    try reader.publish(StoreMetadata(fingerprint: 1, partitions: ["clicks": 12]))
     let entities = (0..<600).map { "u\($0)" }
     let byPartition = Dictionary(grouping: entities) { entity in
       Array(entity.utf8).withUnsafeBytes { Murmur2.partition($0, count: 12) }

@@ -25,8 +25,7 @@ struct OnlineReaderTests {
   }
 
   @Test func statesAreFoundInTheTaskOfTheirKey() throws {
-    try reader.publish(metadata)
-    let store = RedisStateStore(server.options, keys: storeKeys)
+    let store = RedisStateStore(server.options, keys: storeKeys, metadata: metadata)
     let entities = (0..<2_500).map { "u\($0)" }
     let byPartition = Dictionary(grouping: entities) { entity in
       Array(entity.utf8).withUnsafeBytes { Murmur2.partition($0, count: 6) }
@@ -58,7 +57,8 @@ struct OnlineReaderTests {
   }
 
   @Test func metadataSurviveTheJourney() throws {
-    try OnlineReader(server.options, keys: storeKeys).publish(metadata)
+    let writer = RedisStateStore(server.options, keys: storeKeys)
+    try writer.publish(metadata)
     #expect(try reader.refresh() == metadata)
     #expect(
       try server.ask("GET", ["shop:1:m"])
@@ -66,14 +66,14 @@ struct OnlineReaderTests {
     )
     var grown = metadata
     grown.partitions["clicks"] = 12
-    try OnlineReader(server.options, keys: storeKeys).publish(grown)
+    try writer.publish(grown)
     #expect(try reader.refresh() == grown)
   }
 
   @Test func whatIsMissingIsNamed() throws {
     let missing = failure { _ = try read("clicks", ["u1"]) }
     #expect(missing?.remedy == .fatal && missing?.message.contains("shop:1:m is missing") ?? false)
-    try reader.publish(metadata)
+    try RedisStateStore(server.options, keys: storeKeys).publish(metadata)
     let source = failure { _ = try read("orders", ["u1"]) }
     #expect(source?.message.contains("no source 'orders'") ?? false)
     for text in [
@@ -85,7 +85,8 @@ struct OnlineReaderTests {
   }
 
   @Test func aKeyOfAnotherTypeIsAnError() throws {
-    try reader.publish(StoreMetadata(fingerprint: 1, partitions: ["clicks": 1]))
+    try RedisStateStore(server.options, keys: storeKeys)
+      .publish(StoreMetadata(fingerprint: 1, partitions: ["clicks": 1]))
     try server.ask("RPUSH", ["shop:1:{clicks.0}:s:v:u1", "x"])
     #expect(failure { _ = try read("clicks", ["u1"]) }?.message.contains("WRONGTYPE") ?? false)
     // The connection is dropped, and made anew.

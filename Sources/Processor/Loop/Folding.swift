@@ -187,9 +187,11 @@ extension ProcessorLoop {
     for forward in task.forwards { try send(forward, records, task, &letters) }
     for (index, letter) in letters.sorted(by: { $0.record < $1.record }) {
       let record = records[index]
+      // A key may be as large as a record: the letter has to fit into one.
+      let key = record.key.map { UnsafeRawBufferPointer(rebasing: $0.prefix(Limits.entityKeyBytesMax)) }
       writer.deadLetter(
-        letter, at: RecordPosition(partition: task.partition, offset: record.offset), key: record.key)
-      try send(topic: routing.deadLetterTopic, key: record.key)
+        letter, at: RecordPosition(partition: task.partition, offset: record.offset), key: key)
+      try send(topic: routing.deadLetterTopic, key: key)
       counts.deadLetters[letter.reason, default: 0] += 1
     }
   }

@@ -38,12 +38,20 @@ public enum TopicKind: String, CaseIterable, Sendable {
 
   /// Settings of the topic that correctness or economy rests on.
   public var configuration: [String: String] {
-    switch self {
-    case .repartition: ["cleanup.policy": "delete", "retention.ms": "604800000"]
-    case .snapshots: ["cleanup.policy": "delete", "retention.ms": "-1"]
-    case .deadLetters: ["cleanup.policy": "delete", "retention.ms": "2592000000"]
-    }
+    let retention =
+      switch self {
+      case .repartition: "604800000"
+      case .snapshots: "-1"
+      case .deadLetters: "2592000000"
+      }
+    return [
+      "cleanup.policy": "delete", "retention.ms": retention, "max.message.bytes": "\(Self.recordBytesMax)",
+    ]
   }
+
+  /// Bytes of the largest record that the service writes: an event of the largest size, under the longest key or with
+  /// the reason why it can't be used. Where less was accepted, one such event would stop the service for ever.
+  public static let recordBytesMax = Limits.recordBytesMax + (64 << 10)
 
   /// What a record's key is.
   public var key: String {

@@ -44,7 +44,7 @@ func splitLines(_ bytes: [UInt8], lineMax: Int = Limits.recordBytesMax) -> [Coll
   return pieces.enumerated().compactMap { index, piece in
     if piece.isEmpty || Array(piece) == [0x0D] { return nil }
     let isOversized = piece.count > lineMax
-    let kept = isOversized ? piece.prefix(min(lineMax, LineReader.oversizedPrefixBytes)) : piece
+    let kept = isOversized ? piece.prefix(min(lineMax, Limits.oversizedBytesKept)) : piece
     return CollectedLine(text: Array(kept), number: Int64(index + 1), isOversized: isOversized)
   }
 }
