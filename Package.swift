@@ -133,7 +133,8 @@ let package = Package(
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
-        "FeatureCore", "DefinitionFiles", "Processor", "EventLog", "OnlineStore", "CRDKafka", "plumb",
+        "FeatureCore", "DefinitionFiles", "EventFiles", "Processor", "EventLog", "OnlineStore", "CRDKafka",
+        "plumb",
       ],
       exclude: ["Python"], swiftSettings: strict),
     .testTarget(

@@ -51,6 +51,19 @@ final class KafkaAuditor {
     }
   }
 
+  /// The offset behind the last record of each that this client can see.
+  func ends(_ partitions: [TopicPartition]) throws -> [Int64] {
+    try partitions.map { partition in
+      var (low, high) = (Int64(0), Int64(0))
+      let code = rd_kafka_query_watermark_offsets(
+        handle, partition.topic, partition.partition, &low, &high, 20_000)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
+        throw Failure("the end of \(partition): \(text(code))")
+      }
+      return high
+    }
+  }
+
   /// The records of whole partitions, from the first to the end.
   func read(_ partitions: [TopicPartition]) throws -> [[Record]] {
     try withList(partitions) { list in

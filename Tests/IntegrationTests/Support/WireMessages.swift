@@ -69,6 +69,9 @@ struct Letter: Hashable {
   var key: [UInt8]
   var payload: [UInt8]
 
+  /// What a letter keeps of a key.
+  static func kept(key: [UInt8]) -> [UInt8] { Array(key.prefix(4_096)) }
+
   /// What a letter keeps of a payload: all of it, or the beginning of one that is larger than a record may be.
   static func kept(_ payload: [UInt8]) -> [UInt8] {
     payload.count <= Limits.recordBytesMax ? payload : Array(payload.prefix(200))
