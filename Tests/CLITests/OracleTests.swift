@@ -44,9 +44,9 @@ import Testing
         parts[1], "--out", "\(table).ndjson")
     }
     try work.done(
-      "replay", "-d", "\(oracle)/jd.yaml", "--events", events, "--view", "by_user", "--view", "by_item",
-      "--spine", "\(Needs.data)/jd/requests.csv.zst", "--spine-time", "time",
-      "--out", "training.ndjson")
+      "training-set", "-d", "\(oracle)/jd.yaml", "--as", "happened", "--events", events, "--view", "by_user",
+      "--view", "by_item", "--spine", "\(Needs.data)/jd/requests.csv.zst", "--spine-time", "time", "--label",
+      "event_type = 'order'", "--within", "7d", "--on", "user_id,sku_id", "--out", "training.ndjson")
     try compare("jd_oracle.py", ". \(tables.joined(separator: " "))")
   }
 
@@ -56,8 +56,8 @@ import Testing
     // Every sixth: a row costs much and proves little more.
     #expect(try work.shell("zstd -dc '\(events)' | sed -n '1~6p' > spine.ndjson").status == 0)
     try work.done(
-      "replay", "-d", "\(oracle)/obd.yaml", "--events", events, "--spine", "spine.ndjson", "--out",
-      "training.ndjson")
+      "training-set", "-d", "\(oracle)/obd.yaml", "--as", "happened", "--events", events, "--spine",
+      "spine.ndjson", "--out", "training.ndjson")
     try compare("obd_oracle.py", "training.ndjson")
   }
 }

@@ -15,34 +15,29 @@ public final class PointInTimeJoin {
   /// The columns that the join adds to the spine's.
   public let featureNames: [String]
 
+  /// What is kept of the spine.
+  public let spine: SpineRows
+
   private let source: SourcePlan
   private let views: [ViewJoin]
-  private let columns: [String]
-  private let fields: [Spine.Field]
-  private let times: [Int64]
+  private let label: LabelJoin?
   private var events = EventStore()
   private let batch: EventBatch
 
   /// A join of a complete spine with features of views of one source. The features of one view keep their
   /// names; those of several are named `<view>__<feature>`.
-  public init(_ spine: consuming Spine, source: SourcePlan, views: [ViewPlan], path: String)
-    throws(TableError)
-  {
+  ///
+  /// With a label the last of the spine's views is not joined, but says which events make a row's label true.
+  public init(_ spine: consuming Spine, source: SourcePlan, label within: Int64? = nil) throws(TableError) {
     self.source = source
     batch = EventBatch(source.schema, capacity: 1)
-    columns = spine.columns
-    fields = spine.fields
-    times = spine.times
-    let times = times
-    self.views = spine.keys().map { ViewJoin($0, times: times) }
-    featureNames = views.flatMap { view in
-      view.features.map { views.count == 1 ? $0.name : "\(view.name)__\($0.name)" }
+    var (rows, keys) = spine.split()
+    label = within.flatMap { within in keys.popLast().map { LabelJoin($0, times: rows.times, within: within) }
     }
-    if let taken = featureNames.first(where: columns.contains) {
-      throw TableError(
-        path: path, line: 1, problem: "the column '\(taken)' has the name of a feature",
-        remedy: "rename the column")
-    }
+    self.spine = rows
+    views = keys.map { ViewJoin($0, times: rows.times) }
+    featureNames = TrainingTable.featureNames(keys.map(\.view))
+    try rows.check(featureNames)
   }
 
   /// Adds the next event of the log. Throws if it can't be decoded; passes views that can't use it to `fail`.
@@ -52,6 +47,11 @@ public final class PointInTimeJoin {
     batch.removeAll()
     try batch.append(payload, sequence: sequence)
     var kept: Int?
+    do {
+      try label?.add(batch.row(0), time: batch.time(0))
+    } catch {
+      fail((error, payload, sequence))
+    }
     for view in views {
       do {
         guard let slot = try view.slot(of: batch.row(0), time: batch.time(0)) else { continue }
@@ -64,24 +64,11 @@ public final class PointInTimeJoin {
     }
   }
 
-  /// Writes the rows in the spine's order: its columns, then the features.
-  public func write(to writer: inout TableWriter) throws(TableError) {
-    let results = views.map { $0.evaluate(events, times: times, batch: batch) }
-    for row in times.indices {
-      for field in fields[(row * columns.count)..<((row + 1) * columns.count)] {
-        switch field {
-        case .null: writer.append(.null)
-        case .text(let text): writer.append(.string(text))
-        case .literal(let text): writer.append(json: text)
-        }
-      }
-      for (view, values) in zip(views, results) {
-        let width = view.width
-        for value in values[(row * width)..<((row + 1) * width)] { writer.append(value) }
-      }
-      try writer.endRow()
-    }
-  }
+  /// The features of every row of the spine, view by view.
+  public func results() -> [ViewRows] { views.map { $0.evaluate(events, times: spine.times, batch: batch) } }
+
+  /// The label of every row of the spine; nil if none is wanted.
+  public var labels: [Bool]? { label?.labels }
 }
 
 /// Kept events: their bytes one behind the other.
@@ -122,8 +109,6 @@ private final class ViewJoin {
     lastTimes = rows.map { times[$0[$0.count - 1]] }
   }
 
-  var width: Int { view.features.count }
-
   /// The slot of an event that some row sees.
   func slot(of row: UnsafePointer<Scalar>, time: Int64) throws(ViewFailure) -> Int? {
     guard try fold.takes(row) else { return nil }
@@ -132,8 +117,8 @@ private final class ViewJoin {
   }
 
   /// The features of every row of the spine, row by row.
-  func evaluate(_ store: EventStore, times: [Int64], batch: EventBatch) -> [FeatureValue] {
-    var values = [FeatureValue](repeating: .null, count: times.count * width)
+  func evaluate(_ store: EventStore, times: [Int64], batch: EventBatch) -> ViewRows {
+    var result = ViewRows(view, count: times.count)
     // In order of (slot, time, log order): the state of one entity at a time.
     events.sort { ($0.slot, store.times[$0.event], $0.event) < ($1.slot, store.times[$1.event], $1.event) }
     var next = 0
@@ -144,11 +129,10 @@ private final class ViewJoin {
           foldEvent(events[next].event, store, batch, into: &state)
           next += 1
         }
-        let features = view.evaluate(state, at: EventTime(microseconds: times[row]))
-        values.replaceSubrange((row * width)..<((row + 1) * width), with: features)
+        result.set(row, state, at: EventTime(microseconds: times[row]))
       }
     }
-    return values
+    return result
   }
 
   private func foldEvent(_ event: Int, _ store: EventStore, _ batch: EventBatch, into state: inout State?) {

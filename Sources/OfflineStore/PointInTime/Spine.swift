@@ -122,8 +122,16 @@ public struct Spine: ~Copyable {
     return names
   }
 
-  /// The rows of each view's entities, once every row has been added.
-  consuming func keys() -> [SpineKeys] { views }
+  /// What is kept, and the rows of each view's entities, once every row has been added.
+  consuming func split() -> (rows: SpineRows, keys: [SpineKeys]) {
+    let types = columns.map { name in schema.columns.first { $0.name == name }?.type }
+    let time = columns.firstIndex(of: schema.columns[schema.timeColumn].name)
+    return (
+      SpineRows(
+        path: path, columns: columns, declared: types, timeColumn: time, fields: fields, times: times),
+      views
+    )
+  }
 
   /// A field as it is kept. CSV has no types: a column that the definitions declare has its declared one, and
   /// elsewhere what looks like a JSON number or bool, without quotes, is one.
@@ -192,6 +200,29 @@ public struct Spine: ~Copyable {
           remedy: "add the column, or choose other views with --view")
       }
     }
+  }
+}
+
+/// What a join keeps of a spine.
+public struct SpineRows {
+  let path: String
+  let columns: [String]
+  /// The types that the definitions declare.
+  let declared: [ValueType?]
+  let timeColumn: Int?
+  /// `columns.count` fields a row.
+  let fields: [Spine.Field]
+  let times: [Int64]
+
+  /// Rows.
+  public var count: Int { times.count }
+
+  /// Refuses columns that a join adds under a name that the spine has.
+  func check(_ added: [String]) throws(TableError) {
+    guard let taken = added.first(where: columns.contains) else { return }
+    throw TableError(
+      path: path, line: 1, problem: "the column '\(taken)' has the name of a feature",
+      remedy: "rename the column")
   }
 }
 

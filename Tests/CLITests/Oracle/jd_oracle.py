@@ -6,6 +6,7 @@ FOLDER holds, made with jd.yaml, a <view>@<time>.ndjson each (features at a time
 and training.ndjson (the rows of jd/requests.csv with all views that they have the columns of).
 """
 
+import json
 import sys
 
 import duckdb
@@ -74,6 +75,18 @@ VIEWS = {
 }
 
 
+def labels(db, path):
+    """Whether an order of the item by the user follows within 7 days, asked of each request by itself."""
+    want = [label for label, in db.execute("""
+        select exists (select 1 from events e where e.event_type = 'order' and e.user_id = r.user_id
+          and e.sku_id = r.sku_id and e.ts > r.t and e.ts <= r.t + 7 * 86400000000)::bigint
+        from requests r order by row""").fetchall()]
+    with open(path, encoding="utf-8") as file:
+        got = [json.loads(line)["label"] for line in file]
+    print(f"labels: {len(got)}, {sum(want)} positive, {sum(a != b for a, b in zip(got, want))} differ", flush=True)
+    return [] if got == want and 0 < sum(want) < len(want) else ["label"]
+
+
 def main(data, folder, tables):
     db = duckdb.connect()
     # One thread reads, so that row numbers are line numbers.
@@ -105,7 +118,8 @@ def main(data, folder, tables):
     for view in ["by_user", "by_item"]:
         differences += check(
             oracle, f"training rows of {view}", f"{folder}/training.ndjson", "requests", VIEWS[view][0],
-            prefix=f"{view}__")
+            prefix=f"{view}__", kept=[f"{view}__as_of", f"{view}__age_seconds"])
+    differences += labels(db, f"{folder}/training.ndjson")
     return 1 if differences else 0
 
 

@@ -51,7 +51,7 @@ def main(data, path):
     db.execute("reset threads")
     oracle = Oracle(db, FEATURES, {"ctr": ctr})
     differences = check(
-        oracle, "training rows of impressions", path, "rows", ["item_id"], kept=FIELDS)
+        oracle, "training rows of impressions", path, "rows", ["item_id"], kept=[*FIELDS, "as_of", "age_seconds"])
     return 1 if differences else 0
 
 

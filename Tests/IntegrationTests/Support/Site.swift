@@ -159,6 +159,16 @@ final class Site {
     return process.text
   }
 
+  /// What a command that reads Redis prints; it must succeed.
+  func answer(_ arguments: [String]) throws -> String {
+    let process = try ChildProcess(
+      Self.binary, arguments + ["-d", definitions, "--redis", redis.url],
+      log: folder.appendingPathComponent("command-\(UUID().uuidString).log"))
+    let status = try process.status(within: 60)
+    guard status == 0 else { throw Failure("\(arguments): exit status \(status): \(process.text)") }
+    return process.text
+  }
+
   private var reachingArguments: [String] {
     ["-d", definitions, "--brokers", brokers]
   }
