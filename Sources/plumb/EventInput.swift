@@ -1,15 +1,19 @@
 import EventFiles
 import Glibc
 
-/// Reads files one after the other, in blocks of lines, with a progress bar on a terminal.
+/// Reads files, and archives, one after the other, in blocks of lines, with a progress bar on a terminal.
 func readEvents(_ paths: [String], _ body: (String, LineBlock) throws -> Void) throws {
+  let paths = try paths.flatMap(EventReader.files)
   var progress = Progress(filesCount: paths.count)
   for (index, path) in paths.enumerated() {
-    var reader = try LineReader(path: path)
-    while let lines = try reader.next() {
+    var reader = try EventReader(path: path)
+    var count = 0
+    while try reader.next({ lines in
+      count = lines.count
       try body(path, lines)
+    }) {
       progress.update(
-        file: index, records: lines.count, bytesRead: reader.bytesRead, totalBytes: reader.totalBytes)
+        file: index, records: count, bytesRead: reader.bytesRead, totalBytes: reader.totalBytes)
     }
   }
   progress.finish()

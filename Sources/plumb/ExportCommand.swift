@@ -31,7 +31,7 @@ struct ExportCommand: ParsableCommand {
   @Option(
     help:
       "Stop at the end that the topic has now: 'end'. Without it, follow the topic until SIGINT or SIGTERM.")
-  var until: ExportEnd?
+  var until: TopicEnd?
   @Option(help: "A file ends after this much commit time, a divisor of a day.")
   var segmentTime = DurationOption(text: "15m")
   @Option(help: "A file ends after this many bytes of records.")
@@ -100,8 +100,8 @@ struct ExportCommand: ParsableCommand {
   }
 }
 
-/// Where an export ends.
-enum ExportEnd: String, ExpressibleByArgument, CaseIterable { case end }
+/// Where a command that follows topics may stop instead.
+enum TopicEnd: String, ExpressibleByArgument, CaseIterable { case end }
 
 /// A length of time as the definitions write it.
 struct DurationOption: ExpressibleByArgument, CustomStringConvertible {

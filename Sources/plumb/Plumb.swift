@@ -13,9 +13,8 @@ struct Plumb: AsyncParsableCommand {
     subcommands: [
       CheckCommand.self, GenerateCommand.self, ReplayCommand.self, RunCommand.self, GetCommand.self,
       WatchCommand.self, VerifyCommand.self,
-      SnapshotsCommand.self, DeadLettersCommand.self, ExportCommand.self, TrainingSetCommand.self,
-      TopicsCommand.self,
-      BrokerCommand.self,
+      SnapshotsCommand.self, DeadLettersCommand.self, ExportCommand.self, ArchiveCommand.self,
+      TrainingSetCommand.self, TopicsCommand.self, BrokerCommand.self,
       SimulateCommand.self,
     ])
 }

@@ -15,7 +15,8 @@ struct ReplayCommand: ParsableCommand {
       time: events with an earlier event time, in order of (event time, place in the files), and never the labelled \
       event itself. The spine's columns and the order of its rows are kept.
 
-      Event files are NDJSON, plain, gzip or zstd; several are read one after the other, and - is the standard input. \
+      Event files are NDJSON, plain, gzip or zstd, or folders of topics that plumb archive wrote; several are read one \
+      after the other, and - is the standard input. \
       What can't be used is counted, and kept with its reason in the --dead-letters file.
 
       Examples:

@@ -22,6 +22,7 @@ struct VerifyCommand: ParsableCommand {
       Examples:
         plumb verify -d shop.yaml --brokers 127.0.0.1:9092 --redis redis://127.0.0.1:6379
         plumb verify -d shop.yaml --sample 1/100
+        plumb verify -d shop.yaml --archive /archive
       """)
 
   @Option(name: [.customShort("d"), .long], help: "The definitions file.")
@@ -31,6 +32,10 @@ struct VerifyCommand: ParsableCommand {
   var sample = "1/1"
   @Option(help: "First wait so long, such as 30s, until all that is in the topics has been folded.")
   var wait: TimeSpan?
+  @Option(
+    help: ArgumentHelp(
+      "Read what plumb archive has kept here, and the topics from there on.", valueName: "dir"))
+  var archive: String?
 
   func validate() throws { _ = try share() }
 
@@ -40,9 +45,10 @@ struct VerifyCommand: ParsableCommand {
       let settings = try service.settings()
       let store = StoreInspector(
         try settings.redisOptions(), keys: StoreKeys(name: plan.name, version: plan.version))
-      let log = TopicLog(settings.kafkaOptions(plan, transactionalID: "\(plan.name).verify"))
+      let topics = TopicLog(settings.kafkaOptions(plan, transactionalID: "\(plan.name).verify"))
+      let log = try ArchivedLog(folder: archive, topics: topics)
       if let wait {
-        try awaitService(plan, log, store, until: .now + .microseconds(wait.microseconds))
+        try awaitService(plan, topics, store, until: .now + .microseconds(wait.microseconds))
       }
       let verifier = Verifier(
         plan, log: log, store: store, share: try share(),

@@ -11,7 +11,7 @@ struct Record {
 
 /// Looks at the log from outside, with librdkafka alone: what the service reads and writes with is under test.
 final class KafkaAuditor {
-  private let handle: OpaquePointer
+  let handle: OpaquePointer
 
   /// A client that takes part in no group; `group` is the one whose offsets it reads.
   init(brokers: String, group: String, isolation: String = "read_committed") throws {

@@ -1,0 +1,59 @@
+import EventFiles
+import Processor
+import Verification
+
+/// Topics that begin in an archive, if there is one, and go on in Kafka.
+final class ArchivedLog: VerifiedLog {
+  private let folder: String?
+  private let topics: TopicLog
+  /// nil: the archive doesn't have the partition.
+  private var known: [TopicPartition: ArchivedPartition?] = [:]
+
+  init(folder: String?, topics: TopicLog) throws {
+    if let folder { _ = try ArchivedPartition.topics(folder) }
+    self.folder = folder
+    self.topics = topics
+  }
+
+  func firstOffset(_ partition: TopicPartition) throws -> Int64 {
+    try archived(partition)?.first ?? topics.firstOffset(partition)
+  }
+
+  func ends(of topic: String) throws -> [(partition: TopicPartition, offset: Int64)] {
+    let ends = try topics.ends(of: topic)
+    for (partition, end) in ends {
+      guard let archived = try archived(partition) else { continue }
+      try TopicArchiver.checkJoint(
+        archived.folder, partition, archived.next, begins: topics.firstOffset(partition), ends: end)
+    }
+    return ends
+  }
+
+  func read(
+    _ partition: TopicPartition, _ offsets: Range<Int64>,
+    _ body: (UnsafeBufferPointer<LogRecord>) throws -> Void
+  ) throws {
+    guard let archived = try archived(partition) else {
+      return try topics.read(partition, offsets, body)
+    }
+    try archived.read(offsets) { records in
+      let records = records.map { record in
+        LogRecord(
+          partition: 0, offset: record.offset, timestampMilliseconds: record.timestampMilliseconds,
+          key: record.key, value: record.value)
+      }
+      try records.withUnsafeBufferPointer { try body($0) }
+    }
+    let rest = max(offsets.lowerBound, archived.next)
+    if rest < offsets.upperBound { try topics.read(partition, rest..<offsets.upperBound, body) }
+  }
+
+  private func archived(_ partition: TopicPartition) throws -> ArchivedPartition? {
+    guard let folder else { return nil }
+    if let known = known[partition] { return known }
+    let path = ArchivedPartition.folder(folder, topic: partition.topic, partition: partition.partition)
+    let found = try ArchivedPartition(folder: path)
+    known[partition] = .some(found)
+    return found
+  }
+}
