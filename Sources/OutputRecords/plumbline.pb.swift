@@ -58,6 +58,9 @@ public nonisolated struct Plumbline_Snapshot: Sendable {
   /// The features at as_of, in the order of the definitions.
   public var values: [Plumbline_Value] = []
 
+  /// Of the definitions: each version folds for itself, and two that run side by side have snapshots of their own.
+  public var version: Int64 = 0
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -223,7 +226,7 @@ fileprivate nonisolated let _protobuf_package = "plumbline"
 
 nonisolated extension Plumbline_Snapshot: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Snapshot"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}view\0\u{3}entity_key\0\u{1}topic\0\u{1}partition\0\u{1}offset\0\u{3}as_of\0\u{1}fingerprint\0\u{1}state\0\u{1}values\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}view\0\u{3}entity_key\0\u{1}topic\0\u{1}partition\0\u{1}offset\0\u{3}as_of\0\u{1}fingerprint\0\u{1}state\0\u{1}values\0\u{1}version\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -240,6 +243,7 @@ nonisolated extension Plumbline_Snapshot: SwiftProtobuf.Message, SwiftProtobuf._
       case 7: try { try decoder.decodeSingularFixed64Field(value: &self.fingerprint) }()
       case 8: try { try decoder.decodeSingularBytesField(value: &self.state) }()
       case 9: try { try decoder.decodeRepeatedMessageField(value: &self.values) }()
+      case 10: try { try decoder.decodeSingularInt64Field(value: &self.version) }()
       default: break
       }
     }
@@ -273,6 +277,9 @@ nonisolated extension Plumbline_Snapshot: SwiftProtobuf.Message, SwiftProtobuf._
     if !self.values.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.values, fieldNumber: 9)
     }
+    if self.version != 0 {
+      try visitor.visitSingularInt64Field(value: self.version, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -286,6 +293,7 @@ nonisolated extension Plumbline_Snapshot: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.fingerprint != rhs.fingerprint {return false}
     if lhs.state != rhs.state {return false}
     if lhs.values != rhs.values {return false}
+    if lhs.version != rhs.version {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -16,12 +16,13 @@ import Testing
     for _ in 0..<2_000 {
       let view = try Self.views.randomElement(using: &random).map(Self.view)!
       let position = RecordPosition(partition: TopicPartition(text(), int32()), offset: int64())
-      let (key, state, asOf) = (bytes(), bytes(), int64())
+      let (key, state, asOf, version) = (bytes(), bytes(), int64(), Int(int32()))
       let values = (0..<Int(random.next() % 8)).map { _ in value(depth: 0) }
       var writer = ProtobufWriter()
       key.withUnsafeBytes {
         writer.snapshot(
-          view, key: $0, at: position, asOf: EventTime(microseconds: asOf), state: state, values: values)
+          view, version: version, key: $0, at: position, asOf: EventTime(microseconds: asOf), state: state,
+          values: values)
       }
       var expected = Plumbline_Snapshot()
       expected.view = view.name
@@ -33,6 +34,7 @@ import Testing
       expected.fingerprint = view.fingerprint
       expected.state = Data(state)
       expected.values = values.map(Self.message)
+      expected.version = Int64(version)
       try expectEqual(writer.bytes, expected)
     }
   }

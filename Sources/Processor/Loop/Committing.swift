@@ -85,7 +85,8 @@ extension ProcessorLoop {
     view.fold.view.evaluate(state, at: state.asOf, into: &values)
     try encoded.withBytes(encoded.count - 1) { (recordKey, bytes) throws(LoopFault) in
       writer.snapshot(
-        view.fold.view, key: key, at: position, asOf: state.asOf, state: bytes, values: values)
+        view.fold.view, version: plan.version, key: key, at: position, asOf: state.asOf, state: bytes,
+        values: values)
       try send(topic: routing.snapshotTopic, key: recordKey)
     }
     counts.snapshots += 1

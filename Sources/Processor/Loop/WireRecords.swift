@@ -66,8 +66,8 @@ struct RecordPosition {
 extension ProtobufWriter {
   /// A snapshot: message plumbline.Snapshot.
   mutating func snapshot(
-    _ view: ViewPlan, key: UnsafeRawBufferPointer, at position: RecordPosition, asOf: EventTime,
-    state: some Collection<UInt8>, values: [FeatureValue]
+    _ view: ViewPlan, version: Int, key: UnsafeRawBufferPointer, at position: RecordPosition,
+    asOf: EventTime, state: some Collection<UInt8>, values: [FeatureValue]
   ) {
     removeAll()
     field(1, text: view.name)
@@ -79,6 +79,7 @@ extension ProtobufWriter {
     field(7, fixed64: view.fingerprint)
     field(8, bytes: state)
     for value in values { field(9) { $0.value(value) } }
+    field(10, varint: UInt64(bitPattern: Int64(version)))
   }
 
   /// A dead letter: message plumbline.DeadLetter.
