@@ -74,7 +74,7 @@ final class ClientEvents {
         guard let message else { return }
         ClientEvents.of(opaque)?.onDelivery(message)
       }
-    case .admin, .reader: break
+    case .admin, .reader, .replay: break
     }
   }
 

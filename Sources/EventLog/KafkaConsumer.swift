@@ -1,7 +1,7 @@
 import CRDKafka
 import Processor
 
-/// A member of the consumer group. Not thread-safe.
+/// A member of the consumer group, or one that reads what it is told to and is no member. Not thread-safe.
 final class KafkaConsumer {
   private let handle: KafkaHandle
   private var queue: KafkaQueue?
@@ -18,8 +18,9 @@ final class KafkaConsumer {
   var errors: Int { events.errors }
   var isMember: Bool { events.isMember }
 
-  init(_ options: KafkaOptions, topics: [String], events: ClientEvents) throws(LogError) {
-    handle = try KafkaHandle(options, .consumer, events)
+  /// Joins the group for some topics; nil: reads the group's offsets, and joins nothing.
+  init(_ options: KafkaOptions, topics: [String]?, events: ClientEvents) throws(LogError) {
+    handle = try KafkaHandle(options, topics == nil ? .replay : .consumer, events)
     self.events = events
     requestTimeout = Int32(clamping: options.requestTimeoutMilliseconds)
     // Errors and log lines come with the records, so that one call serves everything.
@@ -27,6 +28,7 @@ final class KafkaConsumer {
     guard let raw = rd_kafka_queue_get_consumer(handle.raw) else { throw LogError(.fatal, "Out of memory") }
     queue = KafkaQueue(owning: raw)
     events.waitingQueue = raw
+    guard let topics else { return }
     let subscription = PartitionList(topics.map { TopicPartition($0, RD_KAFKA_PARTITION_UA) })
     let attempt = "Subscribing to \(topics.joined(separator: ", "))"
     try LogError.check(rd_kafka_subscribe(handle.raw, subscription.raw), attempt)
@@ -80,7 +82,9 @@ final class KafkaConsumer {
   private func meaning(of message: UnsafeMutablePointer<rd_kafka_message_t>) -> LogError? {
     let partition = message.pointee.rkt.map { TopicPartition(handle: $0, message.pointee.partition) }
     switch message.pointee.err {
-    case RD_KAFKA_RESP_ERR__PARTITION_EOF: return nil
+    case RD_KAFKA_RESP_ERR__PARTITION_EOF:
+      if let partition { owned.reachedEnd(partition, at: message.pointee.offset) }
+      return nil
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
       guard let partition, owned.isFetched(partition) else { return nil }
     case RD_KAFKA_RESP_ERR__MAX_POLL_EXCEEDED:
@@ -117,11 +121,17 @@ final class KafkaConsumer {
     }
   }
 
-  func assign(_ partitions: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
+  /// Fetches partitions from their offsets on, to the end of each that `ends` names.
+  func assign(
+    _ partitions: [(partition: TopicPartition, offset: Int64)], ends: [TopicPartition: Int64] = [:]
+  ) throws(LogError) {
     try AssignmentChange.assign.perform(handle.raw, PartitionList(partitions))
     unanswered = nil
-    owned.add(partitions)
+    owned.add(partitions, ends: ends)
   }
+
+  /// Whether everything before a partition's end has been handed out since it was assigned or moved.
+  func hasEnded(_ partition: TopicPartition) -> Bool { owned.hasEnded(partition) }
 
   func unassign(_ partitions: [TopicPartition]) throws(LogError) {
     try AssignmentChange.unassign.perform(handle.raw, PartitionList(partitions))
@@ -187,6 +197,11 @@ final class KafkaConsumer {
       throw LogError(.retry, "Asking for the first and last offset of \(partition): the broker named none")
     }
     return offset
+  }
+
+  /// How many partitions a topic has; nil if there is no such topic.
+  func partitionCount(of topic: String) throws(LogError) -> Int? {
+    try handle.description(of: topic, timeout: requestTimeout)?.partitions
   }
 
   /// How many offsets of a partition are still to be read, as far as the last fetch told.

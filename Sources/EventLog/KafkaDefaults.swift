@@ -71,7 +71,11 @@ enum KafkaDefaults {
   ]
 
   /// For the administrator. It asks as a consumer does: a producer's question would create a missing topic.
-  static let admin = ["allow.auto.create.topics": "false", "log.connection.close": "false"]
+  static let admin = [
+    "allow.auto.create.topics": "false", "log.connection.close": "false",
+    // Who asks for ends wants to know what is coming, too.
+    "isolation.level": "read_uncommitted",
+  ]
 
   /// What an administrator takes over from the user's properties: how to reach the brokers.
   static let adminPrefixes = [

@@ -85,7 +85,7 @@ extension KafkaOptions: CustomStringConvertible, CustomDebugStringConvertible {
 
 extension KafkaOptions {
   /// One of the clients that the options are for.
-  enum Role: String { case consumer, producer, admin, reader }
+  enum Role: String { case consumer, producer, admin, reader, replay }
 
   /// The properties of one client: what the role needs, the defaults, and over them the user's.
   func settings(for role: Role) throws(LogError) -> [(name: String, value: String)] {
@@ -108,6 +108,11 @@ extension KafkaOptions {
     case .reader:
       defaults = KafkaDefaults.consumer
       fixed = KafkaDefaults.readerFixed
+    case .replay:
+      defaults = KafkaDefaults.consumer
+      fixed = KafkaDefaults.readerFixed
+      // To ask for its offsets: it takes a subscription to join it.
+      fixed["group.id"] = group
     }
     chosen.merge(defaults) { $1 }
     for (name, value) in properties.sorted(by: { $0.key < $1.key }) {
@@ -124,7 +129,7 @@ extension KafkaOptions {
     for prefix in [Role.consumer, .producer] where name.hasPrefix("\(prefix.rawValue).") {
       own = name.dropFirst(prefix.rawValue.count + 1)
       if let remedy = KafkaDefaults.reserved[String(own)] { throw refused(name, remedy) }
-      return prefix == role || prefix == .consumer && role == .reader ? String(own) : nil
+      return prefix == role || prefix == .consumer && (role == .reader || role == .replay) ? String(own) : nil
     }
     if let remedy = KafkaDefaults.reserved[name] { throw refused(name, remedy) }
     // An administrator neither consumes nor produces: what is special to those would only draw warnings.

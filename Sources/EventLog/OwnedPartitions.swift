@@ -12,6 +12,10 @@ struct OwnedPartitions {
     var next: Int64
     /// False once the group has asked for it back.
     var isRead: Bool
+    /// The offset at which reading ends.
+    var end: Int64
+    /// Whether everything before the end has been handed out.
+    var hasEnded = false
   }
 
   /// By index.
@@ -26,12 +30,26 @@ struct OwnedPartitions {
     zip(partitions, slots).map { ($0, $1.next) }
   }
 
-  mutating func add(_ more: [(partition: TopicPartition, offset: Int64)]) {
+  /// Takes partitions on, each to be read from an offset, to the end of it that `ends` names, if any.
+  mutating func add(
+    _ more: [(partition: TopicPartition, offset: Int64)], ends: [TopicPartition: Int64] = [:]
+  ) {
     remove(more.map(\.partition))
     for (partition, offset) in more {
       partitions.append(partition)
-      slots.append(Slot(next: offset, isRead: true))
+      slots.append(Slot(next: offset, isRead: true, end: ends[partition] ?? .max))
     }
+  }
+
+  /// Whether everything before a partition's end has been handed out since it was last moved.
+  func hasEnded(_ partition: TopicPartition) -> Bool {
+    partitions.firstIndex(of: partition).map { slots[$0].hasEnded } ?? false
+  }
+
+  /// There is nothing to read at an offset, and nothing before it that is still to come.
+  mutating func reachedEnd(_ partition: TopicPartition, at offset: Int64) {
+    guard let index = partitions.firstIndex(of: partition), offset >= slots[index].next else { return }
+    slots[index].hasEnded = true
   }
 
   mutating func remove(_ gone: [TopicPartition]) {
@@ -52,7 +70,9 @@ struct OwnedPartitions {
   }
 
   mutating func move(_ partition: TopicPartition, to offset: Int64) {
-    if let index = partitions.firstIndex(of: partition) { slots[index].next = offset }
+    guard let index = partitions.firstIndex(of: partition) else { return }
+    slots[index].next = offset
+    slots[index].hasEnded = false
   }
 
   func isFetched(_ partition: TopicPartition) -> Bool {
@@ -73,6 +93,10 @@ struct OwnedPartitions {
     }
     // Fetched before a change of the assignment or a seek, and still in the queue.
     guard slots[lastIndex].isRead, offset >= slots[lastIndex].next else { return nil }
+    guard offset < slots[lastIndex].end else {
+      slots[lastIndex].hasEnded = true
+      return nil
+    }
     slots[lastIndex].next = offset + 1
     return lastIndex
   }

@@ -33,8 +33,8 @@ public final class TopicAdmin {
     case refused(String)
   }
 
-  private let handle: KafkaHandle
-  private let timeout: Int32
+  let handle: KafkaHandle
+  let timeout: Int32
 
   /// Reaches the brokers of some options.
   public init(

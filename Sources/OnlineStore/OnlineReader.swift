@@ -12,9 +12,14 @@ public final class OnlineReader {
 
   /// A reader that connects when it is first used. `nowMilliseconds` is a steady clock; it only spaces attempts to
   /// connect.
-  public init(_ options: RedisOptions, keys: StoreKeys, nowMilliseconds: (() -> Int64)? = nil) {
+  public convenience init(_ options: RedisOptions, keys: StoreKeys, nowMilliseconds: (() -> Int64)? = nil) {
+    self.init(
+      RedisNodes(options, nowMilliseconds: nowMilliseconds ?? RedisClient.steadyMilliseconds), keys: keys)
+  }
+
+  init(_ nodes: RedisNodes, keys: StoreKeys) {
     self.keys = keys
-    nodes = RedisNodes(options, nowMilliseconds: nowMilliseconds ?? RedisClient.steadyMilliseconds)
+    self.nodes = nodes
   }
 
   /// Reads the metadata anew: after a source got more partitions, or to see the fingerprint.
@@ -52,11 +57,36 @@ public final class OnlineReader {
     "read the metadata from key \(String(decoding: keys.metadata, as: UTF8.self))"
   }
 
+  /// A task's position: the next offset that its states have not folded; negative while they are restored, nil if there
+  /// are none.
+  public func position(of task: String) throws(StoreError) -> Int64? {
+    commands.removeAll()
+    commands.begin("GET", arguments: 2)
+    commands.append(keys.position(task))
+    var position: Int64?
+    try nodes.perform(task) { client throws(StoreError) in
+      try client.connect()
+      try client.exchange(commands, doing: "read the position of task \(task)") { _, reply in
+        position = reply.isNull ? nil : Int64(reply.text)
+      }
+    }
+    return position
+  }
+
   /// Reads the states of entities, each once, in their order unless a Redis Cluster has them on several nodes; nil where
   /// there is none. `source` is the one that the view is folded
   /// from. The bytes are valid during the call of `body`.
   public func read(
     source: String, view: String, entityKeys: [[UInt8]], _ body: (Int, UnsafeRawBufferPointer?) -> Void
+  ) throws(StoreError) {
+    try read(source: source, view: view, entityKeys: entityKeys, nil, body)
+  }
+
+  /// The same, with the version that is live asked for in front of the first states: if that is another one, `body` is
+  /// not called.
+  func read(
+    source: String, view: String, entityKeys: [[UInt8]], _ live: LiveQuestion?,
+    _ body: (Int, UnsafeRawBufferPointer?) -> Void
   ) throws(StoreError) {
     let partitions = try partitions(of: source)
     var pending = entityKeys.indices.map { index in
@@ -66,11 +96,15 @@ public final class OnlineReader {
     var redirectionsLeft = pending.count + StoreLimits.redirectionsMax
     while let first = pending.first {
       let client = nodes.client(of: first.task)
+      if let live, live.answer == nil, nodes.client(of: Self.liveRoute) !== client {
+        try nodes.ask(live)
+      }
+      if let live, live.answer != nil, !live.isExpected { return }
       let limit = StoreLimits.loadKeysPerCommand
       let batch = Array(pending.lazy.filter { self.nodes.client(of: $0.task) === client }.prefix(limit))
       var done = 0
       do throws(StoreError) {
-        try fetch(batch, view, entityKeys, client) { wanted, bytes in
+        try fetch(batch, view, entityKeys, client, live) { wanted, bytes in
           body(wanted.index, bytes)
           done += 1
         }
@@ -78,6 +112,8 @@ public final class OnlineReader {
         let task = batch[min(done, batch.count - 1)].task
         guard nodes.learn(task, from: client, error), redirectionsLeft > 0 else { throw error }
         redirectionsLeft -= 1
+        // What was sent on may be the question for the live version: it is asked by itself then.
+        if let live, live.answer == nil { try nodes.ask(live) }
       }
       let finished = Set(batch.prefix(done).map(\.index))
       pending.removeAll { finished.contains($0.index) }
@@ -92,10 +128,15 @@ public final class OnlineReader {
   /// One GET each: keys of several tasks are in several slots, and a key of another type is an error.
   private func fetch(
     _ batch: [Wanted], _ view: String, _ entityKeys: [[UInt8]], _ client: RedisClient,
-    _ body: (Wanted, UnsafeRawBufferPointer?) -> Void
+    _ live: LiveQuestion?, _ body: (Wanted, UnsafeRawBufferPointer?) -> Void
   ) throws(StoreError) {
     try client.connect()
     commands.removeAll()
+    let question = live.flatMap { $0.answer == nil ? $0 : nil }
+    if let question {
+      commands.begin("GET", arguments: 2)
+      commands.append(question.key)
+    }
     for wanted in batch {
       commands.begin("GET", arguments: 2)
       let stateKey = entityKeys[wanted.index].withUnsafeBytes {
@@ -103,10 +144,18 @@ public final class OnlineReader {
       }
       commands.append(keys.statePrefix(wanted.task), stateKey)
     }
-    try client.exchange(commands, doing: "read states of view \(view)") { index, reply in
-      body(batch[index], reply.isNull ? nil : reply.bytes)
+    let first = question == nil ? 0 : 1
+    try client.exchange(commands, doing: "read states of view \(view)") { index, reply throws(StoreError) in
+      if index < first {
+        try question?.take(reply)
+      } else if live?.isExpected ?? true {
+        body(batch[index - first], reply.isNull ? nil : reply.bytes)
+      }
     }
   }
+
+  /// The key of the live version is in a slot of its own, too.
+  static let liveRoute = ":live"
 
   private func partitions(of source: String) throws(StoreError) -> Int32 {
     let metadata = if let metadata { metadata } else { try refresh() }

@@ -94,7 +94,8 @@ public final class RedisStateStore: StateStorePort {
     _ body: (Int, UnsafeRawBufferPointer?) -> Void
   ) throws(StoreError) {
     var start = 0
-    while start < keys.count {
+    // Without any key, too: epoch and position are checked then.
+    repeat {
       let end = min(start + StoreLimits.loadKeysPerCommand, keys.count)
       let owned = Owned(task: task, epoch: epoch, position: position)
       try nodes.perform(task) { client throws(StoreError) in
@@ -102,7 +103,7 @@ public final class RedisStateStore: StateStorePort {
         try load(client, owned, keys, start..<end, body)
       }
       start = end
-    }
+    } while start < keys.count
   }
 
   /// What a caller believes of its task.

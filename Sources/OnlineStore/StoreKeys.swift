@@ -6,6 +6,7 @@
 /// | `<name>:<version>:{<source>.<partition>}:p` | the task's position, in decimal |
 /// | `<name>:<version>:{<source>.<partition>}:e` | the task's epoch, in decimal |
 /// | `<name>:<version>:m` | `StoreMetadata` |
+/// | `<name>:live` | the version that readers take, in decimal |
 ///
 /// What stands in braces is the hash tag: Redis Cluster keeps all keys of a task in one slot. Names hold no `:`
 /// and no brace, so the layout is unambiguous whatever bytes an entity key has.
@@ -22,6 +23,21 @@ public struct StoreKeys: Hashable, Sendable {
   public static func task(source: String, partition: Int32) -> String {
     precondition(!source.utf8.contains { separators.contains($0) }, "Cannot name a task after '\(source)'")
     return "\(source).\(partition)"
+  }
+
+  /// The key of the live version's number.
+  public static func live(name: String) -> [UInt8] { Array("\(name):live".utf8) }
+
+  /// What every key of the version begins with.
+  var versionPrefix: [UInt8] { Array(prefix.utf8) }
+
+  /// The task and the `StateKey` of a state's key; nil for any other key.
+  func state(_ key: [UInt8]) -> (task: String, stateKey: [UInt8])? {
+    guard key.starts(with: prefix.utf8), let open = key.firstIndex(of: UInt8(ascii: "{")),
+      open == prefix.utf8.count, let close = key.firstIndex(of: UInt8(ascii: "}")),
+      key[(close + 1)...].starts(with: ":s:".utf8)
+    else { return nil }
+    return (String(decoding: key[(open + 1)..<close], as: UTF8.self), Array(key[(close + 4)...]))
   }
 
   /// The key of the metadata.

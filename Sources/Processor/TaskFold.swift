@@ -9,6 +9,7 @@ public final class TaskFold {
   /// Records folded.
   public private(set) var records = 0
 
+  private let version: Int
   private let judge: RecordJudge
   private let partition: TopicPartition
   /// nil: the records were placed by a task.
@@ -27,6 +28,7 @@ public final class TaskFold {
   public init(
     _ plan: Plan, _ input: Routing.Input, _ partition: Int32, of count: Int32, from offset: Int64
   ) {
+    version = plan.version
     self.partition = TopicPartition(input.topic, partition)
     partitionCount = input.isRepartitioned ? nil : count
     views = input.views.map { plan.views[$0] }
@@ -97,9 +99,8 @@ public final class TaskFold {
     key.withUnsafeBytes { key in
       bytes.withUnsafeBytes { bytes in
         writer.snapshot(
-          plan, key: key, at: RecordPosition(partition: place, offset: offset), asOf: state.asOf,
-          state: bytes,
-          values: values)
+          plan, version: version, key: key, at: RecordPosition(partition: place, offset: offset),
+          asOf: state.asOf, state: bytes, values: values)
       }
     }
     return writer.bytes

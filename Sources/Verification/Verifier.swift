@@ -98,7 +98,8 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
             report.add(unreadable(record, partition))
             continue
           }
-          // Another version has views of its own.
+          // Another version has states of its own, also of the same views.
+          guard snapshot.version == Int64(plan.version) else { continue }
           guard views.contains(snapshot.view), share.contains(snapshot.entityKey) else { continue }
           try spill.add(
             SpilledSnapshot(

@@ -1,7 +1,6 @@
 import ArgumentParser
 import DefinitionFiles
 import FeatureCore
-import Foundation
 import OfflineStore
 import OnlineStore
 import Processor
@@ -17,10 +16,13 @@ struct GetCommand: ParsableCommand {
       Examples:
         plumb get -d shop.yaml user_activity user_id=u42
         plumb get -d shop.yaml user_category user_id=u42 category=c7 --at 2026-01-02T03:04:05Z
+        plumb get -d shop-v3.yaml -d shop-v4.yaml user_activity user_id=u42
       """)
 
-  @Option(name: [.customShort("d"), .long], help: "The definitions file.")
-  var definitions: String
+  @Option(
+    name: [.customShort("d"), .long],
+    help: "The definitions file; may be repeated with other versions, of which the live one is read.")
+  var definitions: [String]
   @OptionGroup var store: StoreOptions
   @Argument(help: "The view.")
   var view: String
@@ -28,47 +30,87 @@ struct GetCommand: ParsableCommand {
   var entity: [String]
   @Option(help: "The time of the evaluation, in RFC 3339; without it, now.")
   var at: String?
+  @Flag(help: "Read the version of the definitions although another one is live.")
+  var notLive = false
 
-  func run() throws {
-    try reportingService {
-      let plan = try DefinitionFile.compile(path: definitions)
-      guard let found = plan.view(view) else {
-        let meant = Suggestion.didYouMean(view, among: plan.views.map(\.name)).map { " (\($0))" } ?? ""
-        throw ValidationError("There is no view '\(view)'\(meant).")
-      }
-      let key = try EntityArgument.key(entity, of: found, plan.sources[found.source])
-      let time = try requestedTime()
-      let input = Routing(plan).input(of: found, plan)
-      let reader = OnlineReader(
-        try store.settings().redisOptions(), keys: StoreKeys(name: plan.name, version: plan.version))
-      var bytes: [UInt8]?
-      try reader.read(source: input, view: found.name, entityKeys: [key]) { _, state in
-        bytes = state.map(Array.init)
-      }
-      let state = try bytes.map { bytes throws(StateError) in
-        try bytes.span.bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(StateError) in
-          try found.decode(bytes)
-        }
-      }
-      let moment = max(time, state?.asOf ?? time)
-      var row = try TableWriter(
-        path: "-", format: .ndjson, columns: ["view", "as_of", "at"] + found.features.map(\.name))
-      row.append(.string(Text(found.name)))
-      row.append(state.map { .timestamp($0.asOf) } ?? .null)
-      row.append(.timestamp(moment))
-      for value in found.evaluate(state, at: moment) { row.append(value) }
-      try row.endRow()
-      try row.finish()
+  func validate() throws {
+    if definitions.isEmpty { throw ValidationError("Name a definitions file with -d.") }
+    if notLive && definitions.count > 1 {
+      throw ValidationError("--not-live reads one version: name one definitions file.")
     }
   }
 
-  private func requestedTime() throws(ValidationError) -> EventTime {
-    guard var at else { return EventTime(microseconds: Int64(Date().timeIntervalSince1970 * 1_000_000)) }
-    let time = at.withUTF8 { RFC3339.parse(UnsafeRawBufferPointer($0)) }
-    guard let time else {
-      throw ValidationError("'\(at)' is no time: write RFC 3339, such as 2026-01-02T03:04:05Z.")
+  func run() throws {
+    try reportingService {
+      var versions: [Int: Wanted] = [:]
+      for path in definitions {
+        let wanted = try Wanted(DefinitionFile.compile(path: path), view, entity)
+        if versions.updateValue(wanted, forKey: wanted.plan.version) != nil {
+          throw ValidationError("Two of the definitions files are of version \(wanted.plan.version).")
+        }
+      }
+      let names = Set(versions.values.map(\.plan.name))
+      guard let name = names.first, names.count == 1 else {
+        throw ValidationError("The definitions files are of different names: \(names.sorted()).")
+      }
+      let time = try at.map(EventTime.init(option:)) ?? .now
+      var bytes: [UInt8]?
+      let take = { (_: Int, state: UnsafeRawBufferPointer?) in bytes = state.map(Array.init) }
+      let redis = try store.settings().redisOptions()
+      let version: Int
+      if notLive, let only = versions.values.first {
+        version = only.plan.version
+        try OnlineReader(redis, keys: StoreKeys(name: name, version: version)).read(
+          source: only.request.source, view: only.view.name, entityKeys: only.request.entityKeys, take)
+      } else {
+        let known = versions
+        version = try LiveReader(redis, name: name, versions: Array(versions.keys)).read(
+          { version in
+            guard let wanted = known[version] else { preconditionFailure("Cannot read an unknown version") }
+            return wanted.request
+          }, take)
+      }
+      guard let wanted = versions[version] else { preconditionFailure("Cannot have read another version") }
+      try wanted.print(bytes, at: time)
     }
-    return time
+  }
+}
+
+/// A view and an entity in the terms of one version.
+private struct Wanted {
+  let plan: Plan
+  let view: ViewPlan
+  let request: LiveReader.Request
+
+  init(_ plan: Plan, _ name: String, _ entity: [String]) throws {
+    guard let view = plan.view(name) else {
+      let meant = Suggestion.didYouMean(name, among: plan.views.map(\.name)).map { " (\($0))" } ?? ""
+      throw ValidationError("There is no view '\(name)' in version \(plan.version)\(meant).")
+    }
+    self.plan = plan
+    self.view = view
+    let key = try EntityArgument.key(entity, of: view, plan.sources[view.source])
+    request = LiveReader.Request(
+      source: Routing(plan).input(of: view, plan), view: view.name, entityKeys: [key])
+  }
+
+  /// Prints the features of a state at a time, or at its own if that is later.
+  func print(_ bytes: [UInt8]?, at time: EventTime) throws {
+    let state = try bytes.map { bytes throws(StateError) in
+      try bytes.span.bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(StateError) in
+        try view.decode(bytes)
+      }
+    }
+    let moment = max(time, state?.asOf ?? time)
+    var row = try TableWriter(
+      path: "-", format: .ndjson, columns: ["view", "version", "as_of", "at"] + view.features.map(\.name))
+    row.append(.string(Text(view.name)))
+    row.append(.int64(Int64(plan.version)))
+    row.append(state.map { .timestamp($0.asOf) } ?? .null)
+    row.append(.timestamp(moment))
+    for value in view.evaluate(state, at: moment) { row.append(value) }
+    try row.endRow()
+    try row.finish()
   }
 }
 

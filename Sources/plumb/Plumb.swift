@@ -15,6 +15,6 @@ struct Plumb: AsyncParsableCommand {
       WatchCommand.self, VerifyCommand.self,
       SnapshotsCommand.self, DeadLettersCommand.self, ExportCommand.self, ArchiveCommand.self,
       TrainingSetCommand.self, TopicsCommand.self, BrokerCommand.self,
-      SimulateCommand.self,
+      SimulateCommand.self, DiffCommand.self, PromoteCommand.self, RetireCommand.self,
     ])
 }

@@ -6,7 +6,7 @@ public import OfflineStore
 struct ReplayCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "replay",
-    abstract: "Fold event files and write features, or training rows for a spine.",
+    abstract: "Fold event files into features or training rows, or fold the log into Redis once more.",
     discussion: """
       With --features-at, the features of every entity of one view at a time, ordered by entity key. Events after \
       that time are left out.
@@ -19,7 +19,13 @@ struct ReplayCommand: ParsableCommand {
       after the other, and - is the standard input. \
       What can't be used is counted, and kept with its reason in the --dead-letters file.
 
+      With --into redis, what the service of these definitions has committed is folded once more into Redis, up to \
+      the service's offsets, without sending anything: after Redis has lost its states, and while the service is \
+      stopped. Interrupted, the same command goes on. --from beginning removes the states first. --from-snapshots takes \
+      the last snapshot of every entity instead, for when the topics no longer hold the events.
+
       Examples:
+        plumb replay -d shop.yaml --into redis --workers 2
         plumb replay -d shop.yaml --events events.ndjson.zst \\
           --view user_activity --features-at end --out users.csv
         plumb replay -d shop.yaml --events a.ndjson.gz b.ndjson.gz \\
@@ -29,7 +35,7 @@ struct ReplayCommand: ParsableCommand {
   @Option(name: [.customShort("d"), .long], help: "The definitions file.")
   var definitions: String
   @Option(parsing: .upToNextOption, help: "Event files, in log order; - is the standard input.")
-  var events: [String]
+  var events: [String] = []
   @Option(help: "The source that the events are of; needed if the definitions have several.")
   var source: String?
   @Option(help: "A view to compute; may be repeated. Without it, every view of the source.")
@@ -45,13 +51,27 @@ struct ReplayCommand: ParsableCommand {
   @Option(help: "The spine's column of times. Without it, the one named like the source's time field.")
   var spineTime: String?
   @Option(help: "The file to write; - is the standard output.")
-  var out: String
+  var out: String?
   @Option(help: "The form of the output: ndjson or csv. Without it, csv if --out ends so, else ndjson.")
   var format: TableFormat?
   @Option(help: "Keep what can't be used in this file, as NDJSON with file, line and reason.")
   var deadLetters: String?
 
+  @OptionGroup var redis: StoreReplayFlags
+
   func validate() throws {
+    if redis.into != nil {
+      let isOther = !events.isEmpty || featuresAt != nil || spine != nil || out != nil || source != nil
+      if isOther || !view.isEmpty || deadLetters != nil || spineTime != nil || format != nil {
+        throw ValidationError(
+          "--into redis folds every view of the topics: it goes with -d, and with --from or --from-snapshots."
+        )
+      }
+      return
+    }
+    try redis.refuse()
+    if events.isEmpty { throw ValidationError("Give --events FILE..., or --into redis to fold the topics.") }
+    guard let out else { throw ValidationError("Give --out FILE.") }
     if (featuresAt == nil) == (spine == nil) {
       throw ValidationError("Give either --features-at TIME or --spine FILE.")
     }
@@ -63,6 +83,8 @@ struct ReplayCommand: ParsableCommand {
   }
 
   func run() throws {
+    if redis.into != nil { return try redis.run(definitions) }
+    guard let out else { preconditionFailure("Cannot write without a file") }
     try reporting {
       let plan = try DefinitionFile.compile(path: definitions)
       let selection = try Selection(plan, source: source, views: view)

@@ -23,6 +23,7 @@ struct RunCommand: ParsableCommand {
       Examples:
         plumb run -d shop.yaml --brokers 127.0.0.1:9092 --redis redis://127.0.0.1:6379 --workers 2
         plumb run -d shop.yaml --config service.yaml --http :9464 --log-format json
+        plumb run -d shop-v4.yaml --workers 2 --until end
       """)
 
   @Option(name: [.customShort("d"), .long], help: "The definitions file.")
@@ -33,6 +34,15 @@ struct RunCommand: ParsableCommand {
     help: "Print the settings that apply, and where each comes from; passwords are masked. Nothing is run.")
   var printConfig = false
 
+  @Option(
+    help:
+      "end: stop when everything is processed that the sources held at the start, and what was repartitioned of it. Fills a new version, so that it can be compared and promoted."
+  )
+  var until: Until?
+
+  /// When the service ends by itself.
+  enum Until: String, ExpressibleByArgument, CaseIterable { case end }
+
   func run() throws {
     try reportingService {
       let settings = try RunSettings(service: service, own: own).settings()
@@ -40,7 +50,7 @@ struct RunCommand: ParsableCommand {
         for line in settings.lines(isSecret: KafkaOptions.isSecret) { print(line) }
         return
       }
-      try Service(DefinitionFile.compile(path: definitions), settings).run()
+      try Service(DefinitionFile.compile(path: definitions), settings).run(untilEnd: until == .end)
     }
   }
 }

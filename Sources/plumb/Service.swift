@@ -34,8 +34,8 @@ struct Service {
   /// Milliseconds since the start.
   private var now: Int64 { Int64(start.duration(to: .now) / .milliseconds(1)) }
 
-  /// Runs until a signal comes or a worker fails.
-  func run() throws {
+  /// Runs until a signal comes or a worker fails, or until everything is processed that the sources hold now.
+  func run(untilEnd: Bool = false) throws {
     for line in settings.lines(isSecret: KafkaOptions.isSecret) { logger.debug("setting \(line)") }
     let server = try listen()
     let metadata = try prepare()
@@ -49,7 +49,13 @@ struct Service {
         "name": "\(plan.name)", "version": "\(plan.version)", "workers": "\(settings.workers)",
         "instance": "\(instance)", "http": "\(server.map { "\($0.port)" } ?? "off")",
       ])
-    let counts = try withExtendedLifetime(server) { try group.wait() }
+    let end = try untilEnd ? EndOfInput(plan, settings) : nil
+    let counts = try withExtendedLifetime(server) {
+      while let end, !group.wait(milliseconds: EndOfInput.intervalMilliseconds) {
+        if try end.isReached() { group.stop() }
+      }
+      return try group.wait()
+    }
     logger.info(
       "stopped", metadata: ["records": "\(counts.records)", "snapshots": "\(counts.snapshots)"])
   }

@@ -133,9 +133,11 @@ final class TopicLog: VerifiedLog {
   }
 
   func ends(of topic: String) throws -> [(partition: TopicPartition, offset: Int64)] {
-    try TopicReader(options, report: reportKafka).ranges(of: [topic], from: .end).map {
-      ($0.partition, $0.from)
-    }
+    let partitions = try TopicReader(options, report: reportKafka).ranges(of: [topic], from: .end)
+      .map(\.partition)
+    // Of open transactions too, which are then waited for: what a killed worker has left open hides what others have
+    // committed behind it.
+    return Array(zip(partitions, try TopicAdmin(options, report: reportKafka).ends(of: partitions)))
   }
 
   /// Whether no record is left between a position and the end, only marks of transactions.

@@ -39,6 +39,14 @@ final class WorkerGroup: Sendable {
     }
   }
 
+  /// Lets every thread end as a signal does.
+  func stop() { isStopping.store(true, ordering: .relaxed) }
+
+  /// Waits for every thread, so long at most; whether they have all ended.
+  func wait(milliseconds: Int) -> Bool {
+    finished.wait(timeout: .now() + .milliseconds(milliseconds)) == .success
+  }
+
   /// Waits for every thread; returns what they did together, or throws the first failure.
   func wait() throws(ProcessorError) -> LoopCounts {
     finished.wait()

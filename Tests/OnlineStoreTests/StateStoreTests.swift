@@ -46,6 +46,15 @@ struct StateStoreTests {
     try store.load(task, epoch: 1, position: 5, []) { _, _ in Issue.record("called for no key") }
   }
 
+  /// An idle loop asks this way whether its task is still its own.
+  @Test func loadingNothingChecksTheOwner() throws {
+    _ = try store.claim(task)
+    try store.commit(task, epoch: 1, from: nil, to: 5, states: [])
+    #expect(failure { try store.load(task, epoch: 1, position: 4, []) { _, _ in } }?.remedy == .moved)
+    _ = try store.claim(task)
+    #expect(failure { try store.load(task, epoch: 1, position: 5, []) { _, _ in } }?.remedy == .fenced)
+  }
+
   @Test func manyStatesTravelInOneCommitAndSeveralReads() throws {
     _ = try store.claim(task)
     let entities = (0..<20_500).map { "u\($0)" }

@@ -27,6 +27,9 @@ import Testing
     Row(stored: nil, committed: 9, low: 1, high: 10, expected: nil),
     Row(stored: 5, committed: 9, low: 6, high: 10, expected: nil),
     Row(stored: 5, committed: 5, low: 6, high: 10, expected: nil),
+    // A restoration that was not completed.
+    Row(stored: -5, committed: 9, low: 0, high: 10, expected: nil),
+    Row(stored: -5, committed: nil, low: 0, high: 10, expected: nil),
     // Offsets were set back; the topic was created anew.
     Row(stored: 9, committed: 5, low: 0, high: 10, expected: nil),
     Row(stored: 9, committed: 11, low: 0, high: 10, expected: nil),

@@ -112,7 +112,7 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   // MARK: Faults
 
   /// Does what a fault asks for. Throws if the loop can't go on.
-  private func handle(_ fault: LoopFault) throws(ProcessorError) {
+  func handle(_ fault: LoopFault) throws(ProcessorError) {
     switch fault {
     case .failed(let error): throw error
     case .log(let error): try handle(error)

@@ -15,6 +15,11 @@ enum StartDecision: Equatable {
   static func make(
     _ task: String, stored: Int64?, committed: Int64?, low: Int64, high: Int64
   ) -> StartDecision {
+    if let stored, stored < 0 {
+      return .stop(
+        "task \(task): its states are being restored, or that was interrupted; complete it: \(restoration), or with "
+          + "--from beginning instead")
+    }
     switch (stored, committed) {
     case (nil, nil): return .new(offset: low)
     // Begun, but nothing was committed yet.
@@ -27,7 +32,7 @@ enum StartDecision: Equatable {
       guard low == 0 else {
         return .stop(
           "task \(task): the store has lost its states, and the log begins at \(low), so they can't be folded "
-            + "again; restore the store from a backup")
+            + "again; stop the service and restore them from their snapshots: \(restoration)")
       }
       return checked(task, from: 0, committed, low, high)
     case (let stored?, let committed?):
@@ -40,14 +45,20 @@ enum StartDecision: Equatable {
     }
   }
 
+  private static let restoration = "plumb replay -d FILE --into redis --from-snapshots"
+
   private static func checked(
     _ task: String, from: Int64, _ committed: Int64, _ low: Int64, _ high: Int64
   ) -> StartDecision {
+    guard committed >= low else {
+      return .stop(
+        "task \(task): the next record to fold is \(committed), but the log begins at \(low): records were "
+          + "deleted before they were folded; restore the topic, or use a new version")
+    }
     guard from >= low else {
       return .stop(
-        "task \(task): the next record to fold is \(from), but the log begins at \(low): records were "
-          + "deleted before they were folded; restore the topic, or clear the store and the group and start anew"
-      )
+        "task \(task): the store is at offset \(from), behind the consumer group's \(committed), but the log begins "
+          + "at \(low); stop the service and restore the states from their snapshots: \(restoration)")
     }
     guard committed <= high else {
       return .stop(

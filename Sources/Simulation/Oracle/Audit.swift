@@ -123,7 +123,7 @@ final class Audit {
     let title =
       "the snapshot of \(Text(utf8: key)) at \(snapshot.topic)-\(snapshot.partition)@\(snapshot.offset)"
     let place = Place(snapshot.topic, snapshot.partition)
-    let oracle = deployments.lazy.flatMap(\.oracles).first {
+    let oracle = deployments.lazy.filter { $0.plan.version == snapshot.version }.flatMap(\.oracles).first {
       $0.place == place && $0.views[key]?.fingerprint == snapshot.fingerprint
     }
     guard let oracle, let view = oracle.views[key] else {

@@ -85,6 +85,7 @@ struct ReadSnapshot {
   var fingerprint: UInt64 = 0
   var state: [UInt8] = []
   var values: [FeatureValue] = []
+  var version: Int64 = 0
 
   /// nil: the bytes are no snapshot.
   init?(_ bytes: [UInt8]) {
@@ -102,6 +103,7 @@ struct ReadSnapshot {
       case 9:
         guard let value = WireReader.value(field.bytes) else { return nil }
         values.append(value)
+      case 10: version = field.int64
       default: return nil
       }
     }

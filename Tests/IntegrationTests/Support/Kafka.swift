@@ -90,6 +90,22 @@ final class KafkaAuditor {
     return partitions.map { records[$0] ?? [] }
   }
 
+  /// Deletes the records before some offsets, as retention does.
+  func deleteRecords(before offsets: [(partition: TopicPartition, offset: Int64)]) throws {
+    try withList(offsets.map(\.partition)) { list in
+      for index in offsets.indices { list.pointee.elems[index].offset = offsets[index].offset }
+      guard let queue = rd_kafka_queue_new(handle) else { throw Failure("out of memory") }
+      defer { rd_kafka_queue_destroy(queue) }
+      var request = rd_kafka_DeleteRecords_new(list)
+      defer { rd_kafka_DeleteRecords_destroy(request) }
+      rd_kafka_DeleteRecords(handle, &request, 1, nil, queue)
+      guard let event = rd_kafka_queue_poll(queue, 20_000) else { throw Failure("no answer") }
+      defer { rd_kafka_event_destroy(event) }
+      let code = rd_kafka_event_error(event)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw Failure("delete records: \(text(code))") }
+    }
+  }
+
   private func text(_ code: rd_kafka_resp_err_t) -> String { String(cString: rd_kafka_err2str(code)) }
 
   private func withList<Result>(

@@ -43,6 +43,9 @@ final class Redis {
   /// there were.
   func losePower(bytes: Int) throws -> Int { try nodes[0].truncate(bytes) }
 
+  /// Forgets everything.
+  func clear() throws { for node in nodes { try node.ask("FLUSHALL", []) } }
+
   /// Everything that it holds.
   func contents() throws -> [[UInt8]: [UInt8]] {
     var contents: [[UInt8]: [UInt8]] = [:]

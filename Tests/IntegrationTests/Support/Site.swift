@@ -40,6 +40,8 @@ final class Site {
   }
 
   private let folder: URL
+  /// What makes the names of this site its own.
+  private let ending = String(UInt32.random(in: .min ... .max), radix: 36)
   var definitions: String { folder.appendingPathComponent("definitions.yaml").path }
   /// Those that run, by instance.
   private(set) var services: [String: ChildProcess] = [:]
@@ -55,7 +57,7 @@ final class Site {
     guard let made = mkdtemp(&template) else { throw Failure("cannot make a folder: errno \(errno)") }
     folder = URL(fileURLWithPath: String(cString: made), isDirectory: true)
     let file = folder.appendingPathComponent("definitions.yaml")
-    try Data(Self.unique(definitions).utf8).write(to: file)
+    try Data(Self.unique(definitions, ending).utf8).write(to: file)
     plan = try Self.compile(file.path)
     let routing = Routing(plan)
     self.routing = routing
@@ -77,11 +79,17 @@ final class Site {
     try? FileManager.default.removeItem(at: folder)
   }
 
-  private static func unique(_ definitions: String) -> String {
-    let ending = String(UInt32.random(in: .min ... .max), radix: 36)
-    return definitions.split(separator: "\n", omittingEmptySubsequences: false).map { line in
+  private static func unique(_ definitions: String, _ ending: String) -> String {
+    definitions.split(separator: "\n", omittingEmptySubsequences: false).map { line in
       line.hasPrefix("name: ") || line.hasPrefix("    topic: ") ? "\(line)-\(ending)" : "\(line)"
     }.joined(separator: "\n")
+  }
+
+  /// Another version of the definitions, in a file of its own.
+  func addVersion(_ definitions: String) throws -> (path: String, plan: Plan) {
+    let file = folder.appendingPathComponent("version-\(UUID().uuidString).yaml")
+    try Data(Self.unique(definitions, ending).utf8).write(to: file)
+    return (file.path, try Self.compile(file.path))
   }
 
   private func createTopics() throws {
@@ -128,14 +136,16 @@ final class Site {
     }
   }
 
-  func start(_ instance: Instance) throws {
+  func start(_ instance: Instance, definitions other: String? = nil, more: [String] = []) throws {
     precondition(services[instance.name] == nil, "Cannot start '\(instance.name)' twice")
     let session = Broker.sessionMilliseconds
     var arguments = [
-      "run", "-d", definitions, "--brokers", brokers, "--redis", redis.url, "--instance", instance.name,
+      "run", "-d", other ?? definitions, "--brokers", brokers, "--redis", redis.url, "--instance",
+      instance.name,
       "--workers", "\(instance.workers)", "--commit-interval", "50",
       "-X", "consumer.session.timeout.ms=\(session)", "-X", "consumer.heartbeat.interval.ms=\(session / 4)",
     ]
+    arguments += more
     if instance.isStatic { arguments += ["-X", "consumer.group.instance.id=\(instance.name)"] }
     services[instance.name] = try ChildProcess(
       Self.binary, arguments, log: folder.appendingPathComponent("\(instance.name)-\(past.count).log"))
@@ -175,6 +185,14 @@ final class Site {
 
   /// A file or folder that goes away with the site.
   func path(_ name: String) -> String { folder.appendingPathComponent(name).path }
+
+  /// Whether a process of the service has ended by itself, and with which status.
+  func ended(_ instance: String) throws -> Int32? {
+    guard let service = services[instance], !service.isRunning else { return nil }
+    services[instance] = nil
+    past.append(service)
+    return try service.status(within: 30)
+  }
 
   func kill(_ instance: String) {
     guard let service = services.removeValue(forKey: instance) else { return }

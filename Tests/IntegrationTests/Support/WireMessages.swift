@@ -49,6 +49,7 @@ struct Snapshot {
   var partition: String
   var position: Int64
   var state: [UInt8]
+  var version: UInt64
 
   init?(_ value: [UInt8]?) {
     guard let message = value.flatMap(WireMessage.init), let state = message.bytes[8] else { return nil }
@@ -57,6 +58,7 @@ struct Snapshot {
     partition = "\(message.text(3))-\(message.numbers[4] ?? 0)"
     position = Int64(bitPattern: message.numbers[5] ?? 0)
     self.state = state
+    version = message.numbers[10] ?? 0
   }
 }
 

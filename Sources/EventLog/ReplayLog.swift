@@ -1,0 +1,87 @@
+public import Processor
+
+/// What a consumer group has committed, to be folded once more into a store that has lost it: the log of a worker that is
+/// no member of the group, reads some partitions up to the group's offsets, and sends nothing. One thread.
+public final class ReplayLog: EventLogPort {
+  private let consumer: KafkaConsumer
+  private let partitions: [TopicPartition]
+  /// The group's offsets when this began.
+  public let offsets: [TopicPartition: Int64]
+  private var isAssigned = false
+
+  /// A log of those of the partitions that the group has an offset in. `report` may be called from any thread.
+  public init(
+    _ options: KafkaOptions, partitions: [TopicPartition],
+    report: @escaping @Sendable (KafkaSeverity, String) -> Void
+  ) throws(LogError) {
+    consumer = try KafkaConsumer(options, topics: nil, events: ClientEvents(log: report))
+    let committed = partitions.isEmpty ? [] : try consumer.committed(partitions)
+    let known = zip(partitions, committed).compactMap { partition, offset in offset.map { (partition, $0) } }
+    self.partitions = known.map(\.0)
+    offsets = Dictionary(known) { first, _ in first }
+  }
+
+  /// The offsets that the group has committed by now, nil where there is none.
+  public func groupOffsets(_ partitions: [TopicPartition]) throws(LogError) -> [Int64?] {
+    partitions.isEmpty ? [] : try consumer.committed(partitions)
+  }
+
+  /// Whether every record before the group's offset has been handed out since the partition was assigned or moved.
+  public func hasEnded(_ partition: TopicPartition) -> Bool { consumer.hasEnded(partition) }
+
+  /// See `EventLogPort`. The first poll assigns the partitions.
+  public func poll(recordsMax: Int, timeoutMilliseconds: Int) throws(LogError) -> LogPoll {
+    let wait = isAssigned ? timeoutMilliseconds : 0
+    var poll = try consumer.poll(recordsMax: recordsMax, timeoutMilliseconds: wait)
+    if !isAssigned { poll.assignments.append(.assigned(partitions)) }
+    isAssigned = true
+    return poll
+  }
+
+  /// See `EventLogPort`.
+  public func assign(_ partitions: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
+    try consumer.assign(partitions, ends: offsets)
+  }
+
+  /// See `EventLogPort`.
+  public func unassign(_ partitions: [TopicPartition]) throws(LogError) { try consumer.unassign(partitions) }
+  /// See `EventLogPort`.
+  public func pause(_ partitions: [TopicPartition]) throws(LogError) { try consumer.pause(partitions) }
+  /// See `EventLogPort`.
+  public func resume(_ partitions: [TopicPartition]) throws(LogError) { try consumer.resume(partitions) }
+
+  /// See `EventLogPort`.
+  public func seek(_ partition: TopicPartition, to offset: Int64) throws(LogError) {
+    try consumer.seek(partition, to: offset)
+  }
+
+  /// The offsets that the group had when this began.
+  public func committed(_ partitions: [TopicPartition]) throws(LogError) -> [Int64?] {
+    partitions.map { offsets[$0] }
+  }
+
+  /// See `EventLogPort`.
+  public func watermarks(_ partition: TopicPartition) throws(LogError) -> (low: Int64, high: Int64) {
+    try consumer.watermarks(partition)
+  }
+
+  /// Never called: what the group has committed has been sent.
+  public func begin() throws(LogError) { preconditionFailure("Cannot send when replaying") }
+
+  /// Never called.
+  public func send(
+    topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
+  ) throws(LogError) { preconditionFailure("Cannot send when replaying") }
+
+  /// Never called: the offsets are the live group's.
+  public func commit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
+    preconditionFailure("Cannot commit when replaying")
+  }
+
+  /// Nothing is open.
+  public func abort() throws(LogError) {}
+
+  /// There is no group to leave.
+  @discardableResult
+  public func close(timeoutMilliseconds: Int) -> Bool { true }
+}

@@ -1,0 +1,104 @@
+import EventLog
+import FeatureCore
+import OnlineStore
+import Processor
+import ServiceConfiguration
+
+/// Whether a group has processed everything that the sources held when this began, and what was repartitioned of it;
+/// asked of the brokers alone, so that it does not matter which process did the work.
+final class EndOfInput {
+  private let options: KafkaOptions
+  private let log: ReplayLog
+  private let admin: TopicAdmin
+  private let routing: Routing
+  private let store: OnlineReader
+  private let partitions: [TopicPartition]
+  /// The offsets behind the last records: of the sources as they were, of the others not known before those are done.
+  private var sourceEnds: [TopicPartition: Int64] = [:]
+  private var repartitionEnds: [TopicPartition: Int64]?
+  private var last: [Int64?] = []
+
+  /// Between two looks.
+  static let intervalMilliseconds = 500
+  /// How long to wait for the brokers to say whether anything lies between two offsets.
+  private static let lookMilliseconds = 2_000
+
+  init(_ plan: Plan, _ settings: ServiceSettings) throws {
+    options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).until")
+    routing = Routing(plan)
+    store = OnlineReader(
+      try settings.redisOptions(), keys: StoreKeys(name: plan.name, version: plan.version))
+    admin = try TopicAdmin(options, report: reportKafka)
+    let counts = try TopicSurvey(plan, settings).inputPartitions()
+    partitions = routing.inputs.flatMap { input in
+      (0..<(counts[input.name] ?? 0)).map { TopicPartition(input.topic, $0) }
+    }
+    log = try ReplayLog(options, partitions: [], report: reportKafka)
+    sourceEnds = try ends(isRepartitioned: false)
+  }
+
+  /// Whether there is nothing left to do. While Kafka or Redis is away nobody can tell.
+  func isReached() throws -> Bool {
+    do {
+      return try look()
+    } catch let error as LogError where error.remedy == .retry {
+      return false
+    } catch let error as StoreError where error.remedy == .retry {
+      return false
+    }
+  }
+
+  private func look() throws -> Bool {
+    let committed = try log.groupOffsets(partitions)
+    defer { last = committed }
+    let isStill = committed == last
+    let offsets = Dictionary(
+      zip(partitions, committed).compactMap { partition, offset in offset.map { (partition, $0) } }
+    ) { first, _ in first }
+    guard try isProcessed(to: sourceEnds, offsets, isStill) else { return false }
+    // Transactions that are ending hold what was forwarded: the ends are those behind them.
+    let ends: [TopicPartition: Int64]
+    if let repartitionEnds { ends = repartitionEnds } else { ends = try self.ends(isRepartitioned: true) }
+    repartitionEnds = ends
+    return try isProcessed(to: ends, offsets, isStill) && allAreBegun()
+  }
+
+  /// A partition without records has a position too, once its task was begun.
+  private func allAreBegun() throws -> Bool {
+    for partition in partitions {
+      guard let input = routing.inputs.first(where: { $0.topic == partition.topic }) else { continue }
+      let task = StoreKeys.task(source: input.name, partition: partition.partition)
+      guard try store.position(of: task) != nil else { return false }
+    }
+    return true
+  }
+
+  private func ends(isRepartitioned: Bool) throws -> [TopicPartition: Int64] {
+    let topics = Set(routing.inputs.filter { $0.isRepartitioned == isRepartitioned }.map(\.topic))
+    let wanted = partitions.filter { topics.contains($0.topic) }
+    return Dictionary(uniqueKeysWithValues: zip(wanted, try admin.ends(of: wanted)))
+  }
+
+  /// Whether no record that a reader of committed ones sees lies between the offsets and the ends. Marks of transactions
+  /// and aborted records take offsets too, and nobody's position goes over them before the next record.
+  private func isProcessed(
+    to ends: [TopicPartition: Int64], _ offsets: [TopicPartition: Int64], _ isStill: Bool
+  ) throws -> Bool {
+    var ranges: [ReadRange] = []
+    for (partition, end) in ends {
+      // A partition that was never committed holds nothing, or has not been begun.
+      let from = try offsets[partition] ?? log.watermarks(partition).low
+      if from < end { ranges.append(ReadRange(partition, from: from, to: end)) }
+    }
+    if ranges.isEmpty { return true }
+    // While offsets move, what is left will be passed, or be looked at when they don't.
+    guard isStill else { return false }
+    let reader = try TopicReader(options, report: reportKafka)
+    try reader.open(ranges)
+    let deadline = ContinuousClock.now + .milliseconds(Self.lookMilliseconds)
+    while let poll = try reader.poll(recordsMax: 1, timeoutMilliseconds: 100) {
+      if !poll.records.isEmpty || ContinuousClock.now > deadline { return false }
+    }
+    return true
+  }
+}

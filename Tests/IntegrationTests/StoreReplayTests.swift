@@ -1,0 +1,162 @@
+import Foundation
+import OnlineStore
+import Processor
+import Testing
+
+extension Integration {
+  /// `plumb replay --into redis`: a store that was lost comes back byte for byte.
+  @Suite struct StoreReplayTests {}
+}
+
+extension Integration.StoreReplayTests {
+  @Test func aLostStoreIsFoldedAgain() async throws {
+    try await Integration.expectNone(Self.folding)
+  }
+
+  @Test func aLostStoreIsRestoredFromSnapshots() async throws {
+    try await Integration.expectNone(Self.restoring)
+  }
+
+  /// A site whose service has processed some events and was stopped, and what its store held.
+  private struct Stopped {
+    let site: Site
+    let events: ShopEvents
+    let store: [[UInt8]: [UInt8]]
+    let seed = Integration.seed()
+
+    init(events count: Int) throws {
+      site = try Site()
+      events = try ShopEvents(site, seed: seed)
+      for _ in 0..<count / 1_000 { try events.produce(1_000) }
+      try site.start(Site.Instance("a"))
+      _ = try Audit(site, seconds: 300)
+      guard try site.terminate("a") == 0 else { throw Failure("no clean end: \(site.logs)") }
+      store = try site.redis.contents()
+    }
+
+    func replay(_ arguments: [String] = []) throws -> ChildProcess {
+      try site.command(["replay", "--into", "redis", "--redis", site.redis.url] + arguments)
+    }
+
+    func expectSuccess(_ arguments: [String] = []) throws {
+      let process = try replay(arguments)
+      let status = try process.status(within: 300)
+      guard status == 0 else { throw Failure("exit status \(status): \(process.text)") }
+    }
+
+    func expectFailure(_ arguments: [String] = [], _ text: String) throws {
+      let process = try replay(arguments)
+      guard try process.status(within: 60) == 1, process.text.contains(text) else {
+        throw Failure("no failure that says '\(text)': \(process.text)")
+      }
+    }
+
+    /// What the store holds otherwise than before; epochs only count.
+    func differences(_ what: String) throws -> [String] {
+      let epochs = Set(site.inputs.map { site.keys.epoch($0.task) })
+      let found = try site.redis.contents()
+      let keys = Set(found.keys).union(store.keys).subtracting(epochs)
+      let count = keys.count { found[$0] != store[$0] }
+      return count == 0 ? [] : ["\(what): \(count) of \(keys.count) keys differ"]
+    }
+
+    /// Of each input partition, when the service had stopped.
+    var positions: [Int64?] {
+      site.inputs.map { input in
+        store[site.keys.position(input.task)].flatMap { Int64(String(decoding: $0, as: UTF8.self)) }
+      }
+    }
+
+    /// Clears the store, and kills a replay as soon as it has written something, before it is done.
+    func killAtWork(_ arguments: [String] = []) throws {
+      let committed = try KafkaAuditor(brokers: site.brokers, group: site.group)
+        .committed(site.inputs.map(\.partition))
+      for _ in 0..<Self.attempts {
+        try site.redis.clear()
+        let process = try replay(arguments)
+        var stored: [Int64?] = []
+        try waitUntil("the replay has written something: \(process.text)", seconds: 60) {
+          stored = try site.redis.positions(site.keys, site.inputs.map(\.task))
+          return stored.contains { $0 != nil } || !process.isRunning
+        }
+        process.kill()
+        stored = try site.redis.positions(site.keys, site.inputs.map(\.task))
+        if stored != committed { return }
+      }
+      throw Failure("\(Self.attempts) kills came too late")
+    }
+
+    /// A replay of these few events may be done before a kill reaches it.
+    private static let attempts = 20
+  }
+
+  private static func folding() throws -> [String] {
+    let stopped = try Stopped(events: 40_000)
+    let site = stopped.site
+    try stopped.killAtWork()
+    try stopped.expectSuccess(["--workers", "2"])
+    var problems = try stopped.differences("after a kill")
+    // Damage that no position tells of.
+    let victim = try stopped.store.keys.first { site.isState($0) }.unwrapped("no states")
+    try site.redis.set(victim, [1, 2, 3])
+    try stopped.expectSuccess(["--from", "beginning"])
+    problems += try stopped.differences("from the beginning")
+    // The service is none the wiser.
+    try site.start(Site.Instance("b"))
+    try waitUntil("the service is a member: \(site.logs)", seconds: 60) {
+      try stopped.events.produce(10)
+      return try Audit.positions(
+        site, KafkaAuditor(brokers: site.brokers, group: site.group)
+      ).stored != stopped.positions
+    }
+    try stopped.expectFailure([], "the service runs")
+    problems += try Audit(site, seconds: 120).problems(stopped.events.written)
+    return Integration.report(problems + site.complaints(), stopped.seed, site)
+  }
+
+  private static func restoring() throws -> [String] {
+    let stopped = try Stopped(events: 10_000)
+    let site = stopped.site
+    let reader = try KafkaAuditor(brokers: site.brokers, group: site.group)
+    let ends = try reader.committed(site.inputs.map(\.partition))
+    try reader.deleteRecords(
+      before: zip(site.inputs, ends).map { ($0.partition, max(1, ($1 ?? 2) / 2)) })
+    try site.redis.clear()
+    try stopped.expectFailure([], "--from-snapshots")
+    try stopped.killAtWork(["--from-snapshots"])
+    // Half of the states is not a state.
+    try site.start(Site.Instance("b"))
+    var status: Int32?
+    try waitUntil("the service refuses: \(site.logs)", seconds: 60) {
+      status = try site.ended("b")
+      return status != nil
+    }
+    var problems = status == 1 && site.logs.contains("being restored") ? [] : ["no refusal: \(site.logs)"]
+    try stopped.expectSuccess(["--from-snapshots"])
+    problems += try stopped.differences("from snapshots")
+    // From here on it is as if nothing had happened.
+    try site.start(Site.Instance("c"))
+    let before = try Audit.positions(site, reader).stored
+    try stopped.events.produce(500)
+    try waitUntil("the service goes on: \(site.logs)", seconds: 60) {
+      try stopped.events.produce(1)
+      let positions = try Audit.positions(site, reader)
+      return zip(positions.stored, before).allSatisfy { $0 ?? 0 > $1 ?? 0 }
+    }
+    return Integration.report(problems, stopped.seed, site)
+  }
+}
+
+extension Site {
+  /// Whether a key of Redis is a state's.
+  fileprivate func isState(_ key: [UInt8]) -> Bool {
+    inputs.contains { key.starts(with: keys.statePrefix($0.task)) }
+  }
+}
+
+extension Optional {
+  fileprivate func unwrapped(_ message: String) throws -> Wrapped {
+    guard let self else { throw Failure(message) }
+    return self
+  }
+}
