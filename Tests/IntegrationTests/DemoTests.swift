@@ -111,13 +111,15 @@ private final class Demo {
     return processes + files.map { "left behind: \($0)" }
   }
 
-  /// Processes that have inherited the mark.
+  /// Processes that have inherited the mark, or that name the folder: redis-server writes over its environment.
   private func marked() throws -> [pid_t] {
-    let wanted = Data("DEMO_MARK=\(mark)".utf8)
+    let signs = [("environ", "DEMO_MARK=\(mark)"), ("cmdline", "\(folder.path)/tmp/")]
     return try FileManager.default.contentsOfDirectory(atPath: "/proc").compactMap { pid_t($0) }.filter {
       pid in
-      let environment = try? Data(contentsOf: URL(fileURLWithPath: "/proc/\(pid)/environ"))
-      return environment.map { $0.range(of: wanted) != nil } ?? false
+      signs.contains { file, sign in
+        let bytes = try? Data(contentsOf: URL(fileURLWithPath: "/proc/\(pid)/\(file)"))
+        return bytes.map { $0.range(of: Data(sign.utf8)) != nil } ?? false
+      }
     }
   }
 }
