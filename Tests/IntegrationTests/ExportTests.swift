@@ -65,6 +65,13 @@ extension Integration.ExportTests {
     let result = try Python.run(["\(Python.scripts)/export_check.py", folder, tail])
     print(result.output, terminator: "")
     if result.status != 0 { throw Failure("\(context): \(result.output)") }
+    guard Python.has("feast") else {
+      print("Feast was not compared: the Python of PLUMB_PYTHON lacks it")
+      return
+    }
+    let historical = try Python.run(["\(Python.scripts)/feast_check.py", folder, tail])
+    if historical.status != 0 { throw Failure("\(context): \(historical.output)") }
+    print(historical.output.split(separator: "\n").first { $0.hasPrefix("feast: ") } ?? "")
   }
 
   private static func hiddenFiles(in folder: String) throws -> Int {
