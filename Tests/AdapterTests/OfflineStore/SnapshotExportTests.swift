@@ -67,6 +67,28 @@ import Testing
     try Self.checkRows(expected.keys.sorted(), straight.path("x"), records, plan.views[0], seed)
   }
 
+  /// What a crash can leave: files in the making, and whole ones of a segment that is not listed.
+  @Test func leftoversAreRemoved() throws {
+    var random = TestRandom(seed: 7)
+    let plan = try Self.plan()
+    let records = Self.draw(plan.views[0], &random)
+    let folder = try TemporaryFolder()
+    _ = try Self.run(records, plan, folder.path("x"), ExportLimits()) { false }
+    let before = try Self.contents(folder.path("x"))
+    let place =
+      try #require(before.keys.first { $0.hasSuffix(".parquet") }).prefix { $0 != "/" } + "/date=2023-11-14/"
+    let end = "0000000000009000-0000000000009999.parquet"
+    for name in ["shop.snapshots-0-\(end)", "shop.snapshots-5-\(end)", ".shop.snapshots-0-\(end).7.partial"] {
+      try folder.write([1], to: "x/\(place)\(name)")
+    }
+    // Other topics' files, and what is no file of an export.
+    for name in ["shop.snapshots-2-0-\(end)", "notes.txt"] { try folder.write([1], to: "x/\(place)\(name)") }
+    let export = try SnapshotExport(folder: folder.path("x"), topic: "shop.snapshots", views: [plan.views[0]])
+    #expect(export.leftovers == 3)
+    let after = try Self.contents(folder.path("x"))
+    #expect(Set(after.keys) == Set(before.keys).union(["\(place)shop.snapshots-2-0-\(end)"]))
+  }
+
   /// Exports all records, beginning anew after each one for which `isInterrupted` says so.
   private static func run(
     _ records: [Sent], _ plan: Plan, _ folder: String, _ limits: ExportLimits, isInterrupted: () -> Bool
