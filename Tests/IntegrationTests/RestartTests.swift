@@ -47,6 +47,11 @@ extension Integration.RestartTests {
       let after = try site.redis.positions(site.keys, site.inputs.map(\.task))
       backwards += zip(before, after).count { ($0 ?? 0) > ($1 ?? 0) }
     }
+    // Once more while there is nothing to do: nobody comes upon the loss by chance.
+    _ = try Audit(site, seconds: 300)
+    site.redis.kill()
+    cuts.append(try site.redis.losePower(bytes: 20_000))
+    try site.redis.start()
     let audit = try Audit(site, seconds: 300)
     var problems = try audit.problems(events.written) + site.complaints()
     print("seed \(seed): cut off \(cuts) bytes, \(backwards) positions went back; \(audit.summary)")

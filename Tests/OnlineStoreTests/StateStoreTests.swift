@@ -44,6 +44,11 @@ struct StateStoreTests {
     }
     #expect(found == [[], nil, odd, []])
     try store.load(task, epoch: 1, position: 5, []) { _, _ in Issue.record("called for no key") }
+    // A task is checked without a key as well.
+    let moved = failure { try store.load(task, epoch: 1, position: 6, []) { _, _ in } }
+    #expect(moved?.remedy == .moved)
+    let fenced = failure { try store.load(task, epoch: 2, position: 5, []) { _, _ in } }
+    #expect(fenced?.remedy == .fenced)
   }
 
   /// An idle loop asks this way whether its task is still its own.
