@@ -8,12 +8,16 @@ public struct ParquetColumn: Hashable, Sendable {
   public let type: FeatureType
   /// Whether no row may be null (elements of a list still may).
   public let isRequired: Bool
+  /// Whether the strings are bytes of any kind instead of UTF-8.
+  public let isBinary: Bool
 
-  /// A column from its parts.
-  public init(_ name: String, _ type: FeatureType, isRequired: Bool = false) {
+  /// A column from its parts; only strings can be binary.
+  public init(_ name: String, _ type: FeatureType, isRequired: Bool = false, isBinary: Bool = false) {
     self.name = name
     self.type = type
     self.isRequired = isRequired
+    self.isBinary = isBinary
+    precondition(!isBinary || valueType == .string, "Cannot take column \(name) of \(type) for bytes")
   }
 
   /// The type of a value: of the rows, or of the lists' elements.

@@ -13,7 +13,8 @@ struct ExportCommand: ParsableCommand {
     discussion: """
       Writes view=<view>/date=<commit date>/<topic>-<partition>-<first offset>-<last offset>.parquet below --out, and \
       goes on where the folder's _manifest.ndjson ends: each snapshot becomes one row, whatever crash comes in between. \
-      One export writes to a folder at a time.
+      One export writes to a folder at a time. Snapshots of other versions of the definitions are left out: each version has \
+      a folder of its own.
 
       Examples:
         plumb export -d shop.yaml --out features --until end
@@ -28,6 +29,10 @@ struct ExportCommand: ParsableCommand {
   var out: String
   @Option(help: "A view to export; may be repeated. Without it, every view.")
   var view: [String] = []
+  @Flag(
+    help:
+      "Add a column 'state': what features are evaluated from at any time, as training-set --snapshots does.")
+  var withState = false
   @Option(
     help:
       "Stop at the end that the topic has now: 'end'. Without it, follow the topic until SIGINT or SIGTERM.")
@@ -51,7 +56,9 @@ struct ExportCommand: ParsableCommand {
         log.settings().kafkaOptions(plan, transactionalID: "\(plan.name).export"), report: reportKafka)
       let ranges = try reader.ranges(of: [topic], from: .beginning)
       let others = plan.views.filter { view in !views.contains { $0 === view } }
-      let export = try SnapshotExport(folder: out, topic: topic, views: views, others: others, limits: limits)
+      let export = try SnapshotExport(
+        folder: out, topic: topic, version: plan.version, views: views, others: others, hasStates: withState,
+        limits: limits)
       if export.leftovers > 0 {
         StandardError.print("removed \(counted(export.leftovers, "file")) that a crash had left")
       }
@@ -92,10 +99,13 @@ struct ExportCommand: ParsableCommand {
   }
 
   private static func summary(_ counts: SnapshotExport.Counts) -> String {
-    let left = [
+    let sorts = [
       (counts.repeats, "repeated"), (counts.tombstones, "deleted"), (counts.others, "of other views"),
-      (counts.unreadable, "made by other definitions or unreadable"),
-    ].filter { $0.0 > 0 }.map { ", \($0.0) \($0.1)" }
+    ]
+    let versions = counts.versions.sorted { $0.key < $1.key }.map { ($0.value, "of version \($0.key)") }
+    let left = (sorts + versions + [(counts.unreadable, "made by other definitions or unreadable")]).filter {
+      $0.0 > 0
+    }.map { ", \($0.0) \($0.1)" }
     return "\(counted(counts.rows, "row")) in \(counted(counts.files, "file"))\(left.joined())"
   }
 }

@@ -98,6 +98,7 @@ struct SnapshotRows {
       $0.add("offset", .int64(snapshot.offset))
     }
     line.add("as_of", .timestamp(EventTime(microseconds: snapshot.asOf)))
+    line.add("version", .int64(snapshot.version))
     line.add("fingerprint", fingerprintText(snapshot.fingerprint))
     let values = snapshot.values.compactMap(FeatureValue.init)
     guard values.count == snapshot.values.count else {

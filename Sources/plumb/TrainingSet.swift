@@ -36,26 +36,26 @@ struct TrainingSet {
   }
 
   func asServed(
-    _ plan: Plan, _ settings: ServiceSettings, _ paths: [String], _ letters: inout DeadLetterFile
+    _ plan: Plan, _ snapshots: SnapshotFeed, _ paths: [String], _ letters: inout DeadLetterFile
   ) throws -> (TrainingTable, summary: String) {
-    let join = try ServedJoin(try read(selection.views))
-    let reader = try TopicReader(
-      settings.kafkaOptions(plan, transactionalID: "\(plan.name).training-set"), report: reportKafka)
-    try reader.open(try reader.ranges(of: [Routing(plan).snapshotTopic], from: .beginning))
+    let join = try ServedJoin(try read(selection.views), version: plan.version)
     do {
-      while let poll = try reader.poll(recordsMax: 4_096, timeoutMilliseconds: 100) {
-        for record in poll.records {
-          guard let snapshot = record.value.flatMap(SnapshotRecord.init) else { continue }
-          try join.add(snapshot, committedMilliseconds: record.timestampMilliseconds ?? 0)
-        }
-      }
+      try snapshots.add(to: join, plan, selection.views)
       let labels = try labels(paths, &letters)
       let table = try TrainingTable(join.spine, try join.results(), labels: labels)
-      let foreign = join.foreign > 0 ? ", \(join.foreign) more made by other definitions" : ""
-      return (table, "\(counted(join.snapshots, "snapshot"))\(foreign), \(counted(join.spine.count, "row"))")
+      return (table, Self.summary(join))
     } catch let error as StateError {
       throw ProcessorError(remedy: .stop, description: "a snapshot's state: \(error)")
     }
+  }
+
+  private static func summary(_ join: ServedJoin) -> String {
+    var parts = [counted(join.snapshots, "snapshot")]
+    for (version, count) in join.otherVersions.sorted(by: { $0.key < $1.key }) {
+      parts.append("\(count) more made by version \(version) (use its definitions for rows of its time)")
+    }
+    if join.foreign > 0 { parts.append("\(join.foreign) more made by other definitions of this version") }
+    return (parts + [counted(join.spine.count, "row")]).joined(separator: ", ")
   }
 
   /// The labels alone.
@@ -64,6 +64,36 @@ struct TrainingSet {
     let join = try PointInTimeJoin(try read([label.view]), source: selection.source, label: label.within)
     _ = try EventFeed(selection.source).add(paths, to: join, &letters)
     return join.labels
+  }
+}
+
+/// Where snapshots come from.
+enum SnapshotFeed {
+  case topic(ServiceSettings)
+  /// A folder that an export with states wrote to.
+  case export(folder: String)
+
+  /// Adds every snapshot of some views.
+  func add(to join: ServedJoin, _ plan: Plan, _ views: [ViewPlan]) throws {
+    switch self {
+    case .export(let folder):
+      let export = try ExportedSnapshots(folder: folder, version: plan.version)
+      for view in views {
+        try export.read(view) { (snapshot, time) throws(StateError) in
+          try join.add(snapshot, committedMilliseconds: time)
+        }
+      }
+    case .topic(let settings):
+      let reader = try TopicReader(
+        settings.kafkaOptions(plan, transactionalID: "\(plan.name).training-set"), report: reportKafka)
+      try reader.open(try reader.ranges(of: [Routing(plan).snapshotTopic], from: .beginning))
+      while let poll = try reader.poll(recordsMax: 4_096, timeoutMilliseconds: 100) {
+        for record in poll.records {
+          guard let snapshot = record.value.flatMap(SnapshotRecord.init) else { continue }
+          try join.add(snapshot, committedMilliseconds: record.timestampMilliseconds ?? 0)
+        }
+      }
+    }
   }
 }
 

@@ -12,8 +12,8 @@ struct TrainingSetCommand: ParsableCommand {
       seen) and age_seconds (how long before the row that was). The spine's columns and the order of its rows are kept.
 
       --as happened: from event files, by event time: events earlier than the row, in order of (event time, place in \
-      the files). --as served: from the snapshot topic: the last snapshot committed before the row's time, evaluated at \
-      that time, like the online store would have answered.
+      the files). --as served: from the snapshot topic, or from an export of it with states: the last snapshot \
+      committed before the row's time, evaluated at that time, like the online store would have answered.
 
       --label adds a column: 1 if an event for which the expression is true, with equal --on columns, follows the row by \
       at most --within, else 0.
@@ -36,6 +36,8 @@ struct TrainingSetCommand: ParsableCommand {
   var view: TrainingView
   @Option(parsing: .upToNextOption, help: "Event files, in log order; - is the standard input.")
   var events: [String] = []
+  @Option(help: "As served: read the snapshots from this folder, which 'plumb export --with-state' wrote to.")
+  var snapshots: String?
   @Option(help: "The source that the rows are about; needed if the definitions have several.")
   var source: String?
   @Option(
@@ -59,6 +61,9 @@ struct TrainingSetCommand: ParsableCommand {
     guard [label != nil, within != nil, on != nil].allSatisfy({ $0 == (label != nil) }) else {
       throw ValidationError("--label, --within and --on go together.")
     }
+    if snapshots != nil && view == .happened {
+      throw ValidationError("--snapshots are what was served: use --as served.")
+    }
     if out.hasSuffix(".parquet.gz") || out.hasSuffix(".parquet.zst") {
       throw ValidationError("Parquet is compressed inside: name the output .parquet.")
     }
@@ -66,6 +71,11 @@ struct TrainingSetCommand: ParsableCommand {
     if let clash = OutputClash.find(inputs: inputs, outputs: [out, deadLetters].compactMap { $0 }) {
       throw ValidationError(clash)
     }
+  }
+
+  private func feed() throws -> SnapshotFeed {
+    if let snapshots { return .export(folder: snapshots) }
+    return .topic(try log.settings())
   }
 
   func run() throws {
@@ -79,7 +89,7 @@ struct TrainingSetCommand: ParsableCommand {
       let (table, summary) =
         switch view {
         case .happened: try set.asHappened(events, &letters)
-        case .served: try set.asServed(plan, log.settings(), events, &letters)
+        case .served: try set.asServed(plan, feed(), events, &letters)
         }
       // Before the rows: whoever sees those can read why others are missing.
       try letters.finish()

@@ -26,7 +26,9 @@ extension Integration.ExportTests {
     try site.start(Site.Instance("a"))
     let folder = site.path("export")
     // Small, so that kills meet files in all their stages.
-    let export = ["export", "--out", folder, "--segment-bytes", "4000", "--segment-time", "1m"]
+    let export = [
+      "export", "--with-state", "--out", folder, "--segment-bytes", "4000", "--segment-time", "1m",
+    ]
     var left = 0
     for _ in 0..<25 {
       let exporter = try site.command(export)
@@ -43,7 +45,9 @@ extension Integration.ExportTests {
     let last = try site.output(of: export + ["--until", "end"])
     let again = try site.output(of: export + ["--until", "end"])
     guard again == "0 rows in 0 files\n" else { throw Failure("seed \(seed): \(last)then \(again)") }
-    try compare(site, folder, "seed \(seed), \(logs)")
+    let lean = site.path("lean")
+    _ = try site.output(of: ["export", "--out", lean, "--until", "end"])
+    try compare(site, folder, lean: lean, "seed \(seed), \(logs)")
     // The kills really meet files in the making.
     if left == 0 { throw Failure("seed \(seed): no kill left an incomplete file") }
     try expectOne(site, export)
@@ -59,17 +63,19 @@ extension Integration.ExportTests {
     }
   }
 
-  private static func compare(_ site: Site, _ folder: String, _ context: String) throws {
+  private static func compare(_ site: Site, _ folder: String, lean: String, _ context: String) throws {
     let tail = site.path("tail.ndjson")
     try site.output(of: ["snapshots", "tail"]).write(toFile: tail, atomically: true, encoding: .utf8)
-    let result = try Python.run(["\(Python.scripts)/export_check.py", folder, tail])
-    print(result.output, terminator: "")
-    if result.status != 0 { throw Failure("\(context): \(result.output)") }
-    guard Python.has("feast") else {
-      print("Feast was not compared: the Python of PLUMB_PYTHON lacks it")
+    for arguments in [[folder, tail, "--with-state"], [lean, tail]] {
+      let result = try Python.run(["\(Python.scripts)/export_check.py"] + arguments)
+      print(result.output, terminator: "")
+      if result.status != 0 { throw Failure("\(context): \(result.output)") }
+    }
+    guard try Python.run(["-c", "import feast"], with: Python.feast).status == 0 else {
+      print("Feast was not compared: the Python of PLUMB_FEAST_PYTHON or PLUMB_PYTHON lacks it")
       return
     }
-    let historical = try Python.run(["\(Python.scripts)/feast_check.py", folder, tail])
+    let historical = try Python.run(["\(Python.scripts)/feast_check.py", folder, tail], with: Python.feast)
     if historical.status != 0 { throw Failure("\(context): \(historical.output)") }
     print(historical.output.split(separator: "\n").first { $0.hasPrefix("feast: ") } ?? "")
   }

@@ -2,7 +2,8 @@ import Foundation
 import Testing
 
 extension Integration {
-  /// `plumb training-set --as served` makes what `plumb get` had answered.
+  /// `plumb training-set --as served` makes what `plumb get` had answered, from the topic and from an export, also when
+  /// another version has run beside.
   @Suite struct ServedTrainingTests {}
 }
 
@@ -33,8 +34,18 @@ extension Integration.ServedTrainingTests {
       }
       usleep(5_000)
     }
+    // Another version of the same views: its snapshots have the same fingerprints, at positions of their own.
+    let next = try site.addVersion(
+      ShopEvents.definitions.replacingOccurrences(of: "version: 1", with: "version: 2"))
+    for arguments in [["topics", "apply"], ["run", "--redis", site.redis.url, "--until", "end"]] {
+      let process = try site.command(arguments, definitions: next.path)
+      guard try process.status(within: 120) == 0 else { throw Failure("\(arguments): \(process.text)") }
+    }
+    let exported = try site.output(of: ["export", "--with-state", "--out", site.path("x"), "--until", "end"])
+    guard exported.contains(" of version 2\n") else { throw Failure("seed \(seed): export: \(exported)") }
     for (view, column) in [("users", "user"), ("items", "item")] {
-      try compare(site, view, column, (reads[view] ?? []).shuffled(using: &random), "seed \(seed)")
+      let spine = try spine(site, view, column, (reads[view] ?? []).shuffled(using: &random))
+      try compare(site, view, column, spine, "seed \(seed)")
     }
   }
 
@@ -61,17 +72,33 @@ extension Integration.ServedTrainingTests {
     return Int64(seconds) * 1_000 + (Int64((digits + "000").prefix(3)) ?? 0)
   }
 
-  private static func compare(
-    _ site: Site, _ view: String, _ column: String, _ reads: [[String: Any]], _ context: String
-  ) throws {
-    let spine = site.path("\(view).ndjson")
+  private struct Spine {
+    var path: String
+    var reads: [[String: Any]]
+  }
+
+  private static func spine(
+    _ site: Site, _ view: String, _ column: String, _ reads: [[String: Any]]
+  ) throws -> Spine {
+    let path = site.path("\(view).ndjson")
     let rows = reads.map { "{\"\(column)\":\"\($0[column] ?? "")\",\"ts\":\($0["ts"] ?? "")}\n" }
-    try rows.joined().write(toFile: spine, atomically: true, encoding: .utf8)
-    let out = site.path("\(view)-training.ndjson")
-    _ = try site.output(of: [
-      "training-set", "--as", "served", "--spine", spine, "--view", view, "--out", out,
-    ])
-    let made = try String(contentsOfFile: out, encoding: .utf8).split(separator: "\n")
+    try rows.joined().write(toFile: path, atomically: true, encoding: .utf8)
+    return Spine(path: path, reads: reads)
+  }
+
+  private static func compare(
+    _ site: Site, _ view: String, _ column: String, _ spine: Spine, _ context: String
+  ) throws {
+    let arguments = ["training-set", "--as", "served", "--spine", spine.path, "--view", view]
+    let (out, other) = (site.path("\(view)-training.ndjson"), site.path("\(view)-exported.ndjson"))
+    let summary = try site.output(of: arguments + ["--out", out])
+    guard summary.contains(" more made by version 2 (") else { throw Failure("\(context): \(summary)") }
+    _ = try site.output(of: arguments + ["--snapshots", site.path("x"), "--out", other])
+    let text = try String(contentsOfFile: out, encoding: .utf8)
+    guard try String(contentsOfFile: other, encoding: .utf8) == text else {
+      throw Failure("\(context): the export gives other rows of \(view)")
+    }
+    let (made, reads) = (text.split(separator: "\n"), spine.reads)
     guard made.count == reads.count, made.count > 0 else { throw Failure("\(context): \(made.count) rows") }
     for (line, read) in zip(made, reads) {
       guard var row = try JSONSerialization.jsonObject(with: Data(line.utf8)) as? [String: Any] else {

@@ -11,14 +11,19 @@ struct InteropTests {
   init() throws { folder = try TemporaryFolder() }
 
   /// All types, as scalars and lists.
-  private static let columns = ValueType.allCases.flatMap { type in
-    [
-      ParquetColumn("\(type)", .scalar(type)),
-      ParquetColumn("\(type)_required", .scalar(type), isRequired: true),
-      ParquetColumn("\(type)_list", .list(type)),
-      ParquetColumn("\(type)_list_required", .list(type), isRequired: true),
+  private static let columns =
+    ValueType.allCases.flatMap { type in
+      [
+        ParquetColumn("\(type)", .scalar(type)),
+        ParquetColumn("\(type)_required", .scalar(type), isRequired: true),
+        ParquetColumn("\(type)_list", .list(type)),
+        ParquetColumn("\(type)_list_required", .list(type), isRequired: true),
+      ]
+    } + [
+      ParquetColumn("binary", .scalar(.string), isBinary: true),
+      ParquetColumn("binary_required", .scalar(.string), isRequired: true, isBinary: true),
+      ParquetColumn("binary_list", .list(.string), isBinary: true),
     ]
-  }
 
   private func expectOthersRead(_ table: Table, _ name: String, _ options: ParquetOptions = ParquetOptions())
     throws

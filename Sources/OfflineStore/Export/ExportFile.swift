@@ -21,6 +21,12 @@ final class ExportFile {
     column += 1
   }
 
+  /// Appends the row's next value to a column of bytes.
+  func append(bytes: UnsafeRawBufferPointer) {
+    writer?.append(bytes: bytes, to: column)
+    column += 1
+  }
+
   func endRow() throws(TableError) {
     column = 0
     rowCount += 1

@@ -13,6 +13,18 @@ struct ExportFolder {
       "view=\(view)/date=\(date)/\(topic)-\(partition)-\(Self.padded(first))-\(Self.padded(last)).parquet"
   }
 
+  /// A view's files that the manifest lists, below the folder: those of a partition in the order of the log.
+  func files(view: String, isListed: (_ partition: Int32, _ first: Int64) -> Bool) -> [String] {
+    var files: [(partition: Int32, first: Int64, path: String)] = []
+    for date in names("\(path)/view=\(view)") where date.hasPrefix("date=") {
+      for name in names("\(path)/view=\(view)/\(date)") {
+        guard let file = parse(name), !file.isPartial, isListed(file.partition, file.first) else { continue }
+        files.append((file.partition, file.first, "view=\(view)/\(date)/\(name)"))
+      }
+    }
+    return files.sorted { ($0.partition, $0.first) < ($1.partition, $1.first) }.map(\.path)
+  }
+
   /// Makes the folders above a file.
   func makeFolders(of file: String) throws(TableError) {
     var made = path

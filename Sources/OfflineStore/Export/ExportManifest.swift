@@ -13,6 +13,13 @@ struct ExportManifest: ~Copyable {
     var next: Int64
   }
 
+  /// What all of a folder's files have in common: its first line.
+  struct Header: Equatable {
+    var topic: String
+    var version: Int64
+    var hasStates: Bool
+  }
+
   static let name = "_manifest.ndjson"
 
   private let path: String
@@ -20,8 +27,8 @@ struct ExportManifest: ~Copyable {
   /// By partition of the topic.
   private(set) var progress: [Int32: Progress] = [:]
 
-  /// Opens or begins the manifest of a topic's export, alone.
-  init(folder: String, topic: String) throws(TableError) {
+  /// Opens or begins the manifest of an export, alone.
+  init(folder: String, _ header: Header) throws(TableError) {
     path = "\(folder)/\(Self.name)"
     descriptor = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0o666)
     guard descriptor >= 0 else {
@@ -34,7 +41,14 @@ struct ExportManifest: ~Copyable {
         path: path, problem: "another export is writing to this folder",
         remedy: "stop it, or choose another folder")
     }
-    try read(topic)
+    let found = try ManifestText.read(descriptor, path)
+    // A line without its end was being written in a crash.
+    guard ftruncate(descriptor, off_t(found?.byteCount ?? 0)) == 0 else { throw writeError() }
+    if found == nil { try write(Self.line(header)) }
+    if let difference = found?.header.difference(from: header) {
+      throw TableError(path: path, line: 1, problem: difference.problem, remedy: difference.remedy)
+    }
+    progress = found?.progress ?? [:]
   }
 
   deinit { _ = close(descriptor) }
@@ -45,72 +59,14 @@ struct ExportManifest: ~Copyable {
     self.progress[partition] = progress
   }
 
-  // MARK: Reading
-
-  private mutating func read(_ topic: String) throws(TableError) {
-    let header = Self.header(topic)
-    var bytes = try contents()
-    guard !bytes.isEmpty else { return try write(header) }
-    // A line without its end was being written in a crash.
-    let complete = (bytes.lastIndex(of: 0x0A) ?? -1) + 1
-    if complete < bytes.count {
-      guard ftruncate(descriptor, off_t(complete)) == 0 else { throw writeError() }
-      bytes.removeSubrange(complete...)
-      if bytes.isEmpty { return try write(header) }
-    }
-    guard bytes.starts(with: header) else {
-      throw TableError(
-        path: path, line: 1, problem: "this is the export of something else than '\(topic)'",
-        remedy: "choose another folder")
-    }
-    let schema = Self.schema
-    var decoder = EventDecoder(schema)
-    var row = [Scalar](repeating: .null, count: schema.columns.count)
-    for (index, line) in bytes.split(separator: 0x0A).enumerated().dropFirst() {
-      let isDecoded = line.withUnsafeBytes { line in
-        row.withUnsafeMutableBufferPointer { row in
-          row.baseAddress.map { (try? decoder.decode(line, into: $0, arena: TextArena())) != nil } ?? false
-        }
-      }
-      guard isDecoded, row[0...2].allSatisfy(\.isValue), let partition = Int32(exactly: row[0].int64) else {
-        throw TableError(
-          path: path, line: Int64(index + 1), problem: "this is no line of a manifest",
-          remedy: "restore the file, or export anew into another folder")
-      }
-      progress[partition] = Progress(first: row[1].int64, next: row[2].int64)
-    }
-  }
-
-  /// What of a line is read again.
-  private static let schema = EventSchema(
-    Source(
-      "manifest", topic: "manifest", timestamp: Source.Timestamp(field: "from", unit: .rfc3339),
-      fields: [
-        Source.Field("partition", .int64), Source.Field("first", .int64), Source.Field("next", .int64),
-      ]))
-
-  private static func header(_ topic: String) -> [UInt8] {
-    var line = Array("{\"export\":1,\"topic\":".utf8)
-    ValueText.appendJSONString(Array(topic.utf8), to: &line)
-    return line + Array("}\n".utf8)
-  }
-
-  private func contents() throws(TableError) -> [UInt8] {
-    var bytes: [UInt8] = []
-    var piece = [UInt8](repeating: 0, count: 1 << 16)
-    while true {
-      let count = pread(descriptor, &piece, piece.count, off_t(bytes.count))
-      if count == 0 { return bytes }
-      if count > 0 {
-        bytes += piece[..<count]
-      } else if errno != EINTR {
-        throw TableError(
-          path: path, problem: "cannot be read: \(systemText(errno))", remedy: "check the file and its disk")
-      }
-    }
-  }
-
   // MARK: Writing
+
+  private static func line(_ header: Header) -> [UInt8] {
+    var line = Array("{\"export\":1,\"topic\":".utf8)
+    ValueText.appendJSONString(Array(header.topic.utf8), to: &line)
+    let states = header.hasStates ? ",\"states\":true" : ""
+    return line + Array(",\"version\":\(header.version)\(states)}\n".utf8)
+  }
 
   private func write(_ line: [UInt8]) throws(TableError) {
     var offset = 0
@@ -130,5 +86,24 @@ struct ExportManifest: ~Copyable {
   private func writeError() -> TableError {
     TableError(
       path: path, problem: "cannot be written: \(systemText(errno))", remedy: "check the disk's free space")
+  }
+}
+
+extension ExportManifest.Header {
+  /// Why files of another export can't be added to those of this one; nil if they can.
+  fileprivate func difference(from other: Self) -> (problem: String, remedy: String)? {
+    if topic != other.topic {
+      return ("this is an export of '\(topic)' and not of '\(other.topic)'", "choose another folder")
+    }
+    if version != other.version {
+      return (
+        "this is an export of version \(version), and the definitions are version \(other.version)",
+        "choose another folder: each version has its own"
+      )
+    }
+    guard hasStates != other.hasStates else { return nil }
+    return hasStates
+      ? ("this is an export with states", "add --with-state, or choose another folder")
+      : ("this is an export without states", "leave --with-state out, or choose another folder")
   }
 }

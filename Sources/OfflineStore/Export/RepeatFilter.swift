@@ -17,7 +17,9 @@ struct RepeatFilter {
 
   /// Whether the record is not a repeat; remembers it.
   mutating func takes(_ record: SnapshotRecord) -> Bool {
-    var seed = Hash64.hash(record.view, seed: record.fingerprint)
+    // Two versions have snapshots of their own, also of a view that is the same in both.
+    let version = UInt64(bitPattern: record.version)
+    var seed = Hash64.hash(record.view, seed: record.fingerprint ^ (version &* 0x9E37_79B9_7F4A_7C15))
     seed = Hash64.hash(record.topic, seed: seed &+ UInt64(bitPattern: record.partition))
     let identity = Identity(
       high: Hash64.hash(record.entityKey, seed: seed), low: Hash64.hash(record.entityKey, seed: ~seed))

@@ -19,7 +19,9 @@ public final class SnapshotExport {
     public var tombstones = 0
     /// Left out: snapshots of views that are not chosen.
     public var others = 0
-    /// Left out: snapshots that other definitions made, and records that are no snapshots.
+    /// Left out: snapshots that other versions of the definitions made, by version.
+    public var versions: [Int64: Int] = [:]
+    /// Left out: snapshots of this version that other definitions made, and records that are no snapshots.
     public var unreadable = 0
   }
 
@@ -37,6 +39,7 @@ public final class SnapshotExport {
   public let leftovers: Int
 
   private let folder: ExportFolder
+  private let version: Int64
   private let tables: [SnapshotTable]
   /// Views of the definitions that are not chosen.
   private let others: Set<Text>
@@ -59,20 +62,23 @@ public final class SnapshotExport {
     }
   }
 
-  /// Opens or begins an export of some views into a folder. `others` are the definitions' views that are not wanted.
+  /// Opens or begins an export of some views of one version into a folder. `others` are the definitions' views that are
+  /// not wanted. With states, rows have the bytes that their values are made of.
   public init(
-    folder path: String, topic: String, views: [ViewPlan], others: [ViewPlan] = [],
-    limits: ExportLimits = ExportLimits()
+    folder path: String, topic: String, version: Int, views: [ViewPlan], others: [ViewPlan] = [],
+    hasStates: Bool = false, limits: ExportLimits = ExportLimits()
   ) throws(TableError) {
     precondition(limits.problem == nil, "Cannot export: \(limits.problem ?? "")")
     folder = ExportFolder(path: path, topic: topic)
+    self.version = Int64(version)
     var tables: [SnapshotTable] = []
-    for view in views { tables.append(try SnapshotTable(view, folder: path)) }
+    for view in views { tables.append(try SnapshotTable(view, hasStates: hasStates, folder: path)) }
     self.tables = tables
     self.others = Set(others.map { Text($0.name) })
     self.limits = limits
     try folder.makeFolders(of: "")
-    manifest = try ExportManifest(folder: path, topic: topic)
+    let header = ExportManifest.Header(topic: topic, version: self.version, hasStates: hasStates)
+    manifest = try ExportManifest(folder: path, header)
     let progress = manifest.progress
     leftovers = try folder.removeUnlisted { partition, first in first < progress[partition]?.next ?? 0 }
   }
@@ -110,7 +116,7 @@ public final class SnapshotExport {
     }
     let record = value.flatMap(SnapshotRecord.init)
     guard offset >= place.next else {
-      if let record { _ = place.filter.takes(record) }
+      if let record, record.version == version { _ = place.filter.takes(record) }
       return
     }
     let time = timestampMilliseconds ?? place.segment?.startMilliseconds(limits) ?? 0
@@ -129,6 +135,7 @@ public final class SnapshotExport {
   }
 
   private func add(_ record: SnapshotRecord, at time: Int64, to place: Partition) throws(TableError) {
+    guard record.version == version else { return place.counts.versions[record.version, default: 0] += 1 }
     guard let table = tables.firstIndex(where: { $0.view.name.utf8.elementsEqual(record.view) }) else {
       if others.contains(Text(record.view)) { place.counts.others += 1 } else { place.counts.unreadable += 1 }
       return
@@ -153,6 +160,7 @@ public final class SnapshotExport {
     options.metadata = [
       ("plumb.view", tables[table].view.name),
       ("plumb.fingerprint", fingerprintText(tables[table].view.fingerprint)),
+      ("plumb.version", "\(version)"),
     ]
     return try ExportFile(path: "\(folder.path)/\(path)", columns: tables[table].columns, options: options)
   }
@@ -208,7 +216,9 @@ public final class SnapshotExport {
       ("partition", Int64(place.index)), ("first", segment.first), ("next", next),
       ("rows", Int64(place.counts.rows)),
       ("repeats", Int64(place.counts.repeats)), ("tombstones", Int64(place.counts.tombstones)),
-      ("others", Int64(place.counts.others)), ("unreadable", Int64(place.counts.unreadable)),
+      ("others", Int64(place.counts.others)),
+      ("versions", Int64(place.counts.versions.values.reduce(0, +))),
+      ("unreadable", Int64(place.counts.unreadable)),
     ]
     let list = files.map {
       "{\"path\":\"\($0.path)\",\"rows\":\($0.file.rowCount),\"bytes\":\($0.file.byteCount)}"
@@ -228,6 +238,7 @@ extension SnapshotExport.Counts {
     repeats += other.repeats
     tombstones += other.tombstones
     others += other.others
+    versions.merge(other.versions, uniquingKeysWith: +)
     unreadable += other.unreadable
   }
 }

@@ -20,6 +20,8 @@ public struct SnapshotRecord {
   public private(set) var fingerprint: UInt64 = 0
   /// The state's bytes.
   public private(set) var state = UnsafeRawBufferPointer(start: nil, count: 0)
+  /// The version of the definitions that made it.
+  public private(set) var version: Int64 = 0
 
   private let message: UnsafeRawBufferPointer
 
@@ -38,14 +40,31 @@ public struct SnapshotRecord {
         case (6, .varint(let number)): asOf = EventTime(microseconds: Int64(bitPattern: number))
         case (7, .fixed64(let number)): fingerprint = number
         case (8, .bytes(let bytes)): state = bytes
-        case (1...9, .bytes): break
-        case (1...9, _): return nil
+        case (10, .varint(let number)): version = Int64(bitPattern: number)
+        case (9, .bytes): break
+        case (1...10, _): return nil
         default: break
         }
       }
     } catch {
       return nil
     }
+  }
+
+  /// A snapshot from its parts, without values.
+  init(
+    view: UnsafeRawBufferPointer, entityKey: UnsafeRawBufferPointer, topic: UnsafeRawBufferPointer,
+    partition: Int64, offset: Int64, fingerprint: UInt64, version: Int64, state: UnsafeRawBufferPointer
+  ) {
+    message = UnsafeRawBufferPointer(start: nil, count: 0)
+    self.view = view
+    self.entityKey = entityKey
+    self.topic = topic
+    self.partition = partition
+    self.offset = offset
+    self.fingerprint = fingerprint
+    self.version = version
+    self.state = state
   }
 
   /// The values at as_of, in the order of the view's features; nil if they are none of these types.

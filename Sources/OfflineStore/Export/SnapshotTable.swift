@@ -14,20 +14,26 @@ struct SnapshotTable {
     ParquetColumn("position_partition", .scalar(.int64), isRequired: true),
     ParquetColumn("position_offset", .scalar(.int64), isRequired: true),
     ParquetColumn("fingerprint", .scalar(.string), isRequired: true),
+    ParquetColumn("definitions_version", .scalar(.int64), isRequired: true),
   ]
+  private static let state = ParquetColumn("state", .scalar(.string), isRequired: true, isBinary: true)
   /// Columns that readers make of the folders' names.
   private static let folders: Set<String> = ["view", "date"]
 
   private let fingerprint: Text
 
+  private let hasStates: Bool
+
   /// The table of a view; `folder` stands in the error if a name is taken.
-  init(_ view: ViewPlan, folder: String) throws(TableError) {
+  init(_ view: ViewPlan, hasStates: Bool, folder: String) throws(TableError) {
     self.view = view
+    self.hasStates = hasStates
     let own = view.entity.map { ParquetColumn($0.name, .scalar($0.type), isRequired: true) }
     let features = view.features.map { ParquetColumn($0.name, $0.type) }
-    columns = own + Self.origin + features
+    let origin = Self.origin + (hasStates ? [Self.state] : [])
+    columns = own + origin + features
     fingerprint = Text(fingerprintText(view.fingerprint))
-    let taken = Set(Self.origin.map(\.name)).union(Self.folders)
+    let taken = Set(origin.map(\.name)).union(Self.folders)
     if let name = (own + features).map(\.name).first(where: taken.contains) {
       throw TableError(
         path: folder, problem: "'\(name)' of view '\(view.name)' has the name of a column of every export",
@@ -50,6 +56,8 @@ struct SnapshotTable {
     file.append(.int64(record.partition))
     file.append(.int64(record.offset))
     file.append(.string(fingerprint))
+    file.append(.int64(record.version))
+    if hasStates { file.append(bytes: record.state) }
     for value in values { file.append(value) }
     try file.endRow()
     return true

@@ -136,7 +136,7 @@ struct PageValues {
     position += 4
     guard length <= bytes.count - position else { throw Self.endsEarly }
     let text = UnsafeRawBufferPointer(rebasing: bytes[position..<(position + length)])
-    guard isUTF8(text) else { throw FormatProblem("a text is not valid UTF-8") }
+    guard leaf.conversion == .bytes || isUTF8(text) else { throw FormatProblem("a text is not valid UTF-8") }
     position += length
     return text
   }

@@ -35,13 +35,14 @@ public struct ParquetVector: Sendable {
     return words[row]
   }
 
-  /// The text of a row that is not null in a column of strings: valid UTF-8, for as long as `body` runs.
-  public func withUTF8<Result>(_ row: Int, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
+  /// The text of a row that is not null in a column of strings, for as long as `body` runs: valid UTF-8 unless the
+  /// column is binary.
+  public func withBytes<Result>(_ row: Int, _ body: (UnsafeRawBufferPointer) -> Result) -> Result {
     precondition(column.type == .scalar(.string), "Cannot take the text of \(column.type)")
     return text.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[textRange(row)])) }
   }
 
-  /// A row's value. Lists may have null elements.
+  /// A row's value. Lists may have null elements. In a binary column, what is no UTF-8 is replaced by U+FFFD.
   public func value(_ row: Int) -> FeatureValue {
     guard column.isList else { return element(row) }
     guard !listIsNull[row] else { return .null }
@@ -55,6 +56,8 @@ public struct ParquetVector: Sendable {
     case .double: return .double(Double(bitPattern: words[index]))
     case .bool: return .bool(words[index] == 1)
     case .timestamp: return .timestamp(EventTime(microseconds: Int64(bitPattern: words[index])))
+    case .string where column.isBinary:
+      return .string(Text(String(decoding: text[textRange(index)], as: UTF8.self)))
     case .string: return .string(Text(utf8: [UInt8](text[textRange(index)])))
     }
   }

@@ -2,7 +2,7 @@
 /// at a time.
 ///
 /// It reads what pyarrow, pandas, DuckDB, Polars and Spark write by default: scalars and lists of them as INT32, INT64, INT96,
-/// FLOAT, DOUBLE, BOOLEAN and UTF-8 BYTE_ARRAY; PLAIN and dictionary encodings; data pages of both versions; no compression,
+/// FLOAT, DOUBLE, BOOLEAN and BYTE_ARRAY, UTF-8 or any bytes; PLAIN and dictionary encodings; data pages of both versions; no compression,
 /// Snappy, gzip and zstd. INT32 becomes int64, FLOAT double, DATE a timestamp at midnight; timestamps of any unit become
 /// microseconds, rounded down; those without a time zone are taken for UTC. What is damaged or not supported is an
 /// error that names the column, never a trap.

@@ -4,6 +4,8 @@ import FeatureCore
 enum Conversion: Hashable {
   /// Text, bools, and 64 bits that are already what they mean.
   case none
+  /// Bytes that need not be text: what has no logical type.
+  case bytes
   case signed32, unsigned32, unsigned64, float
   /// Days since the epoch; midnight in UTC.
   case date
@@ -84,8 +86,9 @@ struct SchemaWalk {
     let isRequired = element.repetition == .required
     return values(element).map { type, physical, conversion in
       SchemaLeaf.Readable(
-        column: ParquetColumn(element.name, .scalar(type), isRequired: isRequired), physical: physical,
-        conversion: conversion,
+        column: ParquetColumn(
+          element.name, .scalar(type), isRequired: isRequired, isBinary: conversion == .bytes),
+        physical: physical, conversion: conversion,
         levels: Levels(definitionMax: isRequired ? 0 : 1, repetitionMax: 0, emptyList: 0))
     }
   }
@@ -102,8 +105,9 @@ struct SchemaWalk {
     let innerLevels: UInt8 = inner.repetition == .required ? 0 : 1
     return values(inner).map { type, physical, conversion in
       SchemaLeaf.Readable(
-        column: ParquetColumn(outer.name, .list(type), isRequired: outerLevels == 0), physical: physical,
-        conversion: conversion,
+        column: ParquetColumn(
+          outer.name, .list(type), isRequired: outerLevels == 0, isBinary: conversion == .bytes),
+        physical: physical, conversion: conversion,
         levels: Levels(
           definitionMax: outerLevels + 1 + innerLevels, repetitionMax: 1, emptyList: outerLevels))
     }
@@ -120,7 +124,8 @@ struct SchemaWalk {
     case (.float, _) where isPlain: return .success((.double, physical, .float))
     case (.double, _) where isPlain: return .success((.double, physical, .none))
     case (.int96, _) where isPlain: return .success((.timestamp, physical, .int96))
-    case (.byteArray, _) where isPlain || isText(element): return .success((.string, physical, .none))
+    case (.byteArray, _) where isPlain: return .success((.string, physical, .bytes))
+    case (.byteArray, _) where isText(element): return .success((.string, physical, .none))
     case (.int32, let isSigned?): return .success((.int64, physical, isSigned ? .signed32 : .unsigned32))
     case (.int64, let isSigned?): return .success((.int64, physical, isSigned ? .none : .unsigned64))
     case (.int32, nil) where element.logical == .date || element.converted == ConvertedType.date:

@@ -22,6 +22,8 @@ struct ChunkStatistics: Hashable {
     self.nullCount = nullCount
     guard values.count > 0 else { return }
     switch values.type {
+    // Nobody looks for bytes.
+    case .string where values.isBinary: break
     case .string: setBounds(texts: values, distinct: distinct)
     case .double: setBounds(doubles: values.words)
     case .int64, .timestamp: setBounds(integers: values.words)

@@ -104,6 +104,7 @@ struct ColumnValues {
   let words: UnsafeBufferPointer<UInt64>
   let text: UnsafeRawBufferPointer
   let type: ValueType
+  let isBinary: Bool
 
   var count: Int { words.count }
 
@@ -153,7 +154,10 @@ struct ColumnValues {
 extension ColumnBuffer {
   func withValues<Result>(_ body: (ColumnValues) -> Result) -> Result {
     words.withUnsafeBufferPointer { words in
-      text.withUnsafeBytes { body(ColumnValues(words: words, text: $0, type: column.valueType)) }
+      text.withUnsafeBytes {
+        body(
+          ColumnValues(words: words, text: $0, type: column.valueType, isBinary: column.isBinary))
+      }
     }
   }
 }

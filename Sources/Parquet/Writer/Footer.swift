@@ -119,6 +119,7 @@ private struct SchemaNode {
       thrift.structure(10) { $0.structure(LogicalTypeField.list) { _ in } }
     }
     switch column?.valueType {
+    case .string where column?.isBinary == true: break
     case .string:
       thrift.int32(6, ConvertedType.utf8)
       thrift.structure(10) { $0.structure(LogicalTypeField.string) { _ in } }

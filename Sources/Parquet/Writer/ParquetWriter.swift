@@ -90,6 +90,12 @@ public struct ParquetWriter: ~Copyable {
     columns[column].append(text: bytes)
   }
 
+  /// Appends bytes of any kind, at most `cellBytesMax`.
+  public mutating func append(bytes: UnsafeRawBufferPointer, to column: Int) {
+    expect(.string, column, isBinary: true)
+    columns[column].append(text: bytes)
+  }
+
   /// Appends a null row, or a null element to the list that is open.
   public mutating func appendNull(to column: Int) { columns[column].appendNull() }
 
@@ -172,9 +178,10 @@ public struct ParquetWriter: ~Copyable {
   }
 
   @inline(__always)
-  private func expect(_ type: ValueType, _ column: Int) {
+  private func expect(_ type: ValueType, _ column: Int, isBinary: Bool = false) {
     precondition(
-      columns[column].column.valueType == type,
-      "Cannot append a \(type.rawValue) to column \(columns[column].column.name)")
+      columns[column].column.valueType == type && columns[column].column.isBinary == isBinary,
+      "Cannot append a \(isBinary ? "text of bytes" : type.rawValue) to column \(columns[column].column.name)"
+    )
   }
 }

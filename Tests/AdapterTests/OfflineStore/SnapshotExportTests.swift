@@ -37,7 +37,7 @@ import Testing
     let others = View(
       "others", source: "clicks", entity: ["user"],
       features: [feature("a", .init(.count, windows: [.lifetime]))])
-    return try Plan(Definitions(name: "shop", sources: [source], views: [users, others]))
+    return try Plan(Definitions(name: "shop", version: 2, sources: [source], views: [users, others]))
   }
 
   @Test func interruptionsChangeNothing() throws {
@@ -52,8 +52,11 @@ import Testing
     let (straight, broken) = (try TemporaryFolder(), try TemporaryFolder())
     let counts = try Self.run(records, plan, straight.path("x"), limits) { false }
     #expect(counts.rows == records.count(where: \.isRow), "seed \(seed)")
+    let versions = counts.versions.values.reduce(0, +)
     #expect(
-      counts.repeats + counts.tombstones + counts.unreadable + counts.others + counts.rows == records.count)
+      counts.repeats + counts.tombstones + counts.unreadable + counts.others + versions + counts.rows
+        == records.count)
+    #expect(counts.versions.keys.sorted() == [0, 1, 3])
     #expect(counts.repeats > 0 && counts.tombstones > 0 && counts.unreadable > 0 && counts.others > 0)
     var interruptions = 0
     _ = try Self.run(records, plan, broken.path("x"), limits) {
@@ -83,10 +86,41 @@ import Testing
     }
     // Other topics' files, and what is no file of an export.
     for name in ["shop.snapshots-2-0-\(end)", "notes.txt"] { try folder.write([1], to: "x/\(place)\(name)") }
-    let export = try SnapshotExport(folder: folder.path("x"), topic: "shop.snapshots", views: [plan.views[0]])
+    let export = try SnapshotExport(
+      folder: folder.path("x"), topic: "shop.snapshots", version: 2, views: [plan.views[0]], hasStates: true)
     #expect(export.leftovers == 3)
     let after = try Self.contents(folder.path("x"))
     #expect(Set(after.keys) == Set(before.keys).union(["\(place)shop.snapshots-2-0-\(end)"]))
+  }
+
+  /// Files of a folder have one schema, and are of one version.
+  @Test func exportsAreNotMixed() throws {
+    let plan = try Self.plan()
+    let folder = try TemporaryFolder()
+    func open(_ topic: String = "shop.snapshots", _ version: Int = 2, states: Bool = false) throws {
+      _ = try SnapshotExport(
+        folder: folder.path("x"), topic: topic, version: version, views: plan.views, hasStates: states)
+    }
+    try open()
+    try open()
+    for (word, attempt) in [
+      ("'shop.snapshots' and not of 'b'", { try open("b") }),
+      ("version 2, and the definitions are version 3", { try open("shop.snapshots", 3) }),
+      ("without states", { try open(states: true) }),
+    ] {
+      let error = #expect(throws: TableError.self) { try attempt() }
+      #expect(error?.problem.contains(word) == true, "\(error as Any)")
+    }
+    // A crash in the first line.
+    let manifest = Array("{\"export\":1,\"topic\":\"sh".utf8)
+    try folder.write(manifest, to: "x/_manifest.ndjson")
+    try open(states: true)
+    try open(states: true)
+    let error = #expect(throws: TableError.self) { try open() }
+    #expect(error?.problem.contains("with states") == true, "\(error as Any)")
+    try folder.write(
+      Array("{\"export\":2,\"topic\":\"shop.snapshots\",\"version\":2}\n".utf8), to: "x/_manifest.ndjson")
+    #expect(throws: TableError.self) { try open() }
   }
 
   /// Exports all records, beginning anew after each one for which `isInterrupted` says so.
@@ -96,8 +130,8 @@ import Testing
     var offset: Int64 = 0
     while true {
       let export = try SnapshotExport(
-        folder: folder, topic: "shop.snapshots", views: [plan.views[0]], others: [plan.views[1]],
-        limits: limits)
+        folder: folder, topic: "shop.snapshots", version: plan.version, views: [plan.views[0]],
+        others: [plan.views[1]], hasStates: true, limits: limits)
       offset = try export.begin(0, low: 0, high: Int64(records.count)).first
       var isCut = false
       while offset < records.count, !isCut {
@@ -138,8 +172,16 @@ import Testing
         let isForeign = random.next() % 20 == 0
         if isForeign { snapshot.fingerprint ^= 1 }
         if isOther { snapshot.view = "others" }
+        snapshot.version = 2
+        // What another version made stands at positions of its own, also behind ours. The first versions had no number.
+        let isOld = random.next() % 8 == 0
+        if isOld {
+          snapshot.version = [0, 1, 3][Int(random.next() % 3)]
+          snapshot.offset += Int64(random.next() % 100)
+        }
         let value: [UInt8] = (try? snapshot.serializedBytes()) ?? []
-        records.append(Sent(time: stamp, value: value, snapshot: snapshot, isRow: !isOther && !isForeign))
+        records.append(
+          Sent(time: stamp, value: value, snapshot: snapshot, isRow: !isOther && !isForeign && !isOld))
       }
     }
     return records
@@ -156,7 +198,7 @@ import Testing
     snapshot.offset = position
     snapshot.asOf = 1_600_000_000_000_000 + Int64(random.next() % 1_000_000_000)
     snapshot.fingerprint = view.fingerprint
-    snapshot.state = Data([1, 2, 3])
+    snapshot.state = Data((0..<(random.next() % 90)).map { _ in UInt8(truncatingIfNeeded: random.next()) })
     snapshot.values = view.features.map { value($0.type, &random) }
     return snapshot
   }
@@ -195,14 +237,20 @@ import Testing
   private static func checkRows(
     _ files: [String], _ folder: String, _ records: [Sent], _ view: ViewPlan, _ seed: UInt64
   ) throws {
-    let table = try SnapshotTable(view, folder: "")
+    let table = try SnapshotTable(view, hasStates: true, folder: "")
     var rows: [[FeatureValue]] = []
     for file in files where file.hasSuffix(".parquet") {
       var reader = try ParquetReader(ParquetInput(path: "\(folder)/\(file)"))
       let columns = reader.columns
       #expect(columns == table.columns)
+      let state = try #require(columns.firstIndex { $0.isBinary })
       while let batch = try reader.next() {
-        rows += (0..<batch.rowCount).map { row in batch.columns.map { $0.value(row) } }
+        rows += (0..<batch.rowCount).map { row in
+          batch.columns.indices.map { index in
+            index == state
+              ? batch.columns[index].withBytes(row) { .string(Text($0)) } : batch.columns[index].value(row)
+          }
+        }
       }
     }
     let expected = records.filter(\.isRow).compactMap { record in
@@ -222,6 +270,7 @@ import Testing
       .timestamp(EventTime(microseconds: snapshot.asOf)), .timestamp(EventTime(microseconds: time * 1_000)),
       .string(Text("clicks")), .int64(3),
       .int64(snapshot.offset), .string(Text(fingerprintText(snapshot.fingerprint))),
+      .int64(2), .string(Text(utf8: [UInt8](snapshot.state))),
     ] + snapshot.values.map(plain)
   }
 

@@ -1,8 +1,8 @@
 """Compares an export with the snapshot topic, as three programs read it.
 
-    export_check.py FOLDER TAIL
+    export_check.py FOLDER TAIL [--with-state]
 
-TAIL holds the rows of `plumb snapshots tail`. Prints how many rows were compared; exit status 1 if anything differs.
+TAIL holds the rows of `plumb snapshots tail`, which don't tell states: of those, all programs must read the same. Prints how many rows were compared; exit status 1 if anything differs.
 """
 
 import glob
@@ -20,11 +20,13 @@ TYPES = {
     "users": {
         "user": "string", "as_of": "timestamp[us, tz=UTC]", "committed_at": "timestamp[us, tz=UTC]",
         "position_topic": "string", "position_partition": "int64", "position_offset": "int64", "fingerprint": "string",
+        "definitions_version": "int64",
         "events_1h": "int64", "events_lifetime": "int64", "last_24h": "list<string>", "total_lifetime": "int64",
     },
     "items": {
         "item": "string", "as_of": "timestamp[us, tz=UTC]", "committed_at": "timestamp[us, tz=UTC]",
         "position_topic": "string", "position_partition": "int64", "position_offset": "int64", "fingerprint": "string",
+        "definitions_version": "int64",
         "buyers_lifetime": "list<string>", "events_lifetime": "int64", "quantity_lifetime": "int64",
     },
 }
@@ -44,8 +46,8 @@ def expected(tail, view):
         flat = dict(row["entity"]) | row["features"] | {
             "as_of": moment(row["as_of"]), "committed_at": moment(row["written"]),
             "position_topic": position["topic"], "position_partition": position["partition"],
-            "position_offset": position["offset"], "fingerprint": row["fingerprint"], "view": view,
-            "date": row["written"][:10],
+            "position_offset": position["offset"], "fingerprint": row["fingerprint"],
+            "definitions_version": row["version"], "view": view, "date": row["written"][:10],
         }
         rows[json.dumps([row["entity"], position], sort_keys=True)] = flat
     return rows
@@ -76,7 +78,8 @@ def readings(folder, view):
     yield "polars", polars.scan_parquet(pattern, hive_partitioning=True).collect().to_dicts()
 
 
-def main(folder, path):
+def main(folder, path, *options):
+    has_states = "--with-state" in options
     with open(path, encoding="utf-8") as file:
         tail = [json.loads(line) for line in file]
     problems = []
@@ -84,6 +87,8 @@ def main(folder, path):
     for view, types in TYPES.items():
         entity = [next(iter(types))]
         want = expected(tail, view)
+        types = types | ({"state": "binary"} if has_states else {})
+        states = {}
         for file in glob.glob(f"{folder}/view={view}/*/*.parquet"):
             schema = pa.parquet.read_schema(file)
             found = {f.name: "list<string>" if pa.types.is_list(f.type) else str(f.type) for f in schema}
@@ -102,6 +107,9 @@ def main(folder, path):
                     f"{len(got.keys() - want.keys())} too many")
             for name in got.keys() & want.keys():
                 compared += 1
+                state = got[name].pop("state", b"none")
+                if not state or state != states.setdefault(name, state):
+                    problems.append(f"{reader}: another state of {name}")
                 if got[name] != want[name]:
                     problems.append(f"{reader}: {got[name]} instead of {want[name]}")
     print(f"{compared} rows compared, {len(problems)} problems")
@@ -111,4 +119,4 @@ def main(folder, path):
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2]))
+    sys.exit(main(*sys.argv[1:]))

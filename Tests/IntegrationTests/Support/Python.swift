@@ -4,6 +4,9 @@ import Foundation
 enum Python {
   static let executable = ProcessInfo.processInfo.environment["PLUMB_PYTHON"] ?? "python3"
 
+  /// The one that has Feast, which needs older packages than the other tests.
+  static let feast = ProcessInfo.processInfo.environment["PLUMB_FEAST_PYTHON"] ?? executable
+
   static let scripts = URL(fileURLWithPath: #filePath)
     .deletingLastPathComponent().deletingLastPathComponent().appendingPathComponent("Python").path
 
@@ -13,7 +16,9 @@ enum Python {
   }
 
   /// Runs it to its end; the output is of both streams.
-  static func run(_ arguments: [String]) throws -> (status: Int32, output: String) {
+  static func run(
+    _ arguments: [String], with executable: String = executable
+  ) throws -> (status: Int32, output: String) {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
     process.arguments = [executable, "-B"] + arguments

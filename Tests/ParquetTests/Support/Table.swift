@@ -11,11 +11,31 @@ struct Table {
     var bytes: [UInt8] = []
     var writer = ParquetWriter(columns: columns, options: options)
     for row in rows {
-      for (column, value) in row.enumerated() { writer.append(value, to: column) }
+      for (column, value) in row.enumerated() { Self.append(value, columns[column], column, to: &writer) }
       if writer.endRow() { writer.writeRowGroup { bytes.append(contentsOf: $0) } }
     }
     writer.finish { bytes.append(contentsOf: $0) }
     return bytes
+  }
+
+  /// Bytes are texts here, valid UTF-8 or not.
+  private static func append(
+    _ value: FeatureValue, _ column: ParquetColumn, _ index: Int, to writer: inout ParquetWriter
+  ) {
+    switch value {
+    case .string(let text) where column.isBinary:
+      text.utf8.withUnsafeBytes { writer.append(bytes: $0, to: index) }
+    case .list(let elements) where column.isBinary:
+      writer.beginList(in: index)
+      for element in elements { append(element, column, index, to: &writer) }
+      writer.endList(in: index)
+    default: writer.append(value, to: index)
+    }
+  }
+
+  private static func value(_ vector: ParquetVector, _ row: Int) -> FeatureValue {
+    guard vector.column.isBinary, !vector.column.isList, !vector.isNull(row) else { return vector.value(row) }
+    return vector.withBytes(row) { .string(Text($0)) }
   }
 
   static func read(
@@ -24,7 +44,7 @@ struct Table {
     var reader = try ParquetReader(input, columns: columns, batchRowsMax: batchRowsMax)
     var table = Table(columns: reader.columns, rows: [])
     while let batch = try reader.next() {
-      for row in 0..<batch.rowCount { table.rows.append(batch.columns.map { $0.value(row) }) }
+      for row in 0..<batch.rowCount { table.rows.append(batch.columns.map { Self.value($0, row) }) }
     }
     return table
   }
@@ -77,7 +97,8 @@ struct TableGenerator {
       let type = ValueType.allCases.randomElement(using: &random)!
       return ParquetColumn(
         "c\(index)", Bool.random(using: &random) ? .scalar(type) : .list(type),
-        isRequired: Int.random(in: 0..<4, using: &random) == 0)
+        isRequired: Int.random(in: 0..<4, using: &random) == 0,
+        isBinary: type == .string && Bool.random(using: &random))
     }
     return table(columns, rowCount: Int.random(in: 0...rowCountMax, using: &random))
   }
@@ -104,7 +125,8 @@ struct TableGenerator {
   private mutating func row(_ column: ParquetColumn, _ style: Style) -> FeatureValue {
     let isNull = Int.random(in: 0..<8, using: &random) < style.nulls
     if isNull && !column.isRequired { return .null }
-    guard column.isList else { return scalar(column.valueType, style) }
+    // Elements of a list come back as text.
+    guard column.isList else { return scalar(column.valueType, style, isBinary: column.isBinary) }
     let count = Int.random(in: 0..<4, using: &random)
     return .list(
       (0..<count).map { _ in
@@ -112,7 +134,7 @@ struct TableGenerator {
       })
   }
 
-  private mutating func scalar(_ type: ValueType, _ style: Style) -> FeatureValue {
+  private mutating func scalar(_ type: ValueType, _ style: Style, isBinary: Bool = false) -> FeatureValue {
     let number = Int64.random(in: 0..<Int64(style.distinctMax), using: &random)
     let isExtreme = style.distinctMax > 300 && Int.random(in: 0..<16, using: &random) == 0
     switch type {
@@ -129,6 +151,11 @@ struct TableGenerator {
         .nan, .infinity, -.infinity, -0.0, 0, .leastNonzeroMagnitude, .greatestFiniteMagnitude,
       ]
       return .double(isExtreme ? edges.randomElement(using: &random)! : Double(number) / 7)
+    case .string where isBinary:
+      let edges: [[UInt8]] = [[], [0xFF], [0xC3, 0x28, 0x00], [UInt8](repeating: 0x80, count: 99)]
+      return .string(
+        Text(
+          utf8: isExtreme ? edges.randomElement(using: &random)! : [0xFF, UInt8(truncatingIfNeeded: number)]))
     case .string:
       let edges = ["", "\u{0}", "żółć 🙂 \u{10FFFF}", String(repeating: "long ", count: 99)]
       return .string(Text(isExtreme ? edges.randomElement(using: &random)! : "text-\(number)"))
