@@ -1,4 +1,5 @@
 import Clickstream
+import Foundation
 
 /// What the command line asks for.
 struct Options {
@@ -7,8 +8,12 @@ struct Options {
   var manyUsers = 1_000_000
   /// The binary that `service` measures.
   var plumb = ".build/release/plumb"
+  /// A Python with duckdb, polars, pandas and pyarrow, for `training`.
+  var python = ProcessInfo.processInfo.environment["PLUMB_PYTHON"] ?? "python3"
   var groups: Set<String> = []
-  static let allGroups: Set<String> = ["events", "folds", "states", "replay", "footprint", "service", "parquet"]
+  private static let ownGroups: Set<String> = ["events", "folds", "states", "replay", "footprint", "parquet"]
+  /// Measured by name only: they need the release build of plumb and programs beside it.
+  private static let siteGroups = OfflineBenchmark.groups.union(["service"])
 
   init(_ arguments: ArraySlice<String>) {
     var rest = arguments
@@ -18,12 +23,13 @@ struct Options {
       case "--repetitions": repetitions = Self.number(rest.popFirst())
       case "--users": manyUsers = Self.number(rest.popFirst())
       case "--plumb": plumb = rest.popFirst() ?? ""
-      case _ where Self.allGroups.contains(argument): groups.insert(argument)
+      case "--python": python = rest.popFirst() ?? ""
+      case "offline": groups.formUnion(OfflineBenchmark.groups)
+      case _ where Self.ownGroups.union(Self.siteGroups).contains(argument): groups.insert(argument)
       default: Self.exitWithUsage()
       }
     }
-    // The service is measured by name only: it needs redis-server and the release build of plumb.
-    if groups.isEmpty { groups = Self.allGroups.subtracting(["service"]) }
+    if groups.isEmpty { groups = Self.ownGroups }
   }
 
   private static func number(_ text: String?) -> Int {
@@ -33,8 +39,8 @@ struct Options {
 
   private static func exitWithUsage() -> Never {
     fatalError(
-      "usage: plumb-benchmarks [--events N] [--repetitions N] [--users N] [--plumb PATH] "
-        + "[events] [folds] [states] [replay] [footprint] [service] [parquet]"
+      "usage: plumb-benchmarks [--events N] [--repetitions N] [--users N] [--plumb PATH] [--python PATH] "
+        + "[events] [folds] [states] [replay] [footprint] [parquet] [service] [offline | training memory backfill]"
     )
   }
 }
@@ -43,6 +49,9 @@ if CommandLine.arguments.dropFirst().first == "pipeline" {
   RawPipeline.main(CommandLine.arguments.dropFirst(2))
 }
 let options = Options(CommandLine.arguments.dropFirst())
+// First, while this process is small: see `Command.peakBytes`.
+try OfflineBenchmark.run(options)
+if options.groups.isSubset(of: OfflineBenchmark.groups) { exit(0) }
 // A week of events of 100,000 users: most of them come a few times.
 let week = EventBytes.clickstream(
   events: options.events, users: 100_000, eventsPerSecond: Double(options.events) / (7 * 86_400))
