@@ -65,7 +65,8 @@ final class KafkaConsumer {
       heldError = nil
       throw error
     }
-    return LogPoll(assignments: changes, partitions: owned.partitions, records: records)
+    return LogPoll(
+      assignments: changes, partitions: owned.partitions, records: records, ends: owned.takeEnds())
   }
 
   /// The index of a message's partition, if the message is a record that the worker should see.
@@ -130,10 +131,9 @@ final class KafkaConsumer {
     owned.add(partitions, ends: ends)
   }
 
-  /// Whether everything before a partition's end has been handed out since it was assigned or moved.
-  func hasEnded(_ partition: TopicPartition) -> Bool { owned.hasEnded(partition) }
-
   func unassign(_ partitions: [TopicPartition]) throws(LogError) {
+    // librdkafka keeps a pause beyond the assignment: the partition would come back and never be fetched.
+    try resume(partitions)
     try AssignmentChange.unassign.perform(handle.raw, PartitionList(partitions))
     unanswered = nil
     owned.remove(partitions)

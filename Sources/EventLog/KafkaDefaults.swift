@@ -41,11 +41,8 @@ enum KafkaDefaults {
   /// For the consumer, and not to be changed: the commit protocol rests on them.
   static let consumerFixed = [
     "enable.auto.commit": "false", "enable.auto.offset.store": "false", "isolation.level": "read_committed",
-    "auto.offset.reset": "error", "allow.auto.create.topics": "false", "enable.partition.eof": "false",
+    "auto.offset.reset": "error", "allow.auto.create.topics": "false", "enable.partition.eof": "true",
   ]
-
-  /// For a reader without a group, which has to know where a partition ends.
-  static let readerFixed = consumerFixed.merging(["enable.partition.eof": "true"]) { $1 }
 
   /// For the producer.
   static let producer = [
@@ -94,7 +91,7 @@ enum KafkaDefaults {
     "isolation.level": "only committed records are read.",
     "auto.offset.reset": "where to begin is decided from the committed position, never silently.",
     "allow.auto.create.topics": "create topics on purpose, with their partitions.",
-    "enable.partition.eof": "ends of partitions are not reported.",
+    "enable.partition.eof": "positions go over the marks of transactions at the end.",
     "enable.idempotence": "repeated records would be folded twice downstream.",
     "partitioner": "readers find a key by murmur2.",
     "delivery.report.only.error": "commits wait for the reports.",

@@ -107,10 +107,10 @@ extension KafkaOptions {
     case .admin: defaults = KafkaDefaults.admin
     case .reader:
       defaults = KafkaDefaults.consumer
-      fixed = KafkaDefaults.readerFixed
+      fixed = KafkaDefaults.consumerFixed
     case .replay:
       defaults = KafkaDefaults.consumer
-      fixed = KafkaDefaults.readerFixed
+      fixed = KafkaDefaults.consumerFixed
       // To ask for its offsets: it takes a subscription to join it.
       fixed["group.id"] = group
     }

@@ -14,13 +14,13 @@ struct OwnedPartitions {
     var isRead: Bool
     /// The offset at which reading ends.
     var end: Int64
-    /// Whether everything before the end has been handed out.
-    var hasEnded = false
   }
 
   /// By index.
   private(set) var partitions: [TopicPartition] = []
   private var slots: [Slot] = []
+  /// Offsets below which nothing is left to hand out, and that nobody has been told.
+  private var ends: [(partition: TopicPartition, offset: Int64)] = []
   /// Indices by the library's handles, filled as messages come: a record's partition is found without its name.
   private var known: [Place: Int] = [:]
   private var lastPlace: Place?
@@ -41,19 +41,31 @@ struct OwnedPartitions {
     }
   }
 
-  /// Whether everything before a partition's end has been handed out since it was last moved.
-  func hasEnded(_ partition: TopicPartition) -> Bool {
-    partitions.firstIndex(of: partition).map { slots[$0].hasEnded } ?? false
-  }
-
   /// There is nothing to read at an offset, and nothing before it that is still to come.
   mutating func reachedEnd(_ partition: TopicPartition, at offset: Int64) {
-    guard let index = partitions.firstIndex(of: partition), offset >= slots[index].next else { return }
-    slots[index].hasEnded = true
+    guard let index = partitions.firstIndex(of: partition) else { return }
+    reachedEnd(index, at: offset)
+  }
+
+  private mutating func reachedEnd(_ index: Int, at offset: Int64) {
+    // The bound first: at the end of what is read, what follows is not to be passed.
+    let end = min(offset, slots[index].end)
+    guard slots[index].isRead, end >= slots[index].next else { return }
+    slots[index].next = end
+    // Records behind the bound may keep coming.
+    if let last = ends.last, last == (partitions[index], end) { return }
+    ends.append((partitions[index], end))
+  }
+
+  /// The ends that were reached since it was last asked.
+  mutating func takeEnds() -> [(partition: TopicPartition, offset: Int64)] {
+    defer { if !ends.isEmpty { ends.removeAll() } }
+    return ends
   }
 
   mutating func remove(_ gone: [TopicPartition]) {
     let gone = Set(gone)
+    ends.removeAll { gone.contains($0.partition) }
     let kept = partitions.indices.filter { !gone.contains(partitions[$0]) }
     partitions = kept.map { partitions[$0] }
     slots = kept.map { slots[$0] }
@@ -72,7 +84,7 @@ struct OwnedPartitions {
   mutating func move(_ partition: TopicPartition, to offset: Int64) {
     guard let index = partitions.firstIndex(of: partition) else { return }
     slots[index].next = offset
-    slots[index].hasEnded = false
+    ends.removeAll { $0.partition == partition }
   }
 
   func isFetched(_ partition: TopicPartition) -> Bool {
@@ -94,7 +106,7 @@ struct OwnedPartitions {
     // Fetched before a change of the assignment or a seek, and still in the queue.
     guard slots[lastIndex].isRead, offset >= slots[lastIndex].next else { return nil }
     guard offset < slots[lastIndex].end else {
-      slots[lastIndex].hasEnded = true
+      reachedEnd(lastIndex, at: offset)
       return nil
     }
     slots[lastIndex].next = offset + 1

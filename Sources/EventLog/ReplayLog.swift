@@ -26,9 +26,6 @@ public final class ReplayLog: EventLogPort {
     partitions.isEmpty ? [] : try consumer.committed(partitions)
   }
 
-  /// Whether every record before the group's offset has been handed out since the partition was assigned or moved.
-  public func hasEnded(_ partition: TopicPartition) -> Bool { consumer.hasEnded(partition) }
-
   /// See `EventLogPort`. The first poll assigns the partitions.
   public func poll(recordsMax: Int, timeoutMilliseconds: Int) throws(LogError) -> LogPoll {
     let wait = isAssigned ? timeoutMilliseconds : 0

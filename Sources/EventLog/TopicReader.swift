@@ -138,7 +138,7 @@ public final class TopicReader {
       heldError = nil
       throw error
     }
-    return LogPoll(assignments: [], partitions: owned.partitions, records: records)
+    return LogPoll(assignments: [], partitions: owned.partitions, records: records, ends: [])
   }
 
   /// The next offset of each partition that is read.

@@ -16,12 +16,9 @@ final class EndOfInput {
   /// The offsets behind the last records: of the sources as they were, of the others not known before those are done.
   private var sourceEnds: [TopicPartition: Int64] = [:]
   private var repartitionEnds: [TopicPartition: Int64]?
-  private var last: [Int64?] = []
 
   /// Between two looks.
   static let intervalMilliseconds = 500
-  /// How long to wait for the brokers to say whether anything lies between two offsets.
-  private static let lookMilliseconds = 2_000
 
   init(_ plan: Plan, _ settings: ServiceSettings) throws {
     options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).until")
@@ -50,17 +47,15 @@ final class EndOfInput {
 
   private func look() throws -> Bool {
     let committed = try log.groupOffsets(partitions)
-    defer { last = committed }
-    let isStill = committed == last
     let offsets = Dictionary(
       zip(partitions, committed).compactMap { partition, offset in offset.map { (partition, $0) } }
     ) { first, _ in first }
-    guard try isProcessed(to: sourceEnds, offsets, isStill) else { return false }
+    guard try isProcessed(to: sourceEnds, offsets) else { return false }
     // Transactions that are ending hold what was forwarded: the ends are those behind them.
     let ends: [TopicPartition: Int64]
     if let repartitionEnds { ends = repartitionEnds } else { ends = try self.ends(isRepartitioned: true) }
     repartitionEnds = ends
-    return try isProcessed(to: ends, offsets, isStill) && allAreBegun()
+    return try isProcessed(to: ends, offsets) && allAreBegun()
   }
 
   /// A partition without records has a position too, once its task was begun.
@@ -79,26 +74,12 @@ final class EndOfInput {
     return Dictionary(uniqueKeysWithValues: zip(wanted, try admin.ends(of: wanted)))
   }
 
-  /// Whether no record that a reader of committed ones sees lies between the offsets and the ends. Marks of transactions
-  /// and aborted records take offsets too, and nobody's position goes over them before the next record.
   private func isProcessed(
-    to ends: [TopicPartition: Int64], _ offsets: [TopicPartition: Int64], _ isStill: Bool
+    to ends: [TopicPartition: Int64], _ offsets: [TopicPartition: Int64]
   ) throws -> Bool {
-    var ranges: [ReadRange] = []
-    for (partition, end) in ends {
+    try ends.allSatisfy { partition, end in
       // A partition that was never committed holds nothing, or has not been begun.
-      let from = try offsets[partition] ?? log.watermarks(partition).low
-      if from < end { ranges.append(ReadRange(partition, from: from, to: end)) }
+      try offsets[partition] ?? log.watermarks(partition).low >= end
     }
-    if ranges.isEmpty { return true }
-    // While offsets move, what is left will be passed, or be looked at when they don't.
-    guard isStill else { return false }
-    let reader = try TopicReader(options, report: reportKafka)
-    try reader.open(ranges)
-    let deadline = ContinuousClock.now + .milliseconds(Self.lookMilliseconds)
-    while let poll = try reader.poll(recordsMax: 1, timeoutMilliseconds: 100) {
-      if !poll.records.isEmpty || ContinuousClock.now > deadline { return false }
-    }
-    return true
   }
 }

@@ -126,7 +126,7 @@ struct StoreReplay {
     let loop = ProcessorLoop(
       plan, log: log, store: RedisStateStore(redis, keys: keys), limits: limits, partitions: counts, now: now)
     let isComplete = try loop.catchUp(
-      partitions.count, now: { now }, isStopping: isStopping, hasEnded: log.hasEnded
+      partitions.count, now: { now }, isStopping: isStopping
     ) {
       for task in loop.status.tasks {
         progress.report(

@@ -92,12 +92,15 @@ final class Reader {
   let log: KafkaLog
   private(set) var assigned: Set<TopicPartition> = []
   private(set) var changes: [LogAssignment] = []
+  /// The last end that was told of each partition.
+  private(set) var ends: [TopicPartition: Int64] = [:]
 
   init(_ log: KafkaLog) { self.log = log }
 
   func poll(recordsMax: Int = 1_000, timeoutMilliseconds: Int = 100) throws -> [Found] {
     let poll = try log.poll(recordsMax: recordsMax, timeoutMilliseconds: timeoutMilliseconds)
     let found = poll.records.map { Found($0, poll) }
+    for end in poll.ends { ends[end.partition] = end.offset }
     for change in poll.assignments { try answer(change) }
     return found
   }
@@ -123,6 +126,16 @@ final class Reader {
       found += try poll()
     }
     return found
+  }
+
+  /// Polls until the partition's end is told, which must be at an offset, and forgets it.
+  func awaitEnd(_ partition: TopicPartition, _ offset: Int64) throws {
+    let patience = Patience()
+    while ends[partition] != offset {
+      try patience.check("the end at \(offset) after \(ends)")
+      _ = try poll()
+    }
+    ends[partition] = nil
   }
 
   func join() throws {

@@ -104,6 +104,29 @@ extension BrokerSuite {
       log.close(timeoutMilliseconds: 10_000)
     }
 
+    @Test func aPauseEndsWithTheAssignment() async throws {
+      let bench = try await Bench()
+      let topic = try bench.newTopic()
+      let log = try bench.log(topic)
+      let reader = Reader(log)
+      try reader.join()
+      let partition = TopicPartition(topic, 0)
+      try log.write(topic, ["a"])
+      #expect(try reader.read(1).map(\.value) == ["a"])
+      try log.pause([partition])
+      try log.unassign([partition])
+      try log.assign([(partition, 0)])
+      #expect(try reader.read(1).map(\.value) == ["a"])
+      // So fast that the assignment has not begun when it is paused.
+      try log.unassign([partition])
+      try log.assign([(partition, 0)])
+      try log.pause([partition])
+      try log.resume([partition])
+      try log.seek(partition, to: 0)
+      #expect(try reader.read(1).map(\.value) == ["a"])
+      log.close(timeoutMilliseconds: 10_000)
+    }
+
     @Test func offsetsOutsideTheLogAreReported() async throws {
       let bench = try await Bench()
       let topic = try bench.newTopic()

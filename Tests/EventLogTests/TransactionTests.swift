@@ -29,6 +29,25 @@ extension BrokerSuite {
       for log in [log, other] { log.close(timeoutMilliseconds: 10_000) }
     }
 
+    @Test func theMarksBehindTheLastRecordArePassed() async throws {
+      let bench = try await Bench()
+      let topic = try bench.newTopic()
+      let partition = TopicPartition(topic, 0)
+      let log = try bench.log(topic)
+      let reader = Reader(log)
+      try reader.join()
+      try log.write(topic, ["a", "b"])
+      #expect(try reader.read(2).map(\.offset) == [0, 1])
+      let end = try log.watermarks(partition).high
+      #expect(end > 2)
+      try reader.awaitEnd(partition, end)
+      // Once more for who goes back.
+      try log.seek(partition, to: 1)
+      #expect(try reader.read(1).map(\.offset) == [1])
+      try reader.awaitEnd(partition, end)
+      log.close(timeoutMilliseconds: 10_000)
+    }
+
     @Test(arguments: KafkaDelivery.allCases)
     func offsetsAreCommittedWithTheRecords(delivery: KafkaDelivery) async throws {
       let bench = try await Bench()

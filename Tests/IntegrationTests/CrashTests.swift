@@ -44,16 +44,21 @@ extension Integration.CrashTests {
     let reader = try KafkaAuditor(brokers: site.brokers, group: site.group, isolation: "read_uncommitted")
     for instance in instances { try site.start(instance) }
     var behind = 0
-    for fault in faults.shuffled(using: &random) {
+    var caused = 0
+    func cause(_ fault: Fault) throws {
       try events.produce(milliseconds: 50 + random.next() % 600)
-      behind += try cause(fault, site, events, reader, &random)
+      behind += try Self.cause(fault, site, events, reader, &random)
+      caused += 1
     }
+    for fault in faults.shuffled(using: &random) { try cause(fault) }
+    // Few kills may all have missed what this is about.
+    while behind == 0 && caused < faults.count + 100 { try cause(.killWhileStoring) }
     let faulted = start.duration(to: .now)
     let audit = try Audit(site, seconds: 300)
     var problems = try audit.problems(events.written) + site.complaints()
     let aborted = try audit.abortedRecords()
     print(
-      "seed \(seed): \(faults.count) faults in \(faulted), after which \(behind) tasks' states were behind the "
+      "seed \(seed): \(caused) faults in \(faulted), after which \(behind) tasks' states were behind the "
         + "log; \(audit.summary), \(aborted) more in aborted transactions; \(start.duration(to: .now))")
     if ProcessInfo.processInfo.environment["PLUMB_TEST_VERBOSE"] != nil { print(site.logs) }
     // The faults really meet the service at work.

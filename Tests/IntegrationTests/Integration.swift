@@ -25,9 +25,9 @@ enum Integration {
     ProcessInfo.processInfo.environment[variable].flatMap(UInt64.init)
   }
 
-  /// The first of the problems, with what it takes to find their cause.
+  /// The first of the problems, after what it takes to find their cause: of a long output the end is kept.
   static func report(_ problems: [String], _ seed: UInt64, _ site: Site) -> [String] {
     if problems.isEmpty { return [] }
-    return ["seed \(seed), \(problems.count) problems:"] + problems.prefix(5) + [site.logs]
+    return [site.logs, "seed \(seed), \(problems.count) problems:"] + problems.prefix(5)
   }
 }

@@ -20,6 +20,32 @@ extension Integration.StartTests {
     }
   }
 
+  /// Retention removes everything, the marks of transactions included, while nothing is written.
+  @Test func whatRetentionHasEmptiedIsGoneOnWith() async throws {
+    try await Integration.expectNone {
+      let seed = Integration.seed()
+      let site = try Site()
+      let events = try ShopEvents(site, seed: seed)
+      let reader = try KafkaAuditor(brokers: site.brokers, group: site.group)
+      let partitions = site.inputs.map(\.partition)
+      func awaitEnd() throws {
+        try waitUntil("everything is processed: \(site.logs)", seconds: 120) {
+          if !site.complaints().isEmpty { throw Failure("\(site.complaints())") }
+          return try Audit.positions(site, reader).stored == reader.ends(partitions)
+        }
+      }
+      try events.produce(2_000)
+      try site.start(Site.Instance("a"))
+      try awaitEnd()
+      guard try site.terminate("a") == 0 else { return [site.logs] }
+      try reader.deleteRecords(before: Array(zip(partitions, reader.ends(partitions))))
+      try site.start(Site.Instance("a"))
+      try events.produce(500)
+      try awaitEnd()
+      return Integration.report(site.complaints(), seed, site)
+    }
+  }
+
   /// What the service says when it doesn't start.
   private static func refusals() throws -> [String] {
     let site = try Site()

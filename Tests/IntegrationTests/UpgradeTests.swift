@@ -210,12 +210,10 @@ private struct VersionAudit {
         Site.Input(partition: TopicPartition(input.topic, $0), input: input, task: "\(input.name).\($0)")
       }
     }
-    var records: [[Record]] = []
     try waitUntil("the new version is quiet: \(site.logs)", seconds: 120) {
-      records = try reader.read(places.map(\.partition))
-      let stored = try site.redis.positions(keys, places.map(\.task))
-      return zip(stored, records).allSatisfy { ($0 ?? 0) == ($1.last.map { $0.offset + 1 } ?? 0) }
+      try site.redis.positions(keys, places.map(\.task)) == reader.ends(places.map(\.partition))
     }
+    let records = try reader.read(places.map(\.partition))
     let snapshots = try snapshots(reader)
     var problems: [String] = []
     var found = try site.redis.contents()

@@ -8,10 +8,8 @@ public enum RestoringPosition {
 extension ProcessorLoop {
   /// Steps until the store has everything that the group has committed in `count` partitions; false if it was told to
   /// stop before. For a log that only has those partitions and only reads up to the group's offsets: nothing is sent.
-  /// `hasEnded` says whether everything before a partition's offset was handed out.
   public func catchUp(
-    _ count: Int, now: () -> Int64, isStopping: () -> Bool, hasEnded: (TopicPartition) -> Bool,
-    observe: () -> Void
+    _ count: Int, now: () -> Int64, isStopping: () -> Bool, observe: () -> Void
   ) throws(ProcessorError) -> Bool {
     while !isStopping() {
       try step(now: now())
@@ -23,25 +21,11 @@ extension ProcessorLoop {
             "another owner has claimed a task: a service or a second replay has been started; whoever "
             + "came last goes on from where this one was")
       }
-      do throws(LoopFault) {
-        try conclude(hasEnded)
-      } catch {
-        try handle(error)
-      }
       observe()
       let isComplete = tasks.count == count && !tasks.values.contains(where: \.isCatchingUp)
       if isComplete && held == nil { return true }
     }
     _ = try finish(now: now())
     return false
-  }
-
-  /// Ends the catching up of tasks that have nothing more to read: before the group's offset may be marks of transactions
-  /// and records that were compacted away, which take offsets too.
-  private func conclude(_ hasEnded: (TopicPartition) -> Bool) throws(LoopFault) {
-    for task in orderedTasks where task.isCatchingUp && !task.mustSeek && hasEnded(task.partition) {
-      task.position = max(task.position, task.published)
-      try storeStates(of: task)
-    }
   }
 }

@@ -1,7 +1,7 @@
 import FeatureCore
 
 extension ProcessorLoop {
-  /// Folds the records of a poll, a run of one partition's after the other.
+  /// Folds the records of a poll, a run of one partition's after the other, and goes over what holds none.
   func fold(_ poll: LogPoll, now: Int64) throws(LoopFault) {
     var start = 0
     while start < poll.records.count {
@@ -14,6 +14,25 @@ extension ProcessorLoop {
       }
       start = end
     }
+    for end in poll.ends {
+      if let task = tasks[end.partition], !task.mustSeek { try pass(end.offset, task) }
+    }
+  }
+
+  /// Takes a task to an offset below which no record is left. Else its committed offset would stay in front of the marks
+  /// of transactions, and once retention has removed those, it would look as if records had been lost.
+  private func pass(_ end: Int64, _ task: WorkerTask) throws(LoopFault) {
+    if task.isCatchingUp {
+      guard end >= task.published else { return }
+      try concludeCatchingUp(task)
+    }
+    task.position = max(task.position, end)
+  }
+
+  /// Nothing is left of what was published before: below that offset may be marks and records that were compacted away.
+  private func concludeCatchingUp(_ task: WorkerTask) throws(LoopFault) {
+    task.position = max(task.position, task.published)
+    try storeStates(of: task)
   }
 
   private func fold(
@@ -23,11 +42,7 @@ extension ProcessorLoop {
     // A fetch that was under way when the loop went back may deliver what has been folded, or leave a gap.
     while next < records.endIndex, records[next].offset < task.position { next += 1 }
     while next < records.endIndex {
-      if task.isCatchingUp, records[next].offset >= task.published {
-        // The records below may have ended before the offset: control records take offsets too.
-        task.position = max(task.position, task.published)
-        try storeStates(of: task)
-      }
+      if task.isCatchingUp, records[next].offset >= task.published { try concludeCatchingUp(task) }
       var end = next
       while end < records.endIndex, end - next < limits.batchRecords,
         !task.isCatchingUp || records[end].offset < task.published

@@ -59,14 +59,19 @@ public struct LogPoll {
   public var partitions: [TopicPartition]
   /// The records, in offset order within a partition.
   public var records: UnsafeBufferPointer<LogRecord>
+  /// Offsets below which nothing is left to hand out. The marks of transactions and aborted records take offsets too,
+  /// so they may lie behind the last record; the next `seek` makes them void.
+  public var ends: [(partition: TopicPartition, offset: Int64)]
 
   /// A poll from its parts.
   public init(
-    assignments: [LogAssignment], partitions: [TopicPartition], records: UnsafeBufferPointer<LogRecord>
+    assignments: [LogAssignment], partitions: [TopicPartition], records: UnsafeBufferPointer<LogRecord>,
+    ends: [(partition: TopicPartition, offset: Int64)]
   ) {
     self.assignments = assignments
     self.partitions = partitions
     self.records = records
+    self.ends = ends
   }
 }
 
@@ -110,7 +115,7 @@ public protocol EventLogPort: AnyObject {
   func assign(_ partitions: [(partition: TopicPartition, offset: Int64)]) throws(LogError)
   /// Gives partitions up.
   func unassign(_ partitions: [TopicPartition]) throws(LogError)
-  /// Stops fetching some partitions without giving them up.
+  /// Stops fetching some partitions without giving them up; who gives them up also ends that.
   func pause(_ partitions: [TopicPartition]) throws(LogError)
   /// Fetches them again.
   func resume(_ partitions: [TopicPartition]) throws(LogError)

@@ -26,6 +26,8 @@ final class SimulatedConsumer {
   /// Where each partition is read on.
   private var positions: [Place: Int64] = [:]
   private var paused: Set<Place> = []
+  /// The end that was told last of each partition since it was assigned or moved.
+  private var told: [Place: Int64] = [:]
   /// Asked back by the group: not read any more.
   private var leaving: Set<Place> = []
 
@@ -182,6 +184,7 @@ final class SimulatedConsumer {
     for (partition, offset) in partitions {
       if positions[partition.place] != nil { world.violate("\(life.name) took on \(partition) twice") }
       positions[partition.place] = offset
+      told[partition.place] = nil
       leaving.remove(partition.place)
       paused.remove(partition.place)
     }
@@ -216,12 +219,20 @@ final class SimulatedConsumer {
       return world.violate("\(life.name) went to an offset of \(partition), which it does not read")
     }
     positions[partition.place] = offset
+    told[partition.place] = nil
   }
 
-  /// Some records of what is read. nil: a partition's position is not in the log.
-  func fetch(recordsMax: Int) -> Result<[(place: Place, records: ArraySlice<VisibleRecord>)], OutOfRange> {
+  /// What a fetch brings.
+  struct Fetch {
+    var runs: [(place: Place, records: ArraySlice<VisibleRecord>)] = []
+    /// Where nothing is left to read.
+    var ends: [(partition: Processor.TopicPartition, offset: Int64)] = []
+  }
+
+  /// Some records of what is read.
+  func fetch(recordsMax: Int) -> Result<Fetch, OutOfRange> {
     var room = recordsMax
-    var found: [(place: Place, records: ArraySlice<VisibleRecord>)] = []
+    var fetch = Fetch()
     var places = owned.filter { !paused.contains($0) && !leaving.contains($0) }
     if !places.isEmpty {
       let first = world.draws.below(places.count)
@@ -238,12 +249,19 @@ final class SimulatedConsumer {
         index = max(back, index - 1 - world.draws.below(3))
       }
       let end = min(log.records.count, index + 1 + world.draws.below(room))
-      guard index < end else { continue }
-      found.append((place, log.records[index..<end]))
-      positions[place] = max(position, log.records[end - 1].offset + 1)
-      room -= end - index
+      if index < end {
+        fetch.runs.append((place, log.records[index..<end]))
+        positions[place] = max(position, log.records[end - 1].offset + 1)
+        room -= end - index
+      }
+      // The end is told once, as the client library does.
+      if end == log.records.count, let position = positions[place], position < log.end || told[place] != position {
+        positions[place] = max(position, log.end)
+        told[place] = positions[place]
+        fetch.ends.append((place.logged, log.end))
+      }
     }
-    return .success(found)
+    return .success(fetch)
   }
 
   struct OutOfRange: Error {

@@ -37,20 +37,21 @@ final class SimulatedLog: EventLogPort {
     consumer.tick()
     let change = consumer.takeChange()
     switch consumer.fetch(recordsMax: recordsMax) {
-    case .success(let runs):
-      keep(runs)
-      if !runs.isEmpty {
+    case .success(let fetch):
+      keep(fetch.runs)
+      if !fetch.runs.isEmpty {
         world.trace(
-          "\(life.name)  reads \(runs.map { "\($0.place.logged)@\($0.records.first?.offset ?? 0)+\($0.records.count)" }.joined(separator: " "))"
+          "\(life.name)  reads \(fetch.runs.map { "\($0.place.logged)@\($0.records.first?.offset ?? 0)+\($0.records.count)" }.joined(separator: " "))"
         )
       }
       return LogPoll(
-        assignments: change.map { [$0] } ?? [], partitions: runs.map(\.place.logged),
-        records: UnsafeBufferPointer(records))
+        assignments: change.map { [$0] } ?? [], partitions: fetch.runs.map(\.place.logged),
+        records: UnsafeBufferPointer(records), ends: fetch.ends)
     case .failure(let error):
       if let change {
         // The error comes with a later poll.
-        return LogPoll(assignments: [change], partitions: [], records: UnsafeBufferPointer(records))
+        return LogPoll(
+          assignments: [change], partitions: [], records: UnsafeBufferPointer(records), ends: [])
       }
       throw LogError(
         .outOfRange(error.place.logged),
