@@ -254,14 +254,17 @@ final class SimulatedConsumer {
         positions[place] = max(position, log.records[end - 1].offset + 1)
         room -= end - index
       }
-      // The end is told once, as the client library does.
-      if end == log.records.count, let position = positions[place], position < log.end || told[place] != position {
-        positions[place] = max(position, log.end)
-        told[place] = positions[place]
-        fetch.ends.append((place.logged, log.end))
-      }
+      if end == log.records.count { reachEnd(place, log.end, &fetch) }
     }
     return .success(fetch)
+  }
+
+  /// Tells an end once, as the client library does.
+  private func reachEnd(_ place: Place, _ end: Int64, _ fetch: inout Fetch) {
+    guard let position = positions[place], position < end || told[place] != position else { return }
+    positions[place] = max(position, end)
+    told[place] = positions[place]
+    fetch.ends.append((place.logged, end))
   }
 
   struct OutOfRange: Error {
