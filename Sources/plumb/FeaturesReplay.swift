@@ -23,7 +23,7 @@ struct FeaturesReplay {
   }
 
   func run(
-    _ paths: [String], out: String, format: TableFormat, letters: inout DeadLetterFile
+    _ paths: [String], out: String, format: TableFormat, letters: DeadLetterFile
   ) throws -> String {
     let columns = view.entity.map(\.name) + view.features.map(\.name)
     var writer = try TableWriter(path: out, format: format, columns: columns)
@@ -39,7 +39,7 @@ struct FeaturesReplay {
         }
       }
       processor.flush()
-      try sink.drain(into: &letters, path: path)
+      try sink.drain(into: letters, path: path)
     }
     let counts = processor.counts
     // Without any event there is no time to evaluate at, and no entity either.

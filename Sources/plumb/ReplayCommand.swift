@@ -89,14 +89,14 @@ struct ReplayCommand: ParsableCommand {
       let plan = try DefinitionFile.compile(path: definitions)
       let selection = try Selection(plan, source: source, views: view)
       let format = format ?? (out.hasSuffix(".csv") ? .csv : .ndjson)
-      var letters = try DeadLetterFile(path: deadLetters)
+      let letters = try DeadLetterFile(path: deadLetters)
       let summary =
         if let spine {
-          try SpineReplay(selection, path: spine, timeColumn: spineTime)
-            .run(events, out: out, format: format, letters: &letters)
+          try SpineReplay(plan, selection, path: spine, timeColumn: spineTime)
+            .run(events, out: out, format: format, letters: letters)
         } else {
           try FeaturesReplay(selection, at: featuresAt ?? "end")
-            .run(events, out: out, format: format, letters: &letters)
+            .run(events, out: out, format: format, letters: letters)
         }
       StandardError.print(summary)
       if letters.areLost { throw Outcome.lostRecords }

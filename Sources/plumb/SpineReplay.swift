@@ -3,28 +3,31 @@ import OfflineStore
 
 /// `plumb replay --spine`: writes a training row for each row of a spine.
 struct SpineReplay {
+  private let plan: Plan
   private let selection: Selection
   private let path: String
-  private let timeColumn: String
+  private let time: SpineTime
 
-  init(_ selection: Selection, path: String, timeColumn: String?) {
+  init(_ plan: Plan, _ selection: Selection, path: String, timeColumn: String?) {
+    self.plan = plan
     self.selection = selection
     self.path = path
-    self.timeColumn = timeColumn ?? selection.source.source.timestamp.field
+    let timestamp = selection.source.source.timestamp
+    time = SpineTime(timeColumn ?? timestamp.field, unit: timestamp.unit)
   }
 
   func run(
-    _ paths: [String], out: String, format: TableFormat, letters: inout DeadLetterFile
+    _ paths: [String], out: String, format: TableFormat, letters: DeadLetterFile
   ) throws -> String {
-    let (source, views) = (selection.source, selection.views)
-    let spine = try Spine.read(path: path, timeColumn: timeColumn, source: source, views: views)
-    let rowCount = spine.count
-    let join = try PointInTimeJoin(spine, source: source)
-    let records = try EventFeed(source).add(paths, to: join, &letters)
-    let table = try TrainingTable(join.spine, join.results(), labels: nil, hasAges: false)
+    let views = selection.views.map { JoinedView($0, source: selection.source) }
+    let join = TrainingJoin(views, version: plan.version, time: time, hasAges: false, resources: .ofCommand())
+    try join.readSpine(path: path)
+    let files = EventArguments(paths, source: selection.views[0].source).files
+    let records = try EventFeed(plan).add(files, to: join, letters)
+    let rows = try join.rows()
     // Before the rows: whoever sees those can read why others are missing.
     try letters.finish()
-    try table.write(path: out, format: format)
-    return "\(counted(records, "event")), \(counted(rowCount, "row")); \(letters.summary)"
+    try TrainingTable(rows).write(path: out, format: format)
+    return "\(counted(records, "event")), \(counted(join.count, "row")); \(letters.summary)"
   }
 }

@@ -9,57 +9,63 @@ struct TrainingSetCommand: ParsableCommand {
     abstract: "Join rows of entity keys and times with features as they were.",
     discussion: """
       Each row of the spine gets the features just before its time, with as_of (the largest event time that they have \
-      seen) and age_seconds (how long before the row that was). The spine's columns and the order of its rows are kept.
+      seen) and age_seconds (how long before the row that was). The spine's columns and the order of its rows are kept. \
+      Rows can also be events: with --spine-events, those of a source for which an expression is true.
 
-      --as happened: from event files, by event time: events earlier than the row, in order of (event time, place in \
-      the files). --as served: from the snapshot topic, or from an export of it with states: the last snapshot \
-      committed before the row's time, evaluated at that time, like the online store would have answered.
+      --as happened: by event time: events earlier than the row, in order of (event time, place in the log), from event \
+      files, or else from the topics, with --archive from where plumb archive began. --as served: from the snapshot \
+      topic, or from an export of it with states: the snapshot that had been committed before the row's time, evaluated at that time, like the online store \
+      would have answered.
 
       --label adds a column: 1 if an event for which the expression is true, with equal --on columns, follows the row by \
       at most --within, else 0.
 
+      Memory is bounded: what doesn't fit is sorted in the folder for temporary files (TMPDIR).
+
       Examples:
-        plumb training-set -d shop.yaml --spine requests.csv --as happened --events events.ndjson.zst --out train.parquet
+        plumb training-set -d shop.yaml --spine requests.parquet --as happened --events events.ndjson.zst --out train.parquet
         plumb training-set -d shop.yaml --spine requests.csv --as served --out train.parquet
-        plumb training-set -d shop.yaml --spine views.ndjson --as happened --events events.ndjson \\
-          --label "event_type = 'click'" --within 30m --on user_id,item_id --out train.csv
+        plumb training-set -d shop.yaml --spine requests.csv --as happened --events clicks=a.ndjson orders=b.ndjson \\
+          --spine-time at --out train.parquet
+        plumb training-set -d shop.yaml --spine-events "event_type = 'impression'" --as happened --archive /archive \\
+          --label "event_type = 'click'" --within 30m --on user_id,item_id --out train.parquet
       """)
 
   @Option(name: [.customShort("d"), .long], help: "The definitions file.")
   var definitions: String
   @OptionGroup var log: LogOptions
-  @Option(help: "The rows to join: .csv or .ndjson, also .gz or .zst.")
-  var spine: String
-  @Option(help: "The spine's column of times. Without it, the one named like the source's time field.")
-  var spineTime: String?
+  @OptionGroup var rows: TrainingRows
   @Option(name: .customLong("as"), help: "Whose features: 'happened' (event time) or 'served' (commit time).")
   var view: TrainingView
-  @Option(parsing: .upToNextOption, help: "Event files, in log order; - is the standard input.")
+  @Option(
+    parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Event files, in log order; - is the standard input. Without it, the topics.",
+      valueName: "[source=]file"))
   var events: [String] = []
+  @Option(
+    help: ArgumentHelp(
+      "Read what plumb archive has kept here, and the topics from there on.", valueName: "dir"))
+  var archive: String?
   @Option(help: "As served: read the snapshots from this folder, which 'plumb export --with-state' wrote to.")
   var snapshots: String?
-  @Option(help: "The source that the rows are about; needed if the definitions have several.")
+  @Option(help: "The source that the rows are about; needed if the definitions have several that differ.")
   var source: String?
   @Option(
-    name: .customLong("view"), help: "A view to join; may be repeated. Without it, every view of the source.")
+    name: .customLong("view"),
+    help: "A view to join; may be repeated. Without it, every view of the sources whose events are read.")
   var views: [String] = []
-  @Option(help: "Label rows by whether such an event follows: an expression over the source's fields.")
-  var label: String?
-  @Option(help: "How soon the labelling event must follow, such as 30m.")
-  var within: DurationOption?
-  @Option(help: "The columns that the row and the labelling event have in common, separated by commas.")
-  var on: String?
+  @OptionGroup var label: TrainingLabel
   @Option(help: "The file to write: .parquet, .csv, or else NDJSON; - is the standard output.")
   var out: String
   @Option(help: "Keep events that can't be used in this file, as NDJSON with file, line and reason.")
   var deadLetters: String?
+  @Option(help: ArgumentHelp("Bytes of rows and events in memory, such as 256M.", valueName: "bytes"))
+  var memory = ByteCount(bytes: JoinResources().memoryBytes)
 
   func validate() throws {
-    if events.isEmpty && (view == .happened || label != nil) {
-      throw ValidationError("--as happened and --label read events: name their files with --events.")
-    }
-    guard [label != nil, within != nil, on != nil].allSatisfy({ $0 == (label != nil) }) else {
-      throw ValidationError("--label, --within and --on go together.")
+    if archive != nil && !events.isEmpty {
+      throw ValidationError("Events come from --events or from --archive and its topics, not from both.")
     }
     if snapshots != nil && view == .happened {
       throw ValidationError("--snapshots are what was served: use --as served.")
@@ -67,9 +73,46 @@ struct TrainingSetCommand: ParsableCommand {
     if out.hasSuffix(".parquet.gz") || out.hasSuffix(".parquet.zst") {
       throw ValidationError("Parquet is compressed inside: name the output .parquet.")
     }
-    let inputs = [definitions, spine] + events
+    let inputs = [definitions] + [rows.spine].compactMap(\.self) + EventArguments.paths(events)
     if let clash = OutputClash.find(inputs: inputs, outputs: [out, deadLetters].compactMap { $0 }) {
       throw ValidationError(clash)
+    }
+  }
+
+  func run() throws {
+    try reportingService {
+      let plan = try DefinitionFile.compile(path: definitions)
+      let events = try EventArguments(events, plan, source: source)
+      let selection = try TrainingSelection(
+        plan, source: source, named: events.named, views: views, time: rows.spineTime)
+      let label = try label.rule(selection)
+      let joined = selection.views.map { JoinedView($0, source: plan.sources[$0.source], view.moment) }
+      let set = TrainingSet(
+        selection: selection, events: events, archive: archive, settings: try log.settings(),
+        join: TrainingJoin(
+          joined, version: plan.version, label: label, time: selection.time,
+          resources: .ofCommand(memory: memory.bytes)))
+      let letters = try DeadLetterFile(path: deadLetters)
+      var sources: Set<Int> = view == .happened ? Set(selection.views.map(\.source)) : []
+      if let label { sources.insert(label.sourceIndex) }
+      if let path = rows.spine {
+        try set.readSpine(path: path)
+      } else {
+        try set.takeRows(where: rows.spineEvents ?? "")
+        sources.insert(try selection.theSource(for: "--spine-events"))
+      }
+      let records = try sources.isEmpty ? nil : set.addEvents(of: sources.sorted(), letters)
+      if view == .served { try feed().add(to: set.join, plan, selection.views) }
+      let table = TrainingTable(try set.join.rows())
+      // Before the rows: whoever sees those can read why others are missing.
+      try letters.finish()
+      if out.hasSuffix(".parquet") {
+        try table.writeParquet(path: out)
+      } else {
+        try table.write(path: out, format: out.hasSuffix(".csv") ? .csv : .ndjson)
+      }
+      StandardError.print("\(summary(set.join, records)); \(letters.summary)")
+      if letters.areLost { throw Outcome.lostRecords }
     }
   }
 
@@ -78,31 +121,20 @@ struct TrainingSetCommand: ParsableCommand {
     return .topic(try log.settings())
   }
 
-  func run() throws {
-    try reportingService {
-      let plan = try DefinitionFile.compile(path: definitions)
-      let selection = try Selection(plan, source: source, views: views)
-      var letters = try DeadLetterFile(path: deadLetters)
-      let label = try label.map { try LabelRule($0, on: on ?? "", within: within, selection.source) }
-      let set = TrainingSet(
-        selection, spine: spine, time: spineTime ?? selection.source.source.timestamp.field, label: label)
-      let (table, summary) =
-        switch view {
-        case .happened: try set.asHappened(events, &letters)
-        case .served: try set.asServed(plan, feed(), events, &letters)
-        }
-      // Before the rows: whoever sees those can read why others are missing.
-      try letters.finish()
-      if out.hasSuffix(".parquet") {
-        try table.writeParquet(path: out)
-      } else {
-        try table.write(path: out, format: out.hasSuffix(".csv") ? .csv : .ndjson)
-      }
-      StandardError.print("\(summary); \(letters.summary)")
-      if letters.areLost { throw Outcome.lostRecords }
+  private func summary(_ join: TrainingJoin, _ records: Int?) -> String {
+    var parts = records.map { [counted($0, "event")] } ?? []
+    if view == .served { parts.append(counted(join.snapshots, "snapshot")) }
+    for (version, count) in join.otherVersions.sorted(by: { $0.key < $1.key }) {
+      parts.append("\(count) more made by version \(version) (use its definitions for rows of its time)")
     }
+    if join.foreign > 0 { parts.append("\(join.foreign) more made by other definitions of this version") }
+    return (parts + [counted(join.count, "row")]).joined(separator: ", ")
   }
 }
 
 /// Whose features a row gets.
-enum TrainingView: String, ExpressibleByArgument, CaseIterable { case happened, served }
+enum TrainingView: String, ExpressibleByArgument, CaseIterable {
+  case happened, served
+
+  var moment: JoinedView.Moment { self == .happened ? .happened : .served }
+}

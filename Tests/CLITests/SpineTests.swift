@@ -149,9 +149,9 @@ import Testing
 
   @Test(arguments: [
     ("none.csv", "none.csv: no such file"), ("folder.csv", "folder.csv: is a directory"),
-    ("s.parquet", "s.parquet: is neither CSV nor NDJSON by its name"),
+    ("s.xlsx", "s.xlsx: is neither Parquet, CSV nor NDJSON by its name"),
     ("cut.csv.zst", "cut.csv.zst: truncated zstd frame"),
-    ("/dev/null", "/dev/null: is neither CSV nor NDJSON"),
+    ("/dev/null", "/dev/null: is neither Parquet, CSV nor NDJSON"),
   ])
   func noSpine(_ name: String, _ message: String) throws {
     try work.write("user,ts\na,1700000000001\n", to: "s.csv")

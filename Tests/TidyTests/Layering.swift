@@ -13,7 +13,7 @@ let layers: [String: AllowedImports] = [
   "LocalBroker": .only(["BrokerCore", "NIOCore", "NIOPosix", "Glibc", "Synchronization"]),
   "DefinitionFiles": .only(["FeatureCore", "Yams", "Foundation"]),
   "EventFiles": .only(["FeatureCore", "CZlib", "CZstd", "Glibc"]),
-  "OfflineStore": .only(["FeatureCore", "EventFiles", "Parquet", "Glibc"]),
+  "OfflineStore": .only(["FeatureCore", "EventFiles", "Parquet", "Glibc", "Synchronization"]),
   "Parquet": .only(["FeatureCore", "CZlib", "CZstd", "Glibc"]),
   "Clickstream": .only([]),
   "LiveView": .only(["Glibc"]),

@@ -130,11 +130,11 @@ enum ValueReader: UInt8 {
 
 extension EventTime {
   /// Whether the time is one that events may have.
-  var isInRange: Bool { microseconds >= Limits.eventTimeMin && microseconds <= Limits.eventTimeMax }
+  public var isInRange: Bool { microseconds >= Limits.eventTimeMin && microseconds <= Limits.eventTimeMax }
 
   /// The time that an integer in a unit means; nil outside the range of event times.
   @inline(__always)
-  init?(_ count: Int64, _ unit: TimeUnit) {
+  public init?(_ count: Int64, _ unit: TimeUnit) {
     let overflow: Bool
     switch unit {
     case .seconds: (microseconds, overflow) = count.multipliedReportingOverflow(by: 1_000_000)

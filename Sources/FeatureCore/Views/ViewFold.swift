@@ -73,6 +73,10 @@ public final class ViewFold {
   @exclusivity(unchecked) private var probe = BatchProbe()
   /// The registers of `view.inputs`, flat: no name is retained for an event.
   private let inputs: UnsafeMutableBufferPointer<Input>
+  /// What is kept of an event that is folded later, and the registers that it is read into: those of the program hold its
+  /// constants.
+  private let keptInputs: FoldInputs
+  private let keptRegisters: UnsafeMutablePointer<Scalar>
 
   private struct Input {
     let filter: Int
@@ -87,9 +91,14 @@ public final class ViewFold {
     view.program.prepare(registers)
     inputs = .allocate(capacity: view.inputs.count)
     _ = inputs.initialize(from: view.inputs.map { Input(filter: $0.filter, value: $0.value) })
+    keptInputs = FoldInputs(view.layout)
+    keptRegisters = .allocate(capacity: view.program.registerCount)
+    keptRegisters.initialize(repeating: .null, count: view.program.registerCount)
   }
 
   deinit {
+    keptInputs.deallocate()
+    keptRegisters.deallocate()
     registers.deallocate()
     inputs.deallocate()
   }
@@ -166,6 +175,26 @@ public final class ViewFold {
     state = folded
     count(isLate: isLate, time: time)
     return true
+  }
+
+  /// Bytes that `writeInputs` needs at most for the event that `takes` has just taken.
+  @inline(__always)
+  public var inputBytesMax: Int { keptInputs.bytesMax(registers) }
+
+  /// Writes what the view needs of the event that `takes` has just taken, to fold it later; returns how many bytes that
+  /// are. They mean something to this process only.
+  @inline(__always)
+  public func writeInputs(to bytes: UnsafeMutableRawPointer) -> Int {
+    keptInputs.write(registers, to: bytes)
+  }
+
+  /// Folds an event from what `writeInputs` wrote, by any fold of the same view, into the state of its entity.
+  public func fold(inputs: UnsafeRawBufferPointer, time: Int64, into state: inout State?) {
+    keptInputs.read(inputs, into: keptRegisters)
+    var folded = state.take() ?? State(asOf: time, layout: view.layout)
+    let isLate = folded.fold(keptRegisters, time: time, layout: view.layout)
+    state = folded
+    count(isLate: isLate, time: time)
   }
 
   /// The entity key of a row. Valid until the next call and no longer than the row.

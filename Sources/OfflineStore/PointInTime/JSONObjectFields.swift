@@ -2,6 +2,14 @@ import FeatureCore
 
 /// The fields of a JSON object that has been validated, as they stand: names unescaped, values as text.
 struct JSONObjectFields: Sequence, IteratorProtocol {
+  /// A field's value.
+  enum Value: Hashable {
+    case null
+    case text(Text)
+    /// JSON that is no string: a number, a bool, an array, an object.
+    case literal(Text)
+  }
+
   private let bytes: UnsafeRawBufferPointer
   private var position: Int
 
@@ -10,7 +18,7 @@ struct JSONObjectFields: Sequence, IteratorProtocol {
     position = (object.firstIndex(of: UInt8(ascii: "{")) ?? object.endIndex) + 1
   }
 
-  mutating func next() -> (name: String, value: Spine.Field)? {
+  mutating func next() -> (name: String, value: Value)? {
     skip { Self.isSpace($0) || $0 == UInt8(ascii: ",") }
     guard position < bytes.count, bytes[position] == UInt8(ascii: "\"") else { return nil }
     let name = Self.unescape(value())

@@ -1,64 +1,86 @@
 import EventFiles
-public import FeatureCore
+import FeatureCore
+import Parquet
 
 // Spines from files.
-extension Spine {
-  /// Reads a file, CSV or NDJSON by its name, plain, gzip or zstd. `timeColumn` holds the rows' time.
-  public static func read(
-    path: String, timeColumn: String, source: SourcePlan, views: [ViewPlan]
-  ) throws(TableError) -> Spine {
+
+extension TrainingJoin {
+  /// Reads the rows of a file: CSV or NDJSON by its name, plain, gzip or zstd, or Parquet.
+  public func readSpine(path: String) throws(TableError) {
     let name = [".gz", ".zst"].first(where: path.hasSuffix).map { String(path.dropLast($0.count)) } ?? path
-    if name.hasSuffix(".csv") {
+    if path.hasSuffix(".parquet") {
+      try readParquet(path)
+    } else if name.hasSuffix(".csv") {
       var reader = try CSVReader(path: path)
-      var spine = try Spine(
-        path: path, columns: reader.columns, timeColumn: timeColumn, source: source, views: views)
+      let spine = try beginSpine(path, reader.columns)
       while try reader.next() { try spine.append(reader) }
-      return spine
-    }
-    guard [".ndjson", ".jsonl", ".json"].contains(where: name.hasSuffix) else {
+    } else if [".ndjson", ".jsonl", ".json"].contains(where: name.hasSuffix) {
+      try readLines(path)
+    } else {
       throw TableError(
-        path: path, problem: "is neither CSV nor NDJSON by its name",
-        remedy: "name it .csv or .ndjson, or .csv.zst and the like")
-    }
-    do {
-      return try readLines(path: path, timeColumn: timeColumn, source: source, views: views)
-    } catch let error as EventFileError {
-      throw TableError(error)
-    } catch let error as TableError {
-      throw error
-    } catch {
-      preconditionFailure("Cannot fail for another reason: \(error)")
+        path: path, problem: "is neither Parquet, CSV nor NDJSON by its name",
+        remedy: "name it .parquet, .csv or .ndjson, or .csv.zst and the like")
     }
   }
 
-  private static func readLines(
-    path: String, timeColumn: String, source: SourcePlan, views: [ViewPlan]
-  ) throws -> Spine {
-    var reader = try LineReader(path: path)
-    guard let first = try reader.next() else {
+  private func readParquet(_ path: String) throws(TableError) {
+    var reader = try Self.reading { () throws(ParquetError) in try ParquetReader(ParquetInput(path: path)) }
+    let spine = try beginSpine(path, reader.columns.map(\.name), types: reader.columns.map(\.type))
+    try spine.check(reader.columns)
+    var first: Int64 = 1
+    while let batch = try Self.reading({ () throws(ParquetError) in try reader.next() }) {
+      try spine.append(batch, first: first)
+      first += Int64(batch.rowCount)
+    }
+  }
+
+  private static func reading<Result: ~Copyable>(
+    _ body: () throws(ParquetError) -> Result
+  ) throws(TableError) -> Result {
+    do throws(ParquetError) {
+      return try body()
+    } catch {
+      throw TableError(path: error.path, problem: error.problem, remedy: error.remedy)
+    }
+  }
+
+  private func readLines(_ path: String) throws(TableError) {
+    var reader: LineReader
+    do throws(EventFileError) {
+      reader = try LineReader(path: path)
+    } catch {
+      throw TableError(error)
+    }
+    var decoder: EventDecoder?
+    while let lines = try Self.next(&reader) {
+      for line in lines {
+        guard !line.isOversized else {
+          throw TableError(
+            path: path, line: line.number, problem: "the row is larger than \(Limits.recordBytesMax) bytes",
+            remedy: "leave out columns that training does not need")
+        }
+        let spine: SpineTable
+        if let begun = self.spine {
+          spine = begun
+        } else {
+          spine = try beginSpine(path, SpineTable.columns(ofFirst: line.bytes, path: path))
+        }
+        var own = decoder ?? EventDecoder(spine.schema)
+        try spine.append(json: line.bytes, number: line.number, &own)
+        decoder = own
+      }
+    }
+    guard spine != nil else {
       throw TableError(
         path: path, line: 1, problem: "the spine is empty", remedy: "write one JSON object a line")
     }
-    try check(first[0], path)
-    var spine = try Spine(
-      path: path, columns: columns(ofFirst: first[0].bytes, path: path), timeColumn: timeColumn,
-      source: source, views: views)
-    try spine.append(first)
-    while let lines = try reader.next() { try spine.append(lines) }
-    return spine
   }
 
-  private mutating func append(_ lines: LineBlock) throws(TableError) {
-    for line in lines {
-      try Self.check(line, path)
-      try append(json: line.bytes, number: line.number)
+  private static func next(_ reader: inout LineReader) throws(TableError) -> LineBlock? {
+    do throws(EventFileError) {
+      return try reader.next()
+    } catch {
+      throw TableError(error)
     }
-  }
-
-  private static func check(_ line: Line, _ path: String) throws(TableError) {
-    guard line.isOversized else { return }
-    throw TableError(
-      path: path, line: line.number, problem: "the row is larger than \(Limits.recordBytesMax) bytes",
-      remedy: "leave out columns that training does not need")
   }
 }

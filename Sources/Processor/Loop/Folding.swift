@@ -253,5 +253,5 @@ extension ProcessorLoop {
 
 extension LogRecord {
   /// The event's bytes: none for a tombstone.
-  var payload: UnsafeRawBufferPointer { value ?? UnsafeRawBufferPointer(start: nil, count: 0) }
+  public var payload: UnsafeRawBufferPointer { value ?? UnsafeRawBufferPointer(start: nil, count: 0) }
 }

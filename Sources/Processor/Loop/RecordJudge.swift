@@ -1,19 +1,20 @@
-import FeatureCore
+public import FeatureCore
 
 /// Decides which records of an input can be used by any view. It knows the log and the definitions alone, so whoever
 /// folds a log decides the same.
-struct RecordJudge {
+public struct RecordJudge {
   private let source: SourcePlan
   private let isRepartitioned: Bool
 
-  init(_ plan: Plan, _ input: Routing.Input) {
+  /// A judge of the records of an input.
+  public init(_ plan: Plan, _ input: Routing.Input) {
     source = plan.sources[input.source]
     isRepartitioned = input.isRepartitioned
   }
 
   /// Replaces the content of a batch by the records that can be used, with their indices as sequences. Returns the
   /// others' dead letters. The records of `leftOut`, by index, are passed over.
-  func decode(
+  public func decode(
     _ records: UnsafeBufferPointer<LogRecord>, into batch: EventBatch, leavingOut leftOut: Set<Int> = []
   ) -> [(record: Int, letter: DeadLetter)] {
     batch.removeAll()
@@ -35,7 +36,7 @@ struct RecordJudge {
 
   /// The records of a batch that a view would fold although their key's place is another of the topic's `count`
   /// partitions: two tasks would each have a part of the entity's state, and readers would look for it elsewhere.
-  func misplaced(
+  public func misplaced(
     _ batch: EventBatch, _ records: UnsafeBufferPointer<LogRecord>, in partition: TopicPartition,
     of count: Int32, _ folds: [ViewFold]
   ) -> [(record: Int, letter: DeadLetter)] {

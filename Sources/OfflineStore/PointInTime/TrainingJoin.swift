@@ -1,0 +1,121 @@
+public import FeatureCore
+
+/// Makes training rows: for each row of a spine, the features of its entities just before its time.
+///
+/// As happened, a row at t sees the events with ts < t in order of (ts, log order), whatever the order in which they were
+/// written. So nothing of the labelled event is in its own features, and nothing later (I5). As served, it sees the
+/// snapshot that had been committed before t. The states are folded and evaluated by the functions that serve.
+///
+/// First the spine is read, then events (by feeds) and snapshots are added, then `rows` joins them. Memory is bounded by
+/// `JoinResources`, whatever the size of the spine and of the log: rows and events are sorted by entity and time, on disk
+/// where they don't fit.
+public final class TrainingJoin {
+  /// The views whose features rows get.
+  public let views: [JoinedView]
+  /// The columns that the join adds to the spine's.
+  public let added: TrainingColumns
+  /// Snapshots that some row may see.
+  public private(set) var snapshots = 0
+  /// Snapshots of the spine's entities that other versions of the definitions made, by version.
+  public private(set) var otherVersions: [Int64: Int] = [:]
+  /// Snapshots of the spine's entities that other definitions of this version made.
+  public private(set) var foreign = 0
+
+  private let time: SpineTime
+  private let version: Int64
+  /// Snapshots that have come: their place in the log.
+  private var arrivals: Int64 = 0
+  private let budgets: [MemoryBudget]
+  /// Of the views, and a last one of the label.
+  private let lanes: [JoinLane]
+  private(set) var spine: SpineTable?
+  private var eventRows: (index: Int, source: SourcePlan, events: SpineEvents)?
+
+  /// A join of a spine, whose rows' time is in a column, with views of a version of the definitions and perhaps a label.
+  public init(
+    _ views: [JoinedView], version: Int, label: JoinedLabel? = nil, time: SpineTime, hasAges: Bool = true,
+    resources: JoinResources = JoinResources()
+  ) {
+    self.version = Int64(version)
+    self.views = views
+    self.time = time
+    added = TrainingColumns(views.map(\.view), hasLabel: label != nil, hasAges: hasAges)
+    let budgets = (0..<resources.workers).map { _ in
+      MemoryBudget(limit: resources.memoryBytes / resources.workers, folder: resources.folder)
+    }
+    self.budgets = budgets
+    lanes = views.map { JoinLane($0, budgets) } + (label.map { [JoinLane($0, budgets)] } ?? [])
+  }
+
+  /// Rows of the spine.
+  public var count: Int { spine?.count ?? 0 }
+
+  // MARK: Input
+
+  func beginSpine(
+    _ path: String, _ columns: [String], types: [FeatureType?]? = nil
+  ) throws(TableError) -> SpineTable {
+    precondition(spine == nil, "Cannot read two spines")
+    let spine = try SpineTable(
+      path: path, columns: columns, types: types, time: time, lanes: lanes, added: added.names,
+      budget: budgets[0])
+    self.spine = spine
+    return spine
+  }
+
+  /// Makes rows of the events of a source that a view's filter takes, as they are added to the first feed. `index` is what
+  /// they are added under.
+  public func takeRows(_ filter: ViewPlan, of source: SourcePlan, index: Int) throws(TableError) {
+    let spine = try beginSpine(
+      source.source.name, source.schema.columns.map(\.name), types: SpineEvents.types(source.schema))
+    eventRows = (index, source, try SpineEvents(filter, source.schema, spine))
+    for lane in lanes { lane.forgetEntities() }
+  }
+
+  /// Adds events, once the spine has been read. `worker` counts from 0 to the resources' workers.
+  public func feed(worker: Int = 0) -> JoinFeed {
+    JoinFeed(lanes, rows: worker == 0 ? eventRows : nil, worker: worker)
+  }
+
+  /// Adds a snapshot, once the spine has been read. It is stamped with the millisecond of its commit; a row sees it from
+  /// the next millisecond on, so that nothing of what followed the row is in it. Those of an entity come in the order of
+  /// the log. Versions of the definitions that run side by side are told apart: only snapshots of the own one are used,
+  /// since what another has served stands at other positions.
+  public func add(_ snapshot: SnapshotRecord, committedMilliseconds: Int64) throws(TableError) {
+    let (end, isLater) = committedMilliseconds.addingSaturated(1).multipliedReportingOverflow(by: 1_000)
+    guard !isLater else { return }
+    for lane in lanes {
+      guard case .served = lane.purpose, lane.view.name.utf8.elementsEqual(snapshot.view) else { continue }
+      let hash = Hash64.hash(snapshot.entityKey)
+      guard lane.knows(hash) else { continue }
+      guard snapshot.version == version else {
+        otherVersions[snapshot.version, default: 0] += 1
+        continue
+      }
+      guard snapshot.fingerprint == lane.view.fingerprint else {
+        foreign += 1
+        continue
+      }
+      // A row sees what is earlier than its time.
+      guard lane.wants(hash, time: end - 1) else { continue }
+      snapshots += 1
+      arrivals += 1
+      let bytes = ServedBytes(snapshot)
+      try lane.add(
+        worker: 0, key: snapshot.entityKey, hash: hash, time: end - 1, order: arrivals, bytesMax: bytes.count
+      ) { bytes.write(to: $0) }
+    }
+  }
+
+  // MARK: Output
+
+  /// Joins, once everything has been added: the rows of the spine, to be read once.
+  public func rows() throws(TableError) -> JoinedRows {
+    guard let spine else { preconditionFailure("Cannot join without a spine") }
+    // The results need room, and what is being read can't be moved.
+    if budgets.contains(where: { $0.used > $0.limit / 2 }) { for lane in lanes { try lane.spill() } }
+    for lane in lanes { try lane.finishAdding() }
+    for lane in lanes { try lane.makeResults(budgets) }
+    return try JoinedRows(spine, lanes.map(\.results), added)
+  }
+}

@@ -1,0 +1,35 @@
+import EventLog
+import FeatureCore
+import OfflineStore
+import Processor
+import ServiceConfiguration
+
+/// Where snapshots come from.
+enum SnapshotFeed {
+  case topic(ServiceSettings)
+  /// A folder that an export with states wrote to.
+  case export(folder: String)
+
+  /// Adds every snapshot of some views.
+  func add(to join: TrainingJoin, _ plan: Plan, _ views: [ViewPlan]) throws {
+    switch self {
+    case .export(let folder):
+      let export = try ExportedSnapshots(folder: folder, version: plan.version)
+      for view in views {
+        try export.read(view) { (snapshot, time) throws(TableError) in
+          try join.add(snapshot, committedMilliseconds: time)
+        }
+      }
+    case .topic(let settings):
+      let reader = try TopicReader(
+        settings.kafkaOptions(plan, transactionalID: "\(plan.name).training-set"), report: reportKafka)
+      try reader.open(try reader.ranges(of: [Routing(plan).snapshotTopic], from: .beginning))
+      while let poll = try reader.poll(recordsMax: 4_096, timeoutMilliseconds: 100) {
+        for record in poll.records {
+          guard let snapshot = record.value.flatMap(SnapshotRecord.init) else { continue }
+          try join.add(snapshot, committedMilliseconds: record.timestampMilliseconds ?? 0)
+        }
+      }
+    }
+  }
+}

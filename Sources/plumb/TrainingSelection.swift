@@ -1,0 +1,73 @@
+import ArgumentParser
+import FeatureCore
+import OfflineStore
+
+/// What the rows of a training set are about, and what they are joined with.
+struct TrainingSelection {
+  let plan: Plan
+  /// The views, by the source's index in `view.source`.
+  let views: [ViewPlan]
+  /// Index of the source that the rows are about; nil if they are about several.
+  let source: Int?
+  let time: SpineTime
+
+  /// `named`: the sources whose events were given by name.
+  init(
+    _ plan: Plan, source name: String?, named: [Int], views names: [String], time column: String?
+  ) throws(ValidationError) {
+    self.plan = plan
+    let source = try name.map { name throws(ValidationError) in try Self.index(name, plan) }
+    for name in names where plan.view(name) == nil {
+      throw ValidationError(Self.unknown("view", name, plan.views.map(\.name)))
+    }
+    let wanted = named.isEmpty ? source.map { [$0] } : named
+    let views = plan.views.filter { view in
+      names.isEmpty ? wanted?.contains(view.source) ?? true : names.contains(view.name)
+    }
+    guard !views.isEmpty else {
+      let sources = (wanted ?? []).map { "'\(plan.sources[$0].source.name)'" }.joined(separator: ", ")
+      throw ValidationError("No view is about source \(sources).")
+    }
+    self.views = views
+    let sources = plan.sources.indices.filter { index in views.contains { $0.source == index } }
+    self.source = source ?? (sources.count == 1 ? sources[0] : nil)
+    time = try Self.time(column, plan, self.source.map { [$0] } ?? sources)
+  }
+
+  /// The source that the rows are about.
+  func theSource(for option: String) throws(ValidationError) -> Int {
+    if let source { return source }
+    throw ValidationError("\(option) is about one source: name it with --source.")
+  }
+
+  /// A source's index.
+  static func index(_ name: String, _ plan: Plan) throws(ValidationError) -> Int {
+    let names = plan.sources.map(\.source.name)
+    guard let index = names.firstIndex(of: name) else {
+      throw ValidationError(unknown("source", name, names))
+    }
+    return index
+  }
+
+  private static func unknown(_ kind: String, _ name: String, _ candidates: [String]) -> String {
+    let meant = Suggestion.didYouMean(name, among: candidates).map { " (\($0))" } ?? ""
+    return "There is no \(kind) '\(name)'\(meant). There are: \(candidates.joined(separator: ", "))."
+  }
+
+  /// The column of the rows' time: named, or named like the sources' event time.
+  private static func time(
+    _ column: String?, _ plan: Plan, _ sources: [Int]
+  ) throws(ValidationError) -> SpineTime {
+    let times = sources.map { plan.sources[$0].source.timestamp }
+    let names = sources.map { plan.sources[$0].source.name }.joined(separator: ", ")
+    guard column != nil || times.allSatisfy({ $0.field == times[0].field }) else {
+      throw ValidationError(
+        "The sources (\(names)) name their times differently: name the spine's column with --spine-time.")
+    }
+    guard times.allSatisfy({ $0.unit == times[0].unit }) else {
+      throw ValidationError(
+        "The sources (\(names)) write times in different units: say with --source whose unit the spine has.")
+    }
+    return SpineTime(column ?? times[0].field, unit: times[0].unit)
+  }
+}
