@@ -14,8 +14,8 @@ struct ArchiveCommand: ParsableCommand {
       with zstd: DIR/TOPIC/PARTITION/OFFSET.ndjson.zst, with an index beside them. Keys and values come back byte for byte. \
       Started again, after a kill too, it continues where the archive ends. It joins no group.
 
-      plumb verify --archive DIR reads the archive where the topic has forgotten its beginning; plumb replay \
-      --events DIR/TOPIC reads a topic's events.
+      With --archive DIR, plumb verify, plumb replay --into redis and plumb run read the archive where the topic has \
+      forgotten its beginning; plumb replay --events DIR/TOPIC reads a topic's events.
 
       Examples:
         plumb archive -d shop.yaml --source clicks --out /archive

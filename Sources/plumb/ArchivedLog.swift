@@ -4,14 +4,13 @@ import Verification
 
 /// Topics that begin in an archive, if there is one, and go on in Kafka.
 final class ArchivedLog: VerifiedLog {
-  private let folder: String?
+  private let archive: TopicArchive?
   private let topics: TopicLog
   /// nil: the archive doesn't have the partition.
   private var known: [TopicPartition: ArchivedPartition?] = [:]
 
-  init(folder: String?, topics: TopicLog) throws {
-    if let folder { _ = try ArchivedPartition.topics(folder) }
-    self.folder = folder
+  init(_ archive: TopicArchive?, topics: TopicLog) {
+    self.archive = archive
     self.topics = topics
   }
 
@@ -23,7 +22,7 @@ final class ArchivedLog: VerifiedLog {
     let ends = try topics.ends(of: topic)
     for (partition, end) in ends {
       guard let archived = try archived(partition) else { continue }
-      try TopicArchiver.checkJoint(
+      try TopicArchive.checkJoint(
         archived.folder, partition, archived.next, begins: topics.firstOffset(partition), ends: end)
     }
     return ends
@@ -37,11 +36,7 @@ final class ArchivedLog: VerifiedLog {
       return try topics.read(partition, offsets, body)
     }
     try archived.read(offsets) { records in
-      let records = records.map { record in
-        LogRecord(
-          partition: 0, offset: record.offset, timestampMilliseconds: record.timestampMilliseconds,
-          key: record.key, value: record.value)
-      }
+      let records = records.map { LogRecord($0, partition: 0) }
       try records.withUnsafeBufferPointer { try body($0) }
     }
     let rest = max(offsets.lowerBound, archived.next)
@@ -49,11 +44,18 @@ final class ArchivedLog: VerifiedLog {
   }
 
   private func archived(_ partition: TopicPartition) throws -> ArchivedPartition? {
-    guard let folder else { return nil }
     if let known = known[partition] { return known }
-    let path = ArchivedPartition.folder(folder, topic: partition.topic, partition: partition.partition)
-    let found = try ArchivedPartition(folder: path)
+    let found = try archive?.partition(partition)
     known[partition] = .some(found)
     return found
+  }
+}
+
+extension LogRecord {
+  /// A record of an archive; `partition` is its index among those of a poll.
+  init(_ record: ArchivedRecord, partition: Int) {
+    self.init(
+      partition: partition, offset: record.offset, timestampMilliseconds: record.timestampMilliseconds,
+      key: record.key, value: record.value)
   }
 }

@@ -1,3 +1,4 @@
+import EventFiles
 import EventLog
 import FeatureCore
 import OnlineStore
@@ -9,6 +10,7 @@ import ServiceConfiguration
 final class EndOfInput {
   private let options: KafkaOptions
   private let log: ReplayLog
+  private let archive: TopicArchive?
   private let admin: TopicAdmin
   private let routing: Routing
   private let store: OnlineReader
@@ -20,7 +22,8 @@ final class EndOfInput {
   /// Between two looks.
   static let intervalMilliseconds = 500
 
-  init(_ plan: Plan, _ settings: ServiceSettings) throws {
+  init(_ plan: Plan, _ settings: ServiceSettings, _ archive: TopicArchive?) throws {
+    self.archive = archive
     options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).until")
     routing = Routing(plan)
     store = OnlineReader(
@@ -79,7 +82,8 @@ final class EndOfInput {
   ) throws -> Bool {
     try ends.allSatisfy { partition, end in
       // A partition that was never committed holds nothing, or has not been begun.
-      try offsets[partition] ?? log.watermarks(partition).low >= end
+      if let offset = offsets[partition] { return offset >= end }
+      return try min(log.watermarks(partition).low, archive?.partition(partition)?.first ?? .max) >= end
     }
   }
 }

@@ -3,14 +3,14 @@ import Glibc
 
 /// Reads files, and archives, one after the other, in blocks of lines, with a progress bar on a terminal.
 func readEvents(_ paths: [String], _ body: (String, LineBlock) throws -> Void) throws {
-  let paths = try paths.flatMap(EventReader.files)
-  var progress = Progress(filesCount: paths.count)
-  for (index, path) in paths.enumerated() {
-    var reader = try EventReader(path: path)
+  let files = try paths.flatMap(EventFile.all)
+  var progress = Progress(filesCount: files.count)
+  for (index, file) in files.enumerated() {
+    var reader = try EventReader(file)
     var count = 0
     while try reader.next({ lines in
       count = lines.count
-      try body(path, lines)
+      try body(file.path, lines)
     }) {
       progress.update(
         file: index, records: count, bytesRead: reader.bytesRead, totalBytes: reader.totalBytes)

@@ -22,7 +22,8 @@ struct ReplayCommand: ParsableCommand {
       With --into redis, what the service of these definitions has committed is folded once more into Redis, up to \
       the service's offsets, without sending anything: after Redis has lost its states, and while the service is \
       stopped. Interrupted, the same command goes on. --from beginning removes the states first. --from-snapshots takes \
-      the last snapshot of every entity instead, for when the topics no longer hold the events.
+      the last snapshot of every entity instead, for when the topics no longer hold the events; --archive reads what plumb \
+      archive has kept of them.
 
       Examples:
         plumb replay -d shop.yaml --into redis --workers 2

@@ -24,6 +24,7 @@ struct RunCommand: ParsableCommand {
         plumb run -d shop.yaml --brokers 127.0.0.1:9092 --redis redis://127.0.0.1:6379 --workers 2
         plumb run -d shop.yaml --config service.yaml --http :9464 --log-format json
         plumb run -d shop-v4.yaml --workers 2 --until end
+        plumb run -d shop-v4.yaml --workers 2 --until end --archive /archive
       """)
 
   @Option(name: [.customShort("d"), .long], help: "The definitions file.")
@@ -40,6 +41,12 @@ struct RunCommand: ParsableCommand {
   )
   var until: Until?
 
+  @Option(
+    help: ArgumentHelp(
+      "Read what plumb archive has kept here of partitions whose beginning the topics have forgotten.",
+      valueName: "dir"))
+  var archive: String?
+
   /// When the service ends by itself.
   enum Until: String, ExpressibleByArgument, CaseIterable { case end }
 
@@ -50,7 +57,8 @@ struct RunCommand: ParsableCommand {
         for line in settings.lines(isSecret: KafkaOptions.isSecret) { print(line) }
         return
       }
-      try Service(DefinitionFile.compile(path: definitions), settings).run(untilEnd: until == .end)
+      try Service(DefinitionFile.compile(path: definitions), settings, archive: archive)
+        .run(untilEnd: until == .end)
     }
   }
 }

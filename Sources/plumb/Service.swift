@@ -13,13 +13,15 @@ struct Service {
   private let settings: ServiceSettings
   private let redis: RedisOptions
   private let keys: StoreKeys
+  private let archive: TopicArchive?
   private let logger: Logger
   private let registry = PrometheusRegistry(MetricDescription.service)
   private let start = ContinuousClock.now
   private let health: Health
 
-  init(_ plan: Plan, _ settings: ServiceSettings) throws {
+  init(_ plan: Plan, _ settings: ServiceSettings, archive: String? = nil) throws {
     self.plan = plan
+    self.archive = try archive.map(TopicArchive.init)
     self.settings = settings
     redis = try settings.redisOptions()
     keys = StoreKeys(name: plan.name, version: plan.version)
@@ -49,7 +51,7 @@ struct Service {
         "name": "\(plan.name)", "version": "\(plan.version)", "workers": "\(settings.workers)",
         "instance": "\(instance)", "http": "\(server.map { "\($0.port)" } ?? "off")",
       ])
-    let end = try untilEnd ? EndOfInput(plan, settings) : nil
+    let end = try untilEnd ? EndOfInput(plan, settings, archive) : nil
     let counts = try withExtendedLifetime(server) {
       while let end, !group.wait(milliseconds: EndOfInput.intervalMilliseconds) {
         if try end.isReached() { group.stop() }
@@ -120,13 +122,13 @@ struct Service {
       limits: limits, partitions: metadata.partitions, now: { now }, isStopping: isStopping,
       report: { own.warning("\($0)") },
       observe: { counts, status, log in
-        health.report(worker: index, isMember: log.base.isMember, status, now: now)
+        health.report(worker: index, isMember: log.base.base.isMember, status, now: now)
         metrics.update(counts, status, isReady: health.objections(.ready, now: now).isEmpty, log.base.lag)
       }
-    ) { () throws(LogError) in
-      ObservedLog(
-        try KafkaLog(options, topics: Routing(plan).inputs.map(\.topic), report: { own.kafka($0, $1) }),
-        registry)
+    ) { () throws(LogError) -> ObservedLog<ArchivedEventLog<KafkaLog>> in
+      let topics = Routing(plan).inputs.map(\.topic)
+      let log = try KafkaLog(options, topics: topics, report: { own.kafka($0, $1) })
+      return ObservedLog(ArchivedEventLog(log, archive), registry)
     }
     return try runner.run()
   }

@@ -12,14 +12,16 @@ struct StoreReplay {
   private let settings: ServiceSettings
   private let redis: RedisOptions
   private let keys: StoreKeys
+  private let archive: TopicArchive?
   private let start = ContinuousClock.now
 
   /// A commit is a round trip and a pause of Redis: nobody waits for a replay's, so they are few and large.
   private static let commitIntervalMilliseconds: Int64 = 500
   private static let commitFoldsMax = 40_000
 
-  init(_ plan: Plan, _ settings: ServiceSettings) throws {
+  init(_ plan: Plan, _ settings: ServiceSettings, archive: String?) throws {
     self.plan = plan
+    self.archive = try archive.map(TopicArchive.init)
     self.settings = settings
     redis = try settings.redisOptions()
     keys = StoreKeys(name: plan.name, version: plan.version)
@@ -113,9 +115,10 @@ struct StoreReplay {
     _ partitions: [TopicPartition], _ counts: [String: Int32], _ progress: ReplayProgress,
     _ isStopping: () -> Bool
   ) throws(ProcessorError) -> (LoopCounts, Bool) {
-    let log: ReplayLog
+    let log: ArchivedEventLog<ReplayLog>
     do throws(LogError) {
-      log = try ReplayLog(options, partitions: partitions, report: reportKafka)
+      let topics = try ReplayLog(options, partitions: partitions, report: reportKafka)
+      log = ArchivedEventLog(topics, archive, ends: topics.offsets)
     } catch {
       throw ProcessorError(remedy: .stop, description: error.message)
     }
@@ -130,7 +133,7 @@ struct StoreReplay {
     ) {
       for task in loop.status.tasks {
         progress.report(
-          task.partition, position: task.position, target: log.offsets[task.partition] ?? 0,
+          task.partition, position: task.position, target: log.base.offsets[task.partition] ?? 0,
           isDone: !task.isCatchingUp)
       }
     }

@@ -18,6 +18,10 @@ struct StoreReplayFlags: ParsableArguments, SettingFlags {
   var from: Start?
   @Flag(help: "With --into: take the last snapshot of every entity instead of folding events.")
   var fromSnapshots = false
+  @Option(
+    help: ArgumentHelp(
+      "With --into: read what plumb archive has kept here, and the topics from there on.", valueName: "dir"))
+  var archive: String?
   @Option(help: "With --into: threads that fold, each some of the partitions. (default: 1)")
   var workers: String?
   @Option(help: "With --into: states of one view of one partition in memory. (default: 100000)")
@@ -31,21 +35,22 @@ struct StoreReplayFlags: ParsableArguments, SettingFlags {
   }
 
   func validate() throws {
-    if fromSnapshots && from != nil {
-      throw ValidationError("--from-snapshots folds no events: leave --from out.")
+    if fromSnapshots && (from != nil || archive != nil) {
+      throw ValidationError("--from-snapshots folds no events: leave --from and --archive out.")
     }
   }
 
   /// Refuses what only goes with `--into`.
   func refuse() throws {
-    if from != nil || fromSnapshots || !flags.isEmpty {
-      throw ValidationError("--from, --from-snapshots, --workers and the addresses go with --into redis.")
+    if from != nil || fromSnapshots || archive != nil || !flags.isEmpty {
+      throw ValidationError(
+        "--from, --from-snapshots, --archive, --workers and the addresses go with --into redis.")
     }
   }
 
   func run(_ definitions: String) throws {
     try reportingService {
-      let replay = try StoreReplay(DefinitionFile.compile(path: definitions), settings())
+      let replay = try StoreReplay(DefinitionFile.compile(path: definitions), settings(), archive: archive)
       let summary = try fromSnapshots ? replay.restore() : replay.fold(fromBeginning: from == .beginning)
       StandardError.print(summary)
     }

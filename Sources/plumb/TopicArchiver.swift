@@ -46,31 +46,10 @@ struct TopicArchiver {
       let folder = ArchivedPartition.folder(out, topic: partition.topic, partition: partition.partition)
       let writer = try ArchiveWriter(folder: folder)
       let next = writer.next ?? range.from
-      try Self.checkJoint(folder, partition, next, begins: range.from, ends: end)
+      try TopicArchive.checkJoint(folder, partition, next, begins: range.from, ends: end)
       parts[partition] = Part(writer: writer, first: range.from, to: isEndless ? nil : end, next: next)
     }
     try reader.open(parts.map { ReadRange($0, from: $1.next, to: $1.to) })
-  }
-
-  /// Whether a topic goes on where its archive ends.
-  static func checkJoint(
-    _ folder: String, _ partition: TopicPartition, _ next: Int64, begins: Int64, ends: Int64
-  ) throws(EventFileError) {
-    if next < begins {
-      throw EventFileError(
-        path: folder,
-        problem:
-          "the archive ends before offset \(next), and \(partition) begins at \(begins): the records between "
-          + "are gone",
-        remedy: "restore the topic or the archive from a copy, or begin another archive")
-    }
-    if next > ends {
-      throw EventFileError(
-        path: folder,
-        problem:
-          "the archive reaches to offset \(next), but \(partition) ends at \(ends): the topic was created anew",
-        remedy: "begin another archive, or check the brokers' address")
-    }
   }
 
   /// Archives until everything is, or a signal comes. What has been read by then is in the archive.

@@ -46,7 +46,7 @@ struct VerifyCommand: ParsableCommand {
       let store = StoreInspector(
         try settings.redisOptions(), keys: StoreKeys(name: plan.name, version: plan.version))
       let topics = TopicLog(settings.kafkaOptions(plan, transactionalID: "\(plan.name).verify"))
-      let log = try ArchivedLog(folder: archive, topics: topics)
+      let log = ArchivedLog(try archive.map(TopicArchive.init), topics: topics)
       if let wait {
         try awaitService(plan, topics, store, until: .now + .microseconds(wait.microseconds))
       }

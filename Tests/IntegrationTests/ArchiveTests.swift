@@ -1,6 +1,7 @@
-import CRDKafka
 import EventFiles
+import FeatureCore
 import Foundation
+import OnlineStore
 import Processor
 import Testing
 
@@ -61,10 +62,10 @@ extension Integration.ArchiveTests {
       try archive.complete(["--segment-bytes", "20000"])
       let intact = try archive.verify(0, "no difference")
       // Half of what is archived, and so the topic overlaps; then all.
-      try Self.deleteRecords(site, archive) { $0.first + ($0.next - $0.first) / 2 }
+      try archive.cutTopics { $0.first + ($0.next - $0.first) / 2 }
       let withoutIt = try archive.verify(nil, "verify from an archive")
       let overlapping = try archive.verify(0, "no difference")
-      try Self.deleteRecords(site, archive, \.next)
+      try archive.cutTopics(before: \.next)
       try waitUntil("the service goes on behind the archive: \(site.logs)", seconds: 120) {
         try events.produce(30)
         let (stored, _) = try Audit.positions(site, KafkaAuditor(brokers: site.brokers, group: site.group))
@@ -76,6 +77,84 @@ extension Integration.ArchiveTests {
       let problems = intact + withoutIt + overlapping + joined
       return try problems + Self.removedEvent(site, events, archive) + Self.gap(site, archive)
     }
+  }
+
+  /// A version that is newer than what the topics still hold is filled by the service, killed on the way, and needs no
+  /// archive afterwards; unless the topics hold nothing at all behind it.
+  @Test(arguments: [false, true])
+  func aNewVersionIsFilledFromIt(_ isWhole: Bool) async throws {
+    try await Integration.expectNone {
+      let seed = Integration.seed()
+      let site = try Site()
+      let events = try ShopEvents(site, seed: seed)
+      try site.start(Site.Instance("old"))
+      for _ in 0..<10 { try events.produce(1_000) }
+      _ = try Audit(site, seconds: 300)
+      let archive = Archive(site)
+      try archive.complete(["--segment-bytes", "100000"])
+      try archive.cutTopics(before: \.next)
+      if !isWhole { for _ in 0..<3 { try events.produce(1_000) } }
+      let next = try site.addVersion(ShopEvents.definitions.replacing("version: 1", with: "version: 2"))
+      let apply = try site.command(["topics", "apply"], definitions: next.path)
+      guard try apply.status(within: 60) == 0 else { throw Failure(apply.text) }
+      let keys = StoreKeys(name: next.plan.name, version: 2)
+      let fill = ["--until", "end", "--archive", archive.path]
+      try site.start(Site.Instance("fill"), definitions: next.path, more: fill)
+      try waitUntil("the new version has begun: \(site.logs)", seconds: 60) {
+        try site.redis.positions(keys, ["clicks.0"])[0] ?? 0 > 0
+      }
+      site.kill("fill")
+      try site.start(Site.Instance("fill"), definitions: next.path, more: fill)
+      var status: Int32?
+      try waitUntil("the new version is filled: \(site.logs)", seconds: 120) {
+        status = try site.ended("fill")
+        return status != nil
+      }
+      guard status == 0 else { throw Failure("filling: \(site.logs)") }
+      let more = isWhole ? ["--archive", archive.path] : []
+      try site.start(Site.Instance("new"), definitions: next.path, more: more)
+      try events.produce(1_000)
+      var problems = try [site.definitions, next.path].flatMap {
+        try archive.verify(0, "no difference", definitions: $0, more: ["--wait", "60s"])
+      }
+      problems += try Self.differences(site, keys) + Self.repetitions(site, version: 2)
+      return Integration.report(problems + site.complaints(), seed, site)
+    }
+  }
+
+  /// The definitions are the same, and so are the states of what is folded from one topic, wherever it was read.
+  private static func differences(_ site: Site, _ keys: StoreKeys) throws -> [String] {
+    let contents = try site.redis.contents()
+    func users(_ keys: StoreKeys) -> [[UInt8]: [UInt8]] {
+      var found: [[UInt8]: [UInt8]] = [:]
+      for task in site.inputs where !task.input.isRepartitioned {
+        let prefix = keys.statePrefix(task.task)
+        for (key, state) in contents where key.starts(with: prefix) {
+          found[Array(key.dropFirst(prefix.count))] = state
+        }
+      }
+      return found
+    }
+    let (old, new) = (users(site.keys), users(keys))
+    let count = Set(old.keys).union(new.keys).count { old[$0] != new[$0] }
+    return count == 0 && old.count > 100
+      ? [] : ["\(count) of \(old.count) states differ between the versions"]
+  }
+
+  /// An entity's snapshots ascend: none is there twice.
+  private static func repetitions(_ site: Site, version: UInt64) throws -> [String] {
+    let reader = try KafkaAuditor(brokers: site.brokers, group: "audit")
+    var last: [[UInt8]: Int64] = [:]
+    var problems: [String] = []
+    for record in try reader.read(site.snapshotPartitions).joined() {
+      guard let snapshot = Snapshot(record.value), snapshot.version == version, let key = record.key else {
+        continue
+      }
+      if let before = last.updateValue(snapshot.position, forKey: key), before >= snapshot.position {
+        problems.append("a snapshot at \(snapshot.position) after one at \(before)")
+      }
+    }
+    return last.isEmpty ? ["no snapshot of version \(version)"] : problems
   }
 
   /// An event is taken out, and the index made to fit.
@@ -107,129 +186,11 @@ extension Integration.ArchiveTests {
 
   /// The topic forgets records that the archive has not.
   private static func gap(_ site: Site, _ archive: Archive) throws -> [String] {
-    try deleteRecords(site, archive) { $0.next + 2 }
+    try archive.cutTopics { $0.next + 2 }
     let process = try archive.command(["--until", "end"])
     let isRefused =
       try process.status(within: 60) == 1 && process.text.contains("the records between are gone")
     return try archive.verify(1, "the records between are gone")
       + (isRefused ? [] : ["archived over a gap: \(process.text)"])
-  }
-
-  /// Lets each partition begin at an offset.
-  private static func deleteRecords(
-    _ site: Site, _ archive: Archive, _ offset: (ArchivedPartition) -> Int64
-  ) throws {
-    let auditor = try KafkaAuditor(brokers: site.brokers, group: "audit")
-    try auditor.deleteRecords(
-      site.inputs.map { ($0.partition, offset(try archive.partition($0.partition))) })
-  }
-}
-
-/// A site's archive, in a folder of its own that goes with it.
-private final class Archive {
-  let path = FileManager.default.temporaryDirectory.appendingPathComponent("plumb-archive-\(UUID())").path
-  private let site: Site
-
-  init(_ site: Site) { self.site = site }
-
-  deinit { try? FileManager.default.removeItem(atPath: path) }
-
-  func command(_ arguments: [String]) throws -> ChildProcess {
-    try site.command(["archive", "--out", path] + arguments)
-  }
-
-  /// Archives up to the end.
-  func complete(_ arguments: [String] = []) throws {
-    let process = try command(["--until", "end"] + arguments)
-    guard try process.status(within: 60) == 0 else { throw Failure("archive: \(process.text)") }
-  }
-
-  /// What is wrong with what `plumb verify` says; nil is without the archive.
-  func verify(_ status: Int32?, _ text: String) throws -> [String] {
-    let options = status == nil ? [] : ["--archive", path]
-    let process = try site.command(["verify", "--redis", site.redis.url] + options)
-    let isSo = try process.status(within: 120) == status ?? 1 && process.text.contains(text)
-    return isSo ? [] : ["verify \(options), expected '\(text)': \(process.text)"]
-  }
-
-  func partition(_ place: TopicPartition) throws -> ArchivedPartition {
-    let folder = ArchivedPartition.folder(path, topic: place.topic, partition: place.partition)
-    guard let found = try ArchivedPartition(folder: folder) else { throw Failure("no archive of \(place)") }
-    return found
-  }
-
-  func records(_ place: TopicPartition) throws -> [ArchivedCopy] {
-    let partition = try partition(place)
-    var found: [ArchivedCopy] = []
-    try partition.read(partition.first..<partition.next) { found += $0.map(ArchivedCopy.init) }
-    return found
-  }
-
-  /// Segments of all partitions.
-  func segments() -> Int { files { $0.hasSuffix(".ndjson.zst") } }
-
-  func hasBegunSegment() -> Bool { files { $0.hasSuffix(".tmp") } > 0 }
-
-  private func files(_ condition: (String) -> Bool) -> Int {
-    FileManager.default.enumerator(atPath: path)?.count { ($0 as? String).map(condition) ?? false } ?? 0
-  }
-}
-
-/// A record that outlives its archive.
-private struct ArchivedCopy: Hashable {
-  var offset: Int64
-  var timestamp: Int64
-  var key: [UInt8]?
-  var value: [UInt8]?
-
-  init(_ record: Record) {
-    (offset, timestamp, key, value) = (record.offset, record.timestamp, record.key, record.value)
-  }
-
-  init(_ record: ArchivedRecord) {
-    (offset, timestamp) = (record.offset, record.timestampMilliseconds ?? -1)
-    (key, value) = (record.key.map(Array.init), record.value.map(Array.init))
-  }
-
-  var identity: WrittenEvent.Identity { WrittenEvent.Identity(key: key, value: value) }
-
-  func withRecord(_ body: (ArchivedRecord) throws -> Void) rethrows {
-    try (key ?? []).withUnsafeBytes { keyBytes in
-      try (value ?? []).withUnsafeBytes { valueBytes in
-        try body(
-          ArchivedRecord(
-            offset: offset, timestampMilliseconds: timestamp, key: key.map { _ in keyBytes },
-            value: value.map { _ in valueBytes }))
-      }
-    }
-  }
-}
-
-extension KafkaAuditor {
-  /// Removes the records before an offset, of each partition.
-  fileprivate func deleteRecords(_ partitions: [(TopicPartition, Int64)]) throws {
-    guard let list = rd_kafka_topic_partition_list_new(Int32(partitions.count)) else {
-      throw Failure("out of memory")
-    }
-    defer { rd_kafka_topic_partition_list_destroy(list) }
-    for (partition, offset) in partitions {
-      rd_kafka_topic_partition_list_add(list, partition.topic, partition.partition).pointee.offset = offset
-    }
-    var request = rd_kafka_DeleteRecords_new(list)
-    defer { rd_kafka_DeleteRecords_destroy(request) }
-    let queue = rd_kafka_queue_new(handle)
-    defer { rd_kafka_queue_destroy(queue) }
-    rd_kafka_DeleteRecords(handle, &request, 1, nil, queue)
-    guard let event = rd_kafka_queue_poll(queue, 20_000) else { throw Failure("no answer to DeleteRecords") }
-    defer { rd_kafka_event_destroy(event) }
-    guard let result = rd_kafka_event_DeleteRecords_result(event),
-      let offsets = rd_kafka_DeleteRecords_result_offsets(result)
-    else { throw Failure("no result of DeleteRecords") }
-    for index in partitions.indices {
-      let code = offsets.pointee.elems[index].err
-      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else {
-        throw Failure("DeleteRecords: \(String(cString: rd_kafka_err2str(code)))")
-      }
-    }
   }
 }

@@ -1,3 +1,4 @@
+import EventFiles
 import Foundation
 import OnlineStore
 import Processor
@@ -17,6 +18,10 @@ extension Integration.StoreReplayTests {
     try await Integration.expectNone(Self.restoring)
   }
 
+  @Test func aLostStoreIsFoldedAgainFromAnArchive() async throws {
+    try await Integration.expectNone(Self.foldingFromAnArchive)
+  }
+
   /// A site whose service has processed some events and was stopped, and what its store held.
   private struct Stopped {
     let site: Site
@@ -24,12 +29,17 @@ extension Integration.StoreReplayTests {
     let store: [[UInt8]: [UInt8]]
     let seed = Integration.seed()
 
-    init(events count: Int) throws {
+    /// `halfway` is called when half of the events are processed.
+    init(events count: Int, halfway: ((Site) throws -> Void)? = nil) throws {
       site = try Site()
       events = try ShopEvents(site, seed: seed)
-      for _ in 0..<count / 1_000 { try events.produce(1_000) }
       try site.start(Site.Instance("a"))
-      _ = try Audit(site, seconds: 300)
+      for part in 0..<2 {
+        for _ in 0..<count / 2_000 { try events.produce(1_000) }
+        if part == 0 && halfway == nil { continue }
+        _ = try Audit(site, seconds: 300)
+        if part == 0 { try halfway?(site) }
+      }
       guard try site.terminate("a") == 0 else { throw Failure("no clean end: \(site.logs)") }
       store = try site.redis.contents()
     }
@@ -86,6 +96,38 @@ extension Integration.StoreReplayTests {
       throw Failure("\(Self.attempts) kills came too late")
     }
 
+    /// A damaged segment stops the replay before anything of it is in the store, and is restored.
+    func damage(_ archive: Archive, _ arguments: [String]) throws -> [String] {
+      var problems: [String] = []
+      for place in site.inputs.prefix(2) {
+        let partition = try archive.partition(place.partition)
+        let name = try archive.segments(of: place.partition).last.unwrapped("no segment")
+        let path = "\(partition.folder)/\(name)"
+        let whole = try Data(contentsOf: URL(fileURLWithPath: path))
+        // Uncompressed it can be read like before, and only the index tells that a digit has changed.
+        var lines = try Self.uncompressed(path)
+        let digit = try lines.lastIndex { (0x30...0x39).contains($0) }.unwrapped("no digit")
+        lines[digit] ^= 1
+        try Data(lines).write(to: URL(fileURLWithPath: path))
+        try expectFailure(arguments, name)
+        let position = try site.redis.positions(site.keys, [place.task])[0] ?? 0
+        if try position > Int64(name.prefix(20)).unwrapped(name) {
+          problems.append("\(place.partition): folded over a damaged segment")
+        }
+        try whole.write(to: URL(fileURLWithPath: path))
+      }
+      return problems
+    }
+
+    private static func uncompressed(_ path: String) throws -> [UInt8] {
+      try withUnsafeTemporaryAllocation(byteCount: 1 << 16, alignment: 1) { room in
+        var source = try ByteSource(path: path, inputBytes: 1 << 16)
+        var bytes: [UInt8] = []
+        while case let count = try source.read(into: room), count > 0 { bytes += room[..<count] }
+        return bytes
+      }
+    }
+
     /// A replay of these few events may be done before a kill reaches it.
     private static let attempts = 20
   }
@@ -111,6 +153,42 @@ extension Integration.StoreReplayTests {
     }
     try stopped.expectFailure([], "the service runs")
     problems += try Audit(site, seconds: 120).problems(stopped.events.written)
+    return Integration.report(problems + site.complaints(), stopped.seed, site)
+  }
+
+  /// The archive has the first half, the topics the second one and, of some partitions, a part of the first.
+  private static func foldingFromAnArchive() throws -> [String] {
+    var made: Archive?
+    let stopped = try Stopped(events: 40_000) { site in
+      made = Archive(site)
+      try made?.complete(["--segment-bytes", "200000"])
+    }
+    let (site, archive) = (stopped.site, try made.unwrapped("no archive"))
+    var index: Int64 = 0
+    try archive.cutTopics { partition in
+      index += 1
+      return partition.next - (index % 2) * 100
+    }
+    let arguments = ["--archive", archive.path]
+    try site.redis.clear()
+    try stopped.expectFailure([], "--from-snapshots")
+    var problems = try stopped.damage(archive, arguments)
+    try stopped.killAtWork(arguments)
+    try stopped.expectSuccess(arguments + ["--workers", "2"])
+    problems += try stopped.differences("from an archive, after a kill")
+    // With two workers from the beginning, and with nothing to do.
+    for more in [["--from", "beginning", "--workers", "2"], []] {
+      try stopped.expectSuccess(arguments + more)
+      problems += try stopped.differences("from an archive, \(more)")
+    }
+    // The service needs no archive to go on.
+    try site.start(Site.Instance("b"))
+    let reader = try KafkaAuditor(brokers: site.brokers, group: site.group)
+    try waitUntil("the service goes on: \(site.logs)", seconds: 60) {
+      try stopped.events.produce(10)
+      return try zip(Audit.positions(site, reader).stored, stopped.positions).allSatisfy { $0 ?? 0 > $1 ?? 0 }
+    }
+    problems += try archive.verify(0, "no difference")
     return Integration.report(problems + site.complaints(), stopped.seed, site)
   }
 

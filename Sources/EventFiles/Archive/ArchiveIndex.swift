@@ -38,51 +38,81 @@ public struct ArchiveSegment: Hashable, Sendable {
   }
 }
 
-/// The segments of a partition, as a text file: a line that names the format, then a line a segment.
+/// The segments of a partition, as a text file: a line that names the format, a line a segment, and a checksum of the
+/// lines before it.
 struct ArchiveIndex {
   static let fileName = "index"
   /// Bytes of a line: above what base64 makes of a key and a value of Kafka's largest record.
   private static let lineBytesMax = 4 << 30
   private static let title = "plumbline archive 1: first next records bytes longest checksum"
+  private static let ending = "checksum "
 
   var segments: [ArchiveSegment] = []
 
   var text: [UInt8] {
-    let lines = segments.map { segment in
-      "\(segment.first) \(segment.next) \(segment.records) \(segment.bytes) \(segment.longest) "
-        + String(segment.checksum, radix: 16)
+    let lines =
+      [Self.title]
+      + segments.map { segment in
+        "\(segment.first) \(segment.next) \(segment.records) \(segment.bytes) \(segment.longest) "
+          + String(segment.checksum, radix: 16)
+      }
+    var checksum: UInt64 = 0
+    for line in lines {
+      Array(line.utf8).withUnsafeBytes { checksum = ArchiveSegment.checksum(checksum, $0) }
     }
-    return Array(([Self.title] + lines).map { $0 + "\n" }.joined().utf8)
+    return Array((lines + [Self.ending + String(checksum, radix: 16)]).map { $0 + "\n" }.joined().utf8)
   }
 
   init() {}
 
-  /// Reads an index; nil if there is none.
+  /// Reads an index; nil if there is none, and no segment either.
   init?(folder: String) throws(EventFileError) {
     let path = "\(folder)/\(Self.fileName)"
-    guard Files.exists(path) else { return nil }
+    guard Files.exists(path) else {
+      guard Files.isFolder(folder), try Files.names(in: folder).contains(where: ArchiveSegment.isName) else {
+        return nil
+      }
+      throw EventFileError(
+        path: path, problem: "is missing, and there are segments beside it",
+        remedy: "restore the archive from a copy")
+    }
     var reader = try LineReader(path: path)
-    var isTitleRead = false
+    var count: Int64 = 0
+    var checksum: UInt64 = 0
+    var isWhole = false
     while let lines = try reader.next() {
       for line in lines {
+        count = line.number
         let text = String(decoding: line.bytes, as: UTF8.self)
-        if !isTitleRead {
-          guard text == Self.title else { throw Self.damage(path, line.number, "expected '\(Self.title)'") }
-          isTitleRead = true
+        if isWhole { throw Self.damage(path, count, "there is something behind the checksum") }
+        if text.hasPrefix(Self.ending) {
+          isWhole = true
+          guard text == Self.ending + String(checksum, radix: 16) else {
+            throw Self.damage(path, count, "the lines before it are not those that were written")
+          }
           continue
         }
-        guard let segment = Self.segment(text) else {
-          throw Self.damage(path, line.number, "'\(text)' describes no segment")
-        }
-        if let last = segments.last, last.next != segment.first {
-          throw Self.damage(
-            path, line.number,
-            "a segment ends before offset \(last.next), and the next begins at \(segment.first)")
-        }
-        segments.append(segment)
+        checksum = ArchiveSegment.checksum(checksum, line.bytes)
+        try add(text, path, count)
       }
     }
-    guard isTitleRead else { throw Self.damage(path, 1, "the file is empty") }
+    guard isWhole else { throw Self.damage(path, count + 1, "the end of the file is missing") }
+  }
+
+  private mutating func add(_ text: String, _ path: String, _ number: Int64) throws(EventFileError) {
+    if number == 1 {
+      guard text == Self.title else { throw Self.damage(path, number, "expected '\(Self.title)'") }
+      return
+    }
+    guard let segment = Self.segment(text) else {
+      throw Self.damage(path, number, "'\(text)' describes no segment")
+    }
+    if let last = segments.last, last.next != segment.first {
+      throw Self.damage(
+        path, number,
+        "a segment ends before offset \(last.next), and the next begins at \(segment.first)")
+    }
+    segments.append(segment)
   }
 
   private static func segment(_ text: String) -> ArchiveSegment? {

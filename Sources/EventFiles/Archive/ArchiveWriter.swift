@@ -22,7 +22,10 @@ public final class ArchiveWriter {
     self.folder = folder
     try Files.makeFolder(folder)
     lock = try FolderLock(folder)
-    index = try ArchiveIndex(folder: folder) ?? ArchiveIndex()
+    let written = try ArchiveIndex(folder: folder)
+    index = written ?? ArchiveIndex()
+    // Before the first segment: segments without an index are then a damage, and never what a crash has left.
+    if written == nil { try publishIndex() }
     let known = Set(index.segments.map(\.name))
     // What an interrupted process left: beginnings of files, and a segment that the index had not yet.
     for name in try Files.names(in: folder)
@@ -43,13 +46,17 @@ public final class ArchiveWriter {
     try open(first)
     guard let segment = segment.take() else { preconditionFailure("Cannot cut without a segment") }
     index.segments.append(try segment.finish(next: next))
-    let file = try NewFile(path: "\(folder)/\(ArchiveIndex.fileName)")
-    try write(index.text, to: file)
-    try file.publish()
+    try publishIndex()
   }
 
   private func open(_ first: Int64) throws(EventFileError) {
     if segment == nil { segment = try SegmentFile(folder: folder, first: next ?? first) }
+  }
+
+  private func publishIndex() throws(EventFileError) {
+    let file = try NewFile(path: "\(folder)/\(ArchiveIndex.fileName)")
+    try write(index.text, to: file)
+    try file.publish()
   }
 
   private func write(_ bytes: [UInt8], to file: borrowing NewFile) throws(EventFileError) {

@@ -32,60 +32,71 @@ public struct ArchivedPartition: Sendable {
     next = last.next
   }
 
-  /// The paths of the segments, in order of their offsets.
-  public var paths: [String] { segments.map { "\(folder)/\($0.name)" } }
+  /// The segments' files, in order of their offsets.
+  var files: [EventFile] { segments.map { EventFile(path: "\(folder)/\($0.name)", segment: $0) } }
+
+  /// The file of a segment; an error if the index doesn't name it.
+  func file(_ path: String) throws(EventFileError) -> EventFile {
+    let name = path.split(separator: "/").last.map(String.init)
+    guard let segment = segments.first(where: { $0.name == name }) else {
+      throw EventFileError(
+        path: path, problem: "the index beside it doesn't name it",
+        remedy: "read the partition's folder, or restore the archive from a copy")
+    }
+    return EventFile(path: path, segment: segment)
+  }
 
   /// Calls with the records whose offsets are in a range, in order, some at a time; they are borrowed. Whole segments
   /// are read, and what the index says of them is checked.
   public func read(
     _ offsets: Range<Int64>, _ body: (UnsafeBufferPointer<ArchivedRecord>) throws -> Void
   ) throws {
-    for segment in segments where segment.next > offsets.lowerBound && segment.first < offsets.upperBound {
-      try read(segment, offsets, body)
-    }
+    let cursor = cursor(offsets, checksFirst: false)
+    while let records = try cursor.next() { try body(records) }
   }
 
-  private func read(
-    _ segment: ArchiveSegment, _ offsets: Range<Int64>,
-    _ body: (UnsafeBufferPointer<ArchivedRecord>) throws -> Void
-  ) throws {
-    let path = "\(folder)/\(segment.name)"
-    guard Files.exists(path) else { throw damage(path, "the segment is missing") }
-    var reader = try LineReader(
-      path: path, blockBytes: 1 << 20, lineBytesMax: max(1, segment.longest), linesPerBlockMax: 1 << 12)
-    var found = ArchiveSegment(
-      first: segment.first, next: segment.first, records: 0, bytes: 0, longest: segment.longest, checksum: 0)
-    while let lines = try reader.next() {
-      var decoded = DecodedBytes()
-      var records: [ArchivedRecord] = []
-      records.reserveCapacity(lines.count)
-      for line in lines {
-        guard !line.isOversized, let record = ArchiveLine.parse(line.bytes, &decoded),
-          record.offset >= found.next, record.offset < segment.next
-        else { throw damage(path, "line \(line.number) is no record of this segment") }
-        found.next = record.offset + 1
-        found.records += 1
-        found.bytes += line.bytes.count + 1
-        found.checksum = ArchiveSegment.checksum(found.checksum, line.bytes)
-        if offsets.contains(record.offset) { records.append(record) }
+  /// Reads the records whose offsets are in a range. With `checksFirst` a segment is read twice: nothing of a damaged
+  /// one is handed out then, while otherwise the damage is found at its end.
+  public func cursor(_ offsets: Range<Int64>, checksFirst: Bool) -> ArchiveCursor {
+    let wanted = files.filter { file in
+      file.segment.map { $0.next > offsets.lowerBound && $0.first < offsets.upperBound } ?? false
+    }
+    return ArchiveCursor(wanted, offsets, checksFirst: checksFirst)
+  }
+}
+
+/// A place in an archived partition. One owner, one thread.
+public final class ArchiveCursor {
+  private var files: ArraySlice<EventFile>
+  private let offsets: Range<Int64>
+  private let checksFirst: Bool
+  private var segment: SegmentReader?
+
+  init(_ files: [EventFile], _ offsets: Range<Int64>, checksFirst: Bool) {
+    self.files = files[...]
+    self.offsets = offsets
+    self.checksFirst = checksFirst
+  }
+
+  /// The next records, at least one; nil at the end. They are borrowed until the next call.
+  public func next() throws(EventFileError) -> UnsafeBufferPointer<ArchivedRecord>? {
+    while true {
+      if segment == nil {
+        guard let file = files.popFirst() else { return nil }
+        if checksFirst {
+          var check = try SegmentReader(file)
+          while try check.next() != nil {}
+        }
+        segment = try SegmentReader(file)
       }
-      if !records.isEmpty { try records.withUnsafeBufferPointer { try body($0) } }
-      // The records point into it.
-      extendLifetime(decoded)
+      guard let records = try segment?.next() else {
+        segment = nil
+        continue
+      }
+      // Offsets ascend: what is wanted is in one piece.
+      let from = records.firstIndex { $0.offset >= offsets.lowerBound } ?? records.endIndex
+      let to = records[from...].firstIndex { $0.offset >= offsets.upperBound } ?? records.endIndex
+      if from < to { return UnsafeBufferPointer(rebasing: records[from..<to]) }
     }
-    found.next = segment.next
-    guard found == segment else {
-      let counts = "\(found.records) records of \(found.bytes) bytes"
-      throw damage(
-        path,
-        found.records == segment.records
-          ? "the records are not those that were archived (checksum \(String(found.checksum, radix: 16)), the index "
-            + "says \(String(segment.checksum, radix: 16)))"
-          : "holds \(counts), the index says \(segment.records) of \(segment.bytes) bytes")
-    }
-  }
-
-  private func damage(_ path: String, _ problem: String) -> EventFileError {
-    EventFileError(path: path, problem: problem, remedy: "restore the archive from a copy")
   }
 }

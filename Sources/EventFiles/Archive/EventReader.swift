@@ -1,78 +1,98 @@
 import FeatureCore
 
-/// The events of a file: its lines, or, where it is a segment of an archive, the values of its records.
-public struct EventReader: ~Copyable {
-  /// Bytes of a segment's line: a largest record, its key and both in base64.
-  private static let segmentLineBytesMax = 4 * Limits.recordBytesMax
-
-  private var lines: LineReader
-  private let path: String
-  private let isSegment: Bool
-  private var values: [Line] = []
-  private var decoded = DecodedBytes()
+/// A file of events: lines of NDJSON, or a segment of an archive.
+public struct EventFile: Hashable, Sendable {
+  /// Its path.
+  public var path: String
+  /// What the archive's index says of it; nil if it is no segment, or lies alone.
+  var segment: ArchiveSegment?
 
   /// The files that a path stands for: itself, or the segments below it if it is a folder of an archive (a
   /// partition's, a topic's), partition after partition.
-  public static func files(_ path: String) throws(EventFileError) -> [String] {
-    guard Files.isFolder(path) else { return [path] }
-    if let partition = try ArchivedPartition(folder: path) { return partition.paths }
-    var paths: [String] = []
+  public static func all(_ path: String) throws(EventFileError) -> [EventFile] {
+    guard Files.isFolder(path) else { return [try one(path)] }
+    if let partition = try ArchivedPartition(folder: path) { return partition.files }
     let partitions = try Files.names(in: path).compactMap { Int32($0) }.sorted()
-    for partition in partitions {
-      paths += try ArchivedPartition(folder: "\(path)/\(partition)")?.paths ?? []
+    var files: [EventFile] = []
+    for (index, partition) in partitions.enumerated() {
+      guard partition == index else {
+        throw EventFileError(
+          path: "\(path)/\(index)", problem: "is missing: there is a partition \(partition)",
+          remedy: "restore the archive from a copy")
+      }
+      files += try ArchivedPartition(folder: "\(path)/\(partition)")?.files ?? []
     }
-    guard !paths.isEmpty else {
+    guard !files.isEmpty else {
       throw EventFileError(
         path: path, problem: "is a directory",
         remedy: "name the files in it, or a topic's folder that plumb archive has written")
     }
-    return paths
+    return files
   }
 
-  /// Opens a file; `-` is the standard input.
-  public init(path: String) throws(EventFileError) {
-    self.path = path
-    isSegment = ArchiveSegment.isName(path)
-    lines =
-      isSegment
-      ? try LineReader(
-        path: path, blockBytes: 1 << 20, lineBytesMax: Self.segmentLineBytesMax, linesPerBlockMax: 1 << 14)
-      : try LineReader(path: path)
+  private static func one(_ path: String) throws(EventFileError) -> EventFile {
+    guard ArchiveSegment.isName(path) else { return EventFile(path: path) }
+    let folder = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+    let index = "\(folder)/\(ArchiveIndex.fileName)"
+    // A copy of a segment may lie anywhere.
+    guard Files.exists(index), let partition = try ArchivedPartition(folder: folder) else {
+      return EventFile(path: path)
+    }
+    return try partition.file(path)
   }
+}
+
+/// The events of a file: its lines, or, where it is a segment of an archive, the values of its records.
+public struct EventReader: ~Copyable {
+  /// One of the two.
+  private var lines: LineReader?
+  private var segment: SegmentReader?
+  private var values: [Line] = []
 
   /// Bytes of the file used up so far (compressed, if it is).
-  public var bytesRead: Int64 { lines.bytesRead }
+  public private(set) var bytesRead: Int64 = 0
   /// The size of the file; nil for pipes and the standard input.
-  public var totalBytes: Int64? { lines.totalBytes }
+  public let totalBytes: Int64?
+
+  /// Opens a file; the path `-` is the standard input.
+  public init(_ file: EventFile) throws(EventFileError) {
+    if ArchiveSegment.isName(file.path) {
+      let reader = try SegmentReader(file)
+      totalBytes = reader.totalBytes
+      segment = consume reader
+    } else {
+      let reader = try LineReader(path: file.path)
+      totalBytes = reader.totalBytes
+      lines = consume reader
+    }
+  }
 
   /// Calls with the next events, at least one, with the numbers of their lines; false at the end. A tombstone has no
-  /// bytes.
+  /// bytes. A segment that is not what its archive's index says is an error at its end.
   public mutating func next(_ body: (LineBlock) throws -> Void) throws -> Bool {
-    guard let block = try lines.next() else { return false }
-    guard isSegment else {
+    if let block = try lines?.next() {
+      bytesRead = lines?.bytesRead ?? bytesRead
       try body(block)
       return true
     }
+    let before = Int64(segment?.count ?? 0)
+    guard let records = try segment?.next() else { return false }
+    bytesRead = segment?.bytesRead ?? bytesRead
     values.removeAll(keepingCapacity: true)
-    decoded = DecodedBytes()
-    for line in block { values.append(try value(line)) }
+    for (index, record) in records.enumerated() {
+      values.append(Self.event(record, line: before + Int64(index) + 1))
+    }
     try values.withUnsafeBufferPointer { try body($0) }
     return true
   }
 
-  private mutating func value(_ line: Line) throws(EventFileError) -> Line {
-    if line.isOversized { return line }
-    guard let record = ArchiveLine.parse(line.bytes, &decoded) else {
-      throw EventFileError(
-        path: path, problem: "line \(line.number) is no record of an archive",
-        remedy: "restore the archive from a copy; a file of events needs another name")
-    }
+  private static func event(_ record: ArchivedRecord, line: Int64) -> Line {
     let value = record.value ?? UnsafeRawBufferPointer(start: nil, count: 0)
     guard value.count > Limits.recordBytesMax else {
-      return Line(bytes: value, number: line.number, isOversized: false)
+      return Line(bytes: value, number: line, isOversized: false)
     }
     return Line(
-      bytes: UnsafeRawBufferPointer(rebasing: value[..<Limits.oversizedBytesKept]),
-      number: line.number, isOversized: true)
+      bytes: UnsafeRawBufferPointer(rebasing: value[..<Limits.oversizedBytesKept]), number: line,
+      isOversized: true)
   }
 }

@@ -32,7 +32,8 @@ enum StartDecision: Equatable {
       guard low == 0 else {
         return .stop(
           "task \(task): the store has lost its states, and the log begins at \(low), so they can't be folded "
-            + "again; stop the service and restore them from their snapshots: \(restoration)")
+            + "again; stop the service and restore them from their snapshots: \(restoration), or with --archive DIR"
+        )
       }
       return checked(task, from: 0, committed, low, high)
     case (let stored?, let committed?):
@@ -53,7 +54,8 @@ enum StartDecision: Equatable {
     guard committed >= low else {
       return .stop(
         "task \(task): the next record to fold is \(committed), but the log begins at \(low): records were "
-          + "deleted before they were folded; restore the topic, or use a new version")
+          + "deleted before they were folded; give an archive that has them (--archive DIR), restore the topic, or use a "
+          + "new version")
     }
     guard from >= low else {
       return .stop(

@@ -161,7 +161,10 @@ struct OwnedRecord: Hashable {
   // MARK: Damage
 
   /// Every kind of damage is an error that names the file.
-  @Test(arguments: ["lost line", "changed line", "swapped lines", "lost file", "lost in index", "cut file"])
+  @Test(arguments: [
+    "lost line", "changed line", "swapped lines", "lost file", "lost in index", "cut index", "changed index",
+    "lost index", "cut file",
+  ])
   func damageIsFound(_ kind: String) throws {
     let records = (0..<40).map { OwnedRecord($0, $0, [0x61], Array("{\"n\":\(10 + $0 % 80)}".utf8)) }
     let path = try write(records, perSegment: 10, end: 40)
@@ -173,13 +176,42 @@ struct OwnedRecord: Hashable {
         .split(separator: "\n", omittingEmptySubsequences: false)
       lines.remove(at: 2)
       try folder.write(Array(lines.joined(separator: "\n").utf8), to: "clicks/0/index")
+    case "cut index":
+      // A last line that is not there looks like an archive that is not as long.
+      var lines = try String(contentsOfFile: "\(path)/index", encoding: .utf8).split(separator: "\n")
+      lines.removeLast(2)
+      try folder.write(Array(lines.map { $0 + "\n" }.joined().utf8), to: "clicks/0/index")
+    case "changed index":
+      let index = try String(contentsOfFile: "\(path)/index", encoding: .utf8)
+      try folder.write(Array(index.replacing("30 40 ", with: "30 41 ").utf8), to: "clicks/0/index")
+    case "lost index": try FileManager.default.removeItem(atPath: "\(path)/index")
     case "cut file":
       try folder.write(Array(try folder.read("clicks/0/\(name)").dropLast(5)), to: "clicks/0/\(name)")
     default: try change("\(path)/\(name)", kind)
     }
+    let place = "\(path)/\(kind.contains("index") ? "index" : name)"
     let error = #expect(throws: EventFileError.self) { try read(path) }
-    let place = kind == "lost in index" ? "index" : name
-    #expect(error?.path == "\(path)/\(place)", "\(String(describing: error))")
+    #expect(error?.path == place, "\(String(describing: error))")
+    let asEvents = #expect(throws: EventFileError.self) { try events(folder.path("clicks")) }
+    #expect(asEvents?.path == place, "\(String(describing: asEvents))")
+    // What can't be undone waits until the whole segment was looked at.
+    if let partition = try? ArchivedPartition(folder: path) {
+      let cursor = partition.cursor(0..<40, checksFirst: true)
+      var count = 0
+      #expect(throws: EventFileError.self) {
+        while let records = try cursor.next() { count += records.count }
+      }
+      #expect(count == 10)
+    } else {
+      #expect(throws: EventFileError.self) { try ArchiveWriter(folder: path) }
+    }
+  }
+
+  @Test func aPartitionIsMissing() throws {
+    let path = try write([OwnedRecord(0, 0, nil, nil)], perSegment: 1, end: 1)
+    try FileManager.default.moveItem(atPath: path, toPath: folder.path("clicks/1"))
+    let error = #expect(throws: EventFileError.self) { try EventFile.all(folder.path("clicks")) }
+    #expect(error?.path == folder.path("clicks/0"))
   }
 
   private func change(_ path: String, _ kind: String) throws {
@@ -200,13 +232,24 @@ struct OwnedRecord: Hashable {
     let records = Self.records(seed: 3)
     let path = try write(records, perSegment: 64, end: 100_000)
     for root in [path, folder.path("clicks")] {
-      var values: [[UInt8]] = []
-      for file in try EventReader.files(root) {
-        var reader = try EventReader(path: file)
-        while try reader.next({ values += $0.map { Array($0.bytes) } }) {}
-      }
-      #expect(values == records.map { $0.value ?? [] })
+      #expect(try events(root) == records.map { $0.value ?? [] })
     }
-    #expect(throws: EventFileError.self) { try EventReader.files(folder.url.path) }
+    // Alone, without its index, a segment is read as it is; beside one that doesn't name it, not.
+    let name = "00000000000000000000.ndjson.zst"
+    try folder.write(try folder.read("clicks/0/\(name)"), to: name)
+    #expect(try events(folder.path(name)) == records[..<64].map { $0.value ?? [] })
+    let other = "00000000000000000001.ndjson.zst"
+    try folder.write(try folder.read("clicks/0/\(name)"), to: "clicks/0/\(other)")
+    #expect(throws: EventFileError.self) { try events("\(path)/\(other)") }
+    #expect(throws: EventFileError.self) { try EventFile.all(folder.url.path) }
+  }
+
+  private func events(_ path: String) throws -> [[UInt8]] {
+    var values: [[UInt8]] = []
+    for file in try EventFile.all(path) {
+      var reader = try EventReader(file)
+      while try reader.next({ values += $0.map { Array($0.bytes) } }) {}
+    }
+    return values
   }
 }
