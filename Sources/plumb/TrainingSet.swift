@@ -36,7 +36,7 @@ struct TrainingSet {
       return try EventFeed(plan).add(events.files, to: join, letters)
     }
     let topics = TopicLog(settings.kafkaOptions(plan, transactionalID: "\(plan.name).training-set"))
-    let log = try ArchivedLog(folder: archive, topics: topics)
+    let log = ArchivedLog(try archive.map(TopicArchive.init), topics: topics)
     return try TopicFeed(plan, log).add(sources, to: join, letters)
   }
 }
