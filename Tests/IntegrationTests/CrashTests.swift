@@ -7,7 +7,7 @@ extension Integration {
 }
 
 extension Integration.CrashTests {
-  private enum Fault { case kill, killWhileStoring, freeze }
+  private enum Fault { case kill, killWhileStoring, freeze, freezeWhileStoring }
 
   /// kill -9 of the service: PLUMB_TEST_KILLS says how often.
   private static let kills = Int(
@@ -16,6 +16,12 @@ extension Integration.CrashTests {
   @Test func killsLoseAndRepeatNothing() async throws {
     try await Integration.expectNone {
       try Self.underFaults(Self.faults(kills: Self.kills, freezes: 3), on: try Site())
+    }
+  }
+
+  @Test func whoIsFrozenWhileTheStoreIsAwayGoesOn() async throws {
+    try await Integration.expectNone {
+      try Self.underFaults([.killWhileStoring, .freezeWhileStoring, .freezeWhileStoring], on: try Site())
     }
   }
 
@@ -84,6 +90,16 @@ extension Integration.CrashTests {
       site.services[instance.name]?.signal(SIGSTOP)
       try events.produce(milliseconds: UInt64(Broker.sessionMilliseconds) + 500 + random.next() % 1_000)
       site.services[instance.name]?.signal(SIGCONT)
+      return 0
+    case .freezeWhileStoring:
+      // When it goes on the store is away, too: it loses partitions that it has paused.
+      site.redis.freeze(true)
+      try events.produce(milliseconds: 100 + random.next() % 100)
+      site.services[instance.name]?.signal(SIGSTOP)
+      try events.produce(milliseconds: UInt64(Broker.sessionMilliseconds) + 500 + random.next() % 1_000)
+      site.services[instance.name]?.signal(SIGCONT)
+      try events.produce(milliseconds: 1_000 + random.next() % 5_000)
+      site.redis.freeze(false)
       return 0
     case .kill:
       site.kill(instance.name)
