@@ -67,8 +67,8 @@ extension Integration.CrashTests {
       "seed \(seed): \(caused) faults in \(faulted), after which \(behind) tasks' states were behind the "
         + "log; \(audit.summary), \(aborted) more in aborted transactions; \(start.duration(to: .now))")
     if ProcessInfo.processInfo.environment["PLUMB_TEST_VERBOSE"] != nil { print(site.logs) }
-    // The faults really meet the service at work.
-    if behind == 0 || aborted == 0 { problems.append("no kill hit a commit") }
+    // The faults really meet the service at work; only many kills surely meet an open transaction, too.
+    if behind == 0 || aborted == 0 && faults.count > 100 { problems.append("no kill hit a commit") }
     return Integration.report(problems, seed, site)
   }
 
@@ -93,6 +93,7 @@ extension Integration.CrashTests {
       return 0
     case .freezeWhileStoring:
       // When it goes on the store is away, too: it loses partitions that it has paused.
+      try site.awaitStarts()
       site.redis.freeze(true)
       try events.produce(milliseconds: 100 + random.next() % 100)
       site.services[instance.name]?.signal(SIGSTOP)

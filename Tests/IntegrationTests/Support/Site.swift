@@ -151,6 +151,13 @@ final class Site {
       Self.binary, arguments, log: folder.appendingPathComponent("\(instance.name)-\(past.count).log"))
   }
 
+  /// Waits until all processes of the service are at work: without Redis they don't start.
+  func awaitStarts() throws {
+    try waitUntil("the service has started: \(logs)", seconds: 60) {
+      services.values.allSatisfy { $0.text.contains(" running ") }
+    }
+  }
+
   /// Another command on the same definitions, or on others, and the same brokers; its arguments before those.
   func command(_ arguments: [String], definitions other: String? = nil) throws -> ChildProcess {
     try ChildProcess(
