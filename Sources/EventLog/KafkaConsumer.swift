@@ -13,6 +13,7 @@ final class KafkaConsumer {
   private var unanswered: AssignmentChange?
   /// An error that came with records, and is thrown after them.
   private var heldError: LogError?
+  private var waker = FetchWaker()
   private(set) var recordsFetched = 0
 
   var errors: Int { events.errors }
@@ -58,6 +59,7 @@ final class KafkaConsumer {
     {
       _ = batch.fill(from: queue, countMax: recordsMax, timeoutMilliseconds: 0)
     }
+    waker.look(queue, handle, owned.partitions)
     let changes = takeChanges()
     let records = batch.makeRecords { accept($0) }
     recordsFetched += records.count

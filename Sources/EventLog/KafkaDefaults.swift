@@ -19,15 +19,20 @@ enum KafkaDefaults {
   /// Messages that a poll makes room for at once; a larger `recordsMax` grows the room.
   static let batchRecords = 4_096
 
+  /// The next poll takes fewer messages at once.
+  static let wakingMessagesMin: Int32 = 1_000
+  /// Sent is enough.
+  static let wakingTimeoutMilliseconds: Int32 = 1
+
   /// For the consumer.
   static let consumer = [
     // Only what moves stops: with an eager protocol every partition would be reloaded on every change.
     "partition.assignment.strategy": "cooperative-sticky",
-    // While the queue holds more, librdkafka 2.0 sleeps for up to a second before it fetches again: so a second's
-    // records, all partitions together, or catching up stalls. At 200,000 it took twice as long.
+    // The bound of what is fetched ahead, all partitions together; as much again goes into its bookkeeping. A tenth of a
+    // second's records, so that half of them outlasts the fetch that `FetchWaker` asks for.
+    "queued.max.messages.kbytes": "32768",
+    // Only the bytes count.
     "queued.min.messages": "500000",
-    // The bound of what is fetched ahead, all partitions together; as much again goes into its bookkeeping.
-    "queued.max.messages.kbytes": "131072",
     // A partition that is assigned or resumed waits for the fetch that is under way.
     "fetch.wait.max.ms": "100",
     "fetch.error.backoff.ms": "100",

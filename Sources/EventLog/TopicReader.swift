@@ -41,6 +41,7 @@ public final class TopicReader {
   private var ends: [Int64] = []
   private var unfinished = 0
   private var heldError: LogError?
+  private var waker = FetchWaker()
 
   /// Reaches the brokers of some options, of which the group and the transactional id play no part. `report` may be
   /// called from any thread.
@@ -134,6 +135,7 @@ public final class TopicReader {
       _ = batch.fill(from: queue, countMax: recordsMax, timeoutMilliseconds: 0)
     }
     let records = batch.makeRecords { accept($0) }
+    waker.look(queue, handle, owned.partitions)
     if records.isEmpty, let error = heldError {
       heldError = nil
       throw error

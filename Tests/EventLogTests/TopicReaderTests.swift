@@ -24,6 +24,29 @@ extension BrokerSuite {
       Dictionary(grouping: found, by: \.partition).mapValues { $0.map(\.value) }
     }
 
+    /// librdkafka alone would wait for a second, ten polls, each time that its queue has been full.
+    @Test func fetchingGoesOnWhileTheQueueEmpties() async throws {
+      let bench = try await Bench()
+      let topic = try bench.newTopic()
+      let log = try bench.log(topic)
+      let values = Array(repeating: String(repeating: "v", count: 500), count: 10_000)
+      for _ in 0..<8 { try log.write(topic, values) }
+      log.close(timeoutMilliseconds: 10_000)
+      let small = bench.options(["consumer.queued.max.messages.kbytes": "2048"])
+      let reader = try TopicReader(small, report: quiet)
+      try reader.open(try reader.ranges(of: [topic], from: .beginning))
+      var (records, empty) = (0, 0)
+      let patience = Patience()
+      while let poll = try reader.poll(recordsMax: 200, timeoutMilliseconds: 100) {
+        try patience.check("the end after \(records) records")
+        records += poll.records.count
+        if poll.records.isEmpty { empty += 1 }
+      }
+      #expect(records == 80_000)
+      // 40 MB through 2 MB: twenty such seconds.
+      #expect(empty < 100, "\(empty) polls found nothing")
+    }
+
     /// Transactions over several partitions, some of them aborted, and then any ranges of offsets.
     @Test func rangesHoldWhatWasCommitted() async throws {
       let seed = UInt64.random(in: .min ... .max)
