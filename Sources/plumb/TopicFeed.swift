@@ -31,6 +31,58 @@ struct TopicFeed {
     }
     return records
   }
+
+  /// Adds the records of the logs that some views fold from, where those are not their source's.
+  func addForwarded(_ views: [ViewPlan], to join: TrainingJoin) throws {
+    let feed = join.feed()
+    for input in Routing(plan).inputs where input.isRepartitioned {
+      let folded = input.views.map { plan.views[$0] }.filter { view in views.contains { $0 === view } }
+      guard !folded.isEmpty else { continue }
+      let ends = try log.ends(of: input.topic)
+      let part = TopicPart(plan, input, partitions: Int32(ends.count))
+      for (partition, end) in ends {
+        let first = try log.firstOffset(partition)
+        guard first < end else { continue }
+        try log.read(partition, first..<end) { block in
+          try part.addForwarded(block, of: partition, to: feed, folded)
+        }
+      }
+    }
+  }
+
+  /// The log that a view folds from, if that is not its source's.
+  func forwardedLog(_ view: ViewPlan) throws -> ForwardedLog? {
+    let input = Routing(plan).inputs.first { input in
+      input.isRepartitioned && input.views.contains { plan.views[$0] === view }
+    }
+    guard let input else { return nil }
+    let begins = try log.ends(of: input.topic).map { partition, end in
+      let first = try log.firstOffset(partition)
+      return first == 0 ? .min : try begin(partition, first..<max(first, end))
+    }
+    return ForwardedLog(begins: begins)
+  }
+
+  /// When the first record of a partition was written, in microseconds.
+  private func begin(_ partition: TopicPartition, _ offsets: Range<Int64>) throws -> Int64 {
+    struct Found: Error { var time: Int64 }
+    do {
+      guard !offsets.isEmpty else { return .max }
+      try log.read(partition, offsets) { records in
+        if let time = records.first?.timestampMilliseconds { throw Found(time: time * 1_000) }
+      }
+    } catch let found as Found {
+      return found.time
+    }
+    return .max
+  }
+
+  /// Partitions of some sources whose logs have lost their beginning.
+  func cutPartitions(_ sources: [Int]) throws -> [TopicPartition] {
+    try Routing(plan).inputs.filter { sources.contains($0.source) && !$0.isRepartitioned }.flatMap { input in
+      try log.ends(of: input.topic).map(\.partition).filter { try log.firstOffset($0) > 0 }
+    }
+  }
 }
 
 /// The records of one source's topic, judged as the service judges them.
@@ -65,6 +117,27 @@ private final class TopicPart {
     }
   }
 
+  /// The records of a log that views of a comparison fold from: their source's task has judged them.
+  func addForwarded(
+    _ records: UnsafeBufferPointer<LogRecord>, of partition: TopicPartition, to feed: JoinFeed,
+    _ views: [ViewPlan]
+  ) throws(TableError) {
+    let base = Int64(partition.partition) << Self.offsetBits
+    var start = 0
+    while start < records.count {
+      let end = min(records.count, start + batch.capacity)
+      let part = UnsafeBufferPointer(rebasing: records[start..<end])
+      _ = judge.decode(part, into: batch)
+      for index in 0..<batch.count {
+        let offset = part[Int(batch.sequence(index))].offset
+        for view in views {
+          try feed.addForwarded(batch, row: index, to: view, order: base | offset, offset: offset)
+        }
+      }
+      start = end
+    }
+  }
+
   private func add(
     batchOf records: UnsafeBufferPointer<LogRecord>, _ partition: TopicPartition, _ feed: JoinFeed,
     _ letters: DeadLetterFile
@@ -81,7 +154,8 @@ private final class TopicPart {
     for index in 0..<batch.count {
       let record = records[Int(batch.sequence(index))]
       var failures: [DeadLetter] = []
-      try feed.add(batch, row: index, source: input.source, order: base | record.offset) {
+      let place = LogPlace(offset: record.offset, timestampMilliseconds: record.timestampMilliseconds)
+      try feed.add(batch, row: index, source: input.source, order: base | record.offset, place: place) {
         failures.append(DeadLetter($0, batch.schema, record.payload, sequence: record.offset))
       }
       for failure in failures {

@@ -20,6 +20,11 @@ struct TrainingSetCommand: ParsableCommand {
       --label adds a column: 1 if an event for which the expression is true, with equal --on columns, follows the row by \
       at most --within, else 0.
 
+      --report tells, for each feature, the share of rows of which the value as served is another than as happened, by how \
+      much, and because of what: late_data came into the log after the row's time, freshness_lag was in the log and not yet \
+      in a committed state, window_tail was evaluated at another time, ahead_of_time came from clocks that are ahead, \
+      arrival_order was folded in another order. It reads the topics, or with --archive from where plumb archive began.
+
       Memory is bounded: what doesn't fit is sorted in the folder for temporary files (TMPDIR).
 
       Examples:
@@ -29,6 +34,7 @@ struct TrainingSetCommand: ParsableCommand {
           --spine-time at --out train.parquet
         plumb training-set -d shop.yaml --spine-events "event_type = 'impression'" --as happened --archive /archive \\
           --label "event_type = 'click'" --within 30m --on user_id,item_id --out train.parquet
+        plumb training-set -d shop.yaml --spine requests.parquet --report differences.json
       """)
 
   @Option(name: [.customShort("d"), .long], help: "The definitions file.")
@@ -36,7 +42,12 @@ struct TrainingSetCommand: ParsableCommand {
   @OptionGroup var log: LogOptions
   @OptionGroup var rows: TrainingRows
   @Option(name: .customLong("as"), help: "Whose features: 'happened' (event time) or 'served' (commit time).")
-  var view: TrainingView
+  var view: TrainingView?
+  @Option(
+    help: ArgumentHelp(
+      "Instead of a table: how features as served differ from features as happened, and why, as JSON; - is the standard output.",
+      valueName: "file"))
+  var report: String?
   @Option(
     parsing: .upToNextOption,
     help: ArgumentHelp(
@@ -57,24 +68,43 @@ struct TrainingSetCommand: ParsableCommand {
   var views: [String] = []
   @OptionGroup var label: TrainingLabel
   @Option(help: "The file to write: .parquet, .csv, or else NDJSON; - is the standard output.")
-  var out: String
+  var out: String?
   @Option(help: "Keep events that can't be used in this file, as NDJSON with file, line and reason.")
   var deadLetters: String?
   @Option(help: ArgumentHelp("Bytes of rows and events in memory, such as 256M.", valueName: "bytes"))
   var memory = ByteCount(bytes: JoinResources().memoryBytes)
 
   func validate() throws {
+    guard report == nil else { return try validateReport() }
+    guard view != nil, out != nil else {
+      throw ValidationError(
+        "Say with --as whose features rows get and with --out where; or compare with --report.")
+    }
     if archive != nil && !events.isEmpty {
       throw ValidationError("Events come from --events or from --archive and its topics, not from both.")
     }
     if snapshots != nil && view == .happened {
       throw ValidationError("--snapshots are what was served: use --as served.")
     }
-    if out.hasSuffix(".parquet.gz") || out.hasSuffix(".parquet.zst") {
+    if let out, out.hasSuffix(".parquet.gz") || out.hasSuffix(".parquet.zst") {
       throw ValidationError("Parquet is compressed inside: name the output .parquet.")
     }
     let inputs = [definitions] + [rows.spine].compactMap(\.self) + EventArguments.paths(events)
     if let clash = OutputClash.find(inputs: inputs, outputs: [out, deadLetters].compactMap { $0 }) {
+      throw ValidationError(clash)
+    }
+  }
+
+  private func validateReport() throws {
+    if view != nil || out != nil || label.label != nil {
+      throw ValidationError("--report compares, and makes no table: leave --as, --out and --label out.")
+    }
+    if !events.isEmpty {
+      throw ValidationError(
+        "--report needs to know when events came into the log: leave --events out, so that topics are read.")
+    }
+    let inputs = [definitions] + [rows.spine].compactMap(\.self)
+    if let clash = OutputClash.find(inputs: inputs, outputs: [report, deadLetters].compactMap { $0 }) {
       throw ValidationError(clash)
     }
   }
@@ -85,33 +115,15 @@ struct TrainingSetCommand: ParsableCommand {
       let events = try EventArguments(events, plan, source: source)
       let selection = try TrainingSelection(
         plan, source: source, named: events.named, views: views, time: rows.spineTime)
-      let label = try label.rule(selection)
-      let joined = selection.views.map { JoinedView($0, source: plan.sources[$0.source], view.moment) }
-      let set = TrainingSet(
-        selection: selection, events: events, archive: archive, settings: try log.settings(),
-        join: TrainingJoin(
-          joined, version: plan.version, label: label, time: selection.time,
-          resources: .ofCommand(memory: memory.bytes)))
       let letters = try DeadLetterFile(path: deadLetters)
-      var sources: Set<Int> = view == .happened ? Set(selection.views.map(\.source)) : []
-      if let label { sources.insert(label.sourceIndex) }
-      if let path = rows.spine {
-        try set.readSpine(path: path)
-      } else {
-        try set.takeRows(where: rows.spineEvents ?? "")
-        sources.insert(try selection.theSource(for: "--spine-events"))
+      if let report {
+        let comparison = try TrainingReport(
+          selection, events: events, archive: archive, try feed(), try log.settings(),
+          .ofCommand(memory: memory.bytes))
+        try comparison.run(rows, letters, to: report)
+      } else if let view, let out {
+        try makeTable(selection, events, view, letters, to: out)
       }
-      let records = try sources.isEmpty ? nil : set.addEvents(of: sources.sorted(), letters)
-      if view == .served { try feed().add(to: set.join, plan, selection.views) }
-      let table = TrainingTable(try set.join.rows())
-      // Before the rows: whoever sees those can read why others are missing.
-      try letters.finish()
-      if out.hasSuffix(".parquet") {
-        try table.writeParquet(path: out)
-      } else {
-        try table.write(path: out, format: out.hasSuffix(".csv") ? .csv : .ndjson)
-      }
-      StandardError.print("\(summary(set.join, records)); \(letters.summary)")
       if letters.areLost { throw Outcome.lostRecords }
     }
   }
@@ -119,6 +131,39 @@ struct TrainingSetCommand: ParsableCommand {
   private func feed() throws -> SnapshotFeed {
     if let snapshots { return .export(folder: snapshots) }
     return .topic(try log.settings())
+  }
+
+  private func makeTable(
+    _ selection: TrainingSelection, _ events: EventArguments, _ view: TrainingView, _ letters: DeadLetterFile,
+    to out: String
+  ) throws {
+    let plan = selection.plan
+    let label = try label.rule(selection)
+    let joined = selection.views.map { JoinedView($0, source: plan.sources[$0.source], view.moment) }
+    let set = TrainingSet(
+      selection: selection, events: events, archive: archive, settings: try log.settings(),
+      join: TrainingJoin(
+        joined, version: plan.version, label: label, time: selection.time,
+        resources: .ofCommand(memory: memory.bytes)))
+    var sources: Set<Int> = view == .happened ? Set(selection.views.map(\.source)) : []
+    if let label { sources.insert(label.sourceIndex) }
+    if let path = rows.spine {
+      try set.readSpine(path: path)
+    } else {
+      try set.takeRows(where: rows.spineEvents ?? "")
+      sources.insert(try selection.theSource(for: "--spine-events"))
+    }
+    let records = try sources.isEmpty ? nil : set.addEvents(of: sources.sorted(), letters)
+    if view == .served { try feed().add(to: set.join, plan, selection.views) }
+    let table = TrainingTable(try set.join.rows())
+    // Before the rows: whoever sees those can read why others are missing.
+    try letters.finish()
+    if out.hasSuffix(".parquet") {
+      try table.writeParquet(path: out)
+    } else {
+      try table.write(path: out, format: out.hasSuffix(".csv") ? .csv : .ndjson)
+    }
+    StandardError.print("\(summary(set.join, records)); \(letters.summary)")
   }
 
   private func summary(_ join: TrainingJoin, _ records: Int?) -> String {

@@ -55,23 +55,57 @@ public final class JoinFeed {
     } catch {
       return fail(.undecodable(error))
     }
-    try add(batch, row: 0, source, order, fail)
+    try add(batch, row: 0, source, order, nil, fail)
   }
 
-  /// Adds an event that has been decoded by the source's schema.
+  /// Adds an event that has been decoded by the source's schema. Its place is needed where views are compared.
   public func add(
-    _ batch: EventBatch, row: Int, source index: Int, order: Int64, fail: (EventFailure) -> Void
+    _ batch: EventBatch, row: Int, source index: Int, order: Int64, place: LogPlace? = nil,
+    fail: (EventFailure) -> Void
   ) throws(TableError) {
     guard index < sources.count, let source = sources[index] else { return }
-    try add(batch, row: row, source, order, fail)
+    try add(batch, row: row, source, order, place, fail)
+  }
+
+  /// Adds a record of the log that the view of a comparison folds from, decoded by the source's schema.
+  public func addForwarded(
+    _ batch: EventBatch, row index: Int, to view: ViewPlan, order: Int64, offset: Int64
+  ) throws(TableError) {
+    guard view.source < sources.count, let source = sources[view.source] else { return }
+    for target in source.targets where target.lane.view === view {
+      guard let (key, hash) = Self.taken(batch.row(index), time: batch.time(index), target, { _ in }) else {
+        continue
+      }
+      try target.lane.add(
+        worker: worker, key: key, hash: hash, time: batch.time(index), order: order,
+        bytesMax: ComparedRecord.headerBytes + target.fold.inputBytesMax
+      ) { bytes in
+        ComparedRecord.writeForwarded(offset: offset, to: bytes)
+        return ComparedRecord.headerBytes + target.fold.writeInputs(to: bytes + ComparedRecord.headerBytes)
+      }
+    }
   }
 
   private func add(
-    _ batch: EventBatch, row index: Int, _ source: SourceFeed, _ order: Int64, _ fail: (EventFailure) -> Void
+    _ batch: EventBatch, row index: Int, _ source: SourceFeed, _ order: Int64, _ place: LogPlace?,
+    _ fail: (EventFailure) -> Void
   ) throws(TableError) {
     let (row, time) = (batch.row(index), batch.time(index))
     for target in source.targets {
       guard let (key, hash) = Self.taken(row, time: time, target, fail) else { continue }
+      if case .compared(let forwarded) = target.lane.purpose {
+        guard let place else { preconditionFailure("Cannot compare events without their places") }
+        var offset: Int64? = place.offset
+        if let forwarded { offset = forwarded.mayHaveLost(key, arrived: place.arrived) ? -1 : nil }
+        try target.lane.add(
+          worker: worker, key: key, hash: hash, time: time, order: order,
+          bytesMax: ComparedRecord.headerBytes + target.fold.inputBytesMax
+        ) { bytes in
+          ComparedRecord.writeEvent(offset: offset, arrived: place.arrived, to: bytes)
+          return ComparedRecord.headerBytes + target.fold.writeInputs(to: bytes + ComparedRecord.headerBytes)
+        }
+        continue
+      }
       try target.lane.add(
         worker: worker, key: key, hash: hash, time: time, order: order, bytesMax: target.fold.inputBytesMax
       ) { target.fold.writeInputs(to: $0) }

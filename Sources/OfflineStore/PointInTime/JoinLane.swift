@@ -7,6 +7,7 @@ final class JoinLane {
     case happened
     case served
     case label(within: Int64)
+    case compared(ForwardedLog?)
   }
 
   let view: ViewPlan
@@ -18,11 +19,18 @@ final class JoinLane {
   private var sorters: [RecordSorter]
   /// The spine's entities, and the time from which on no row sees an event.
   private let entities: EntityTimes
+  /// The time of the first snapshot of the view, if what is served is compared.
+  private var firstSnapshot = Int64.max
   /// By row.
   private(set) var results: [RecordSorter] = []
 
   convenience init(_ joined: JoinedView, _ budgets: [MemoryBudget]) {
-    let purpose: Purpose = joined.moment == .happened ? .happened : .served
+    let purpose: Purpose =
+      switch joined.moment {
+      case .happened: .happened
+      case .served: .served
+      case .compared(let forwarded): .compared(forwarded)
+      }
     self.init(joined.view, joined.source, joined.view.source, purpose, budgets)
   }
 
@@ -93,6 +101,18 @@ final class JoinLane {
     return Int64(bitPattern: word ^ 1 << 63)
   }
 
+  /// What stands before the state of a snapshot; nil if the lane takes none.
+  var snapshotHeaderBytes: Int? {
+    switch purpose {
+    case .served: 0
+    case .compared: ComparedRecord.headerBytes
+    case .happened, .label: nil
+    }
+  }
+
+  /// Takes notice of a snapshot of any entity.
+  func note(snapshotAt time: Int64) { firstSnapshot = min(firstSnapshot, time) }
+
   // MARK: Results
 
   /// Moves to disk what would leave too little memory for the results.
@@ -136,6 +156,7 @@ final class JoinLane {
     case .happened: HappenedProgress(view)
     case .served: ServedProgress(view)
     case .label(let within): LabelProgress(within: within)
+    case .compared: ComparedProgress(view, firstSnapshot: firstSnapshot)
     }
   }
 }

@@ -9,6 +9,8 @@ public struct JoinedView: Sendable {
     case happened
     /// Of the snapshot that had been committed before the row's time.
     case served
+    /// Both, to be compared. A view that doesn't fold straight from its source says where its events are forwarded to.
+    case compared(ForwardedLog?)
   }
 
   /// The view; its `source` is what events of it are added under.
@@ -23,6 +25,42 @@ public struct JoinedView: Sendable {
     self.view = view
     self.source = source
     self.moment = moment
+  }
+}
+
+/// A log to which events are forwarded, keyed by a view's entity.
+public struct ForwardedLog: Sendable, Hashable {
+  /// By partition, when its first record was written, in microseconds since the epoch, if others before it have been
+  /// deleted; else the least number.
+  public var begins: [Int64]
+
+  /// A log from its parts.
+  public init(begins: [Int64]) { self.begins = begins }
+
+  /// Whether the record of an event that was in its source's log at a time may have been deleted.
+  func mayHaveLost(_ key: UnsafeRawBufferPointer, arrived: Int64) -> Bool {
+    arrived < begins[Int(Murmur2.partition(key, count: Int32(begins.count)))]
+  }
+}
+
+/// Where an event is in its source's log.
+public struct LogPlace: Sendable, Hashable {
+  /// Its offset in its partition.
+  public var offset: Int64
+  /// The record's timestamp, in milliseconds since the epoch; nil if it has none.
+  public var timestampMilliseconds: Int64?
+
+  /// A place from its parts.
+  public init(offset: Int64, timestampMilliseconds: Int64?) {
+    self.offset = offset
+    self.timestampMilliseconds = timestampMilliseconds
+  }
+
+  /// The end of its millisecond, in microseconds.
+  var arrived: Int64 {
+    guard let timestampMilliseconds else { return .min }
+    let (end, isLater) = timestampMilliseconds.addingSaturated(1).multipliedReportingOverflow(by: 1_000)
+    return isLater ? .max : end
   }
 }
 

@@ -85,7 +85,12 @@ public final class TrainingJoin {
     let (end, isLater) = committedMilliseconds.addingSaturated(1).multipliedReportingOverflow(by: 1_000)
     guard !isLater else { return }
     for lane in lanes {
-      guard case .served = lane.purpose, lane.view.name.utf8.elementsEqual(snapshot.view) else { continue }
+      guard let header = lane.snapshotHeaderBytes, lane.view.name.utf8.elementsEqual(snapshot.view) else {
+        continue
+      }
+      if snapshot.version == version, snapshot.fingerprint == lane.view.fingerprint {
+        lane.note(snapshotAt: end - 1)
+      }
       let hash = Hash64.hash(snapshot.entityKey)
       guard lane.knows(hash) else { continue }
       guard snapshot.version == version else {
@@ -102,8 +107,12 @@ public final class TrainingJoin {
       arrivals += 1
       let bytes = ServedBytes(snapshot)
       try lane.add(
-        worker: 0, key: snapshot.entityKey, hash: hash, time: end - 1, order: arrivals, bytesMax: bytes.count
-      ) { bytes.write(to: $0) }
+        worker: 0, key: snapshot.entityKey, hash: hash, time: end - 1, order: arrivals,
+        bytesMax: header + bytes.count
+      ) { room in
+        if header > 0 { ComparedRecord.writeSnapshot(to: room) }
+        return header + bytes.write(to: room + header)
+      }
     }
   }
 
@@ -111,11 +120,30 @@ public final class TrainingJoin {
 
   /// Joins, once everything has been added: the rows of the spine, to be read once.
   public func rows() throws(TableError) -> JoinedRows {
+    try JoinedRows(try makeResults(), lanes.map(\.results), added)
+  }
+
+  /// Compares, once everything has been added, what was served with what happened: views whose moment is `compared`.
+  public func comparison() throws(TableError) -> ComparisonReport {
+    let spine = try makeResults()
+    var report = ComparisonReport(rows: spine.count, views: [])
+    for lane in lanes {
+      var view = ComparisonReport.ViewReport(lane.view)
+      let results = try SortedRecords.Cursor(lane.results)
+      for row in 0..<spine.count {
+        if let result = try results.take(UInt64(row)) { view.add(result) }
+      }
+      report.views.append(view)
+    }
+    return report
+  }
+
+  private func makeResults() throws(TableError) -> SpineTable {
     guard let spine else { preconditionFailure("Cannot join without a spine") }
     // The results need room, and what is being read can't be moved.
     if budgets.contains(where: { $0.used > $0.limit / 2 }) { for lane in lanes { try lane.spill() } }
     for lane in lanes { try lane.finishAdding() }
     for lane in lanes { try lane.makeResults(budgets) }
-    return try JoinedRows(spine, lanes.map(\.results), added)
+    return spine
   }
 }

@@ -1,0 +1,63 @@
+import EventLog
+import FeatureCore
+import OfflineStore
+import Processor
+import ServiceConfiguration
+
+/// `plumb training-set --report`: joins the rows both ways, and compares.
+struct TrainingReport {
+  private let set: TrainingSet
+  private let feed: TopicFeed
+  private let snapshots: SnapshotFeed
+  private let sources: [Int]
+
+  /// A comparison of a selection's views.
+  init(
+    _ selection: TrainingSelection, events: EventArguments, archive: String?, _ snapshots: SnapshotFeed,
+    _ settings: ServiceSettings, _ resources: JoinResources
+  ) throws {
+    let plan = selection.plan
+    let topics = TopicLog(settings.kafkaOptions(plan, transactionalID: "\(plan.name).training-set"))
+    let feed = TopicFeed(plan, ArchivedLog(try archive.map(TopicArchive.init), topics: topics))
+    let joined = try selection.views.map { view in
+      JoinedView(view, source: plan.sources[view.source], .compared(try feed.forwardedLog(view)))
+    }
+    self.feed = feed
+    set = TrainingSet(
+      selection: selection, events: events, archive: archive, settings: settings,
+      join: TrainingJoin(joined, version: plan.version, time: selection.time, resources: resources))
+    self.snapshots = snapshots
+    sources = Set(selection.views.map(\.source)).sorted()
+  }
+
+  /// Compares rows: JSON to a file, and lines for people to the standard error. `letters` gets the events that can't be
+  /// used.
+  func run(_ rows: TrainingRows, _ letters: DeadLetterFile, to path: String) throws {
+    var sources = sources
+    if let spine = rows.spine {
+      try set.readSpine(path: spine)
+    } else {
+      try set.takeRows(where: rows.spineEvents ?? "")
+      sources = Set(sources + [try set.selection.theSource(for: "--spine-events")]).sorted()
+    }
+    let records = try set.addEvents(of: sources, letters)
+    try feed.addForwarded(set.selection.views, to: set.join)
+    try snapshots.add(to: set.join, set.selection.plan, set.selection.views)
+    let report = try set.join.comparison()
+    try letters.finish()
+    var output = try LineOutput(path: path)
+    output.buffer += report.json
+    output.buffer.append(0x0A)
+    _ = try output.flush(unless: { _ in false })
+    let cut = try feed.cutPartitions(sources)
+    if let first = cut.first {
+      StandardError.print(
+        "\(first)\(cut.count > 1 ? " and others" : "") no longer begins at offset 0: what the events before would have "
+          + "changed is taken for differences; use --archive")
+    }
+    StandardError.write(report.text)
+    StandardError.print(
+      "\(counted(records, "event")), \(counted(set.join.snapshots, "snapshot")), \(counted(report.rows, "row")); "
+        + letters.summary)
+  }
+}
