@@ -133,7 +133,8 @@ let package = Package(
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
-        "FeatureCore", "DefinitionFiles", "EventFiles", "Processor", "EventLog", "OnlineStore", "CRDKafka",
+        "FeatureCore", "DefinitionFiles", "EventFiles", "LiveView", "Processor", "EventLog", "OnlineStore",
+        "CRDKafka",
         "plumb",
       ],
       exclude: ["Python"], swiftSettings: strict),

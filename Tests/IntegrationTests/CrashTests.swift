@@ -31,6 +31,17 @@ extension Integration.CrashTests {
     }
   }
 
+  /// Without transactions Redis is as exact; snapshots may come again, but each is true.
+  @Test func killsRepeatOnlySnapshotsAtLeastOnce() async throws {
+    try await Integration.expectNone {
+      let definitions = ShopEvents.definitions.replacing("entity: item", with: "entity: user")
+      return try Self.underFaults(
+        Self.faults(kills: 30, freezes: 1), on: try Site(definitions),
+        more: ["--delivery", "at_least_once"]
+      ) { try $0.problemsAtLeastOnce($1) }
+    }
+  }
+
   @Test func stoppingCompletesTheLastCommit() async throws {
     try await Integration.expectNone(Self.whenStopped)
   }
@@ -42,18 +53,21 @@ extension Integration.CrashTests {
       + [Fault](repeating: .killWhileStoring, count: storing) + [Fault](repeating: .freeze, count: freezes)
   }
 
-  private static func underFaults(_ faults: [Fault], on site: Site) throws -> [String] {
+  private static func underFaults(
+    _ faults: [Fault], on site: Site, more: [String] = [],
+    _ problems: (Audit, [WrittenEvent]) throws -> [String] = { try $0.problems($1) }
+  ) throws -> [String] {
     let seed = Integration.seed()
     var random = SplitMix64(seed: seed)
     let start = ContinuousClock.now
     let events = try ShopEvents(site, seed: seed &+ 1)
     let reader = try KafkaAuditor(brokers: site.brokers, group: site.group, isolation: "read_uncommitted")
-    for instance in instances { try site.start(instance) }
+    for instance in instances { try site.start(instance, more: more) }
     var behind = 0
     var caused = 0
     func cause(_ fault: Fault) throws {
       try events.produce(milliseconds: 50 + random.next() % 600)
-      behind += try Self.cause(fault, site, events, reader, &random)
+      behind += try Self.cause(fault, site, more, events, reader, &random)
       caused += 1
     }
     for fault in faults.shuffled(using: &random) { try cause(fault) }
@@ -61,7 +75,7 @@ extension Integration.CrashTests {
     while behind == 0 && caused < faults.count + 100 { try cause(.killWhileStoring) }
     let faulted = start.duration(to: .now)
     let audit = try Audit(site, seconds: 300)
-    var problems = try audit.problems(events.written) + site.complaints()
+    var problems = try problems(audit, events.written) + site.complaints()
     let aborted = try audit.abortedRecords()
     print(
       "seed \(seed): \(caused) faults in \(faulted), after which \(behind) tasks' states were behind the "
@@ -80,7 +94,8 @@ extension Integration.CrashTests {
   /// Lets something happen to one of the processes. Returns how many tasks a kill has left with less in the store than
   /// in the log.
   private static func cause(
-    _ fault: Fault, _ site: Site, _ events: ShopEvents, _ reader: KafkaAuditor, _ random: inout SplitMix64
+    _ fault: Fault, _ site: Site, _ more: [String], _ events: ShopEvents, _ reader: KafkaAuditor,
+    _ random: inout SplitMix64
   ) throws -> Int {
     let isMoving = random.next() % 5 == 0
     let instance = isMoving ? instances[2] : instances[Int(random.next() % 2)]
@@ -112,7 +127,7 @@ extension Integration.CrashTests {
       site.redis.freeze(false)
     }
     let positions = try Audit.positions(site, reader)
-    try site.start(instance)
+    try site.start(instance, more: more)
     return zip(positions.stored, positions.committed).count { ($0 ?? 0) < ($1 ?? 0) }
   }
 

@@ -1,5 +1,6 @@
 import FeatureCore
 import Foundation
+import LiveView
 import OnlineStore
 import Processor
 import Testing
@@ -17,6 +18,28 @@ extension Integration.StartTests {
         "the store has states of other definitions", "counts its events twice after a crash",
       ]
       return zip(expected, try Self.refusals()).filter { !$1.contains($0) }.map { "not '\($0)' but '\($1)'" }
+    }
+  }
+
+  @Test func readinessFollowsTheStore() async throws {
+    try await Integration.expectNone {
+      let site = try Site()
+      try site.start(Site.Instance("a"), more: ["--http", "127.0.0.1:0"])
+      func awaitState(_ what: String, _ isSo: (Bool) -> Bool) throws {
+        try waitUntil("the service is \(what): \(site.logs)", seconds: 120) {
+          guard let port = site.logs.firstMatch(of: /running http=(?:127\.0\.0\.1:)?(\d+)/)?.1 else {
+            return false
+          }
+          let isReady = (try? HTTPGet.body(host: "127.0.0.1", port: Int(port)!, path: "/readyz")) != nil
+          return isSo(isReady)
+        }
+      }
+      try awaitState("ready") { $0 }
+      site.redis.freeze(true)
+      try awaitState("not ready without its store") { !$0 }
+      site.redis.freeze(false)
+      try awaitState("ready again") { $0 }
+      return site.complaints()
     }
   }
 

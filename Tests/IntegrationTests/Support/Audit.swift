@@ -59,10 +59,17 @@ struct Audit {
 
   /// Whatever is not as it must be.
   func problems(_ written: [WrittenEvent]) throws -> [String] {
-    var problems =
-      checkSource(written) + checkForwards(written) + checkLetters(written) + checkPlaces(written)
-    let (snapshots, unreadable) = readSnapshots()
-    problems += unreadable
+    try checkSource(written) + checkForwards(written) + checkLetters(written) + checkPlaces(written)
+      + checkFolds()
+  }
+
+  /// Whatever is not as it must be without transactions: snapshots may come again, but each is true.
+  func problemsAtLeastOnce(_ written: [WrittenEvent]) throws -> [String] {
+    try checkSource(written) + checkFolds(mayRepeat: true)
+  }
+
+  private func checkFolds(mayRepeat: Bool = false) throws -> [String] {
+    var (snapshots, problems) = readSnapshots(mayRepeat: mayRepeat)
     var states: [[UInt8]: [UInt8]] = [:]
     for (place, records) in inputs {
       let fold = PlainFold(
@@ -149,8 +156,9 @@ struct Audit {
       + (readable.count == letters.count ? [] : ["dead letters that can't be read"])
   }
 
-  /// The snapshots by their task and key, in order; those of a key ascend, so none is there twice.
-  private func readSnapshots() -> (found: [String: [[UInt8]: [Snapshot]]], problems: [String]) {
+  /// The snapshots by their task and key, in order; those of a key ascend, so none is there twice, unless they may repeat.
+  private func readSnapshots(mayRepeat: Bool) -> (found: [String: [[UInt8]: [Snapshot]]], problems: [String])
+  {
     var found: [String: [[UInt8]: [Snapshot]]] = [:]
     var problems: [String] = []
     for record in snapshots.joined() {
@@ -161,13 +169,14 @@ struct Audit {
       let key = Array("\(snapshot.view):".utf8) + snapshot.key
       if record.key != key { problems.append("a snapshot of \(Text(utf8: key)) under another key") }
       let before = found[snapshot.partition]?[key]?.last?.position
-      if let before, before >= snapshot.position {
+      if let before, before >= snapshot.position, !mayRepeat {
         problems.append("\(Text(utf8: key)): a snapshot at \(snapshot.position) after one at \(before)")
         continue
       }
       found[snapshot.partition, default: [:]][key, default: []].append(snapshot)
     }
     let tasks = Set(site.inputs.map(\.partition.description))
+    for key in found.keys where mayRepeat { found[key]?.sortAll() }
     problems += found.keys.filter { !tasks.contains($0) }.map { "snapshots of \($0), which nobody reads" }
     return (found, problems)
   }
@@ -202,6 +211,12 @@ struct Audit {
     }
     if extra.isEmpty && missing.isEmpty { return [] }
     return ["\(what): too many \(told(extra)), missing \(told(missing)), of \(expected.count)"]
+  }
+}
+
+extension [[UInt8]: [Snapshot]] {
+  fileprivate mutating func sortAll() {
+    for key in keys { self[key]?.sort { $0.position < $1.position } }
   }
 }
 
