@@ -5,20 +5,18 @@ public import Processor
 public final class ReplayLog: EventLogPort {
   private let consumer: KafkaConsumer
   private let partitions: [TopicPartition]
-  /// The group's offsets when this began.
-  public let offsets: [TopicPartition: Int64]
+  private let ends: [TopicPartition: Int64]
   private var isAssigned = false
 
-  /// A log of those of the partitions that the group has an offset in. `report` may be called from any thread.
+  /// A log of some partitions up to an offset of each, which pass for the group's. `report` may be called from any
+  /// thread.
   public init(
-    _ options: KafkaOptions, partitions: [TopicPartition],
+    _ options: KafkaOptions, ends: [TopicPartition: Int64],
     report: @escaping @Sendable (KafkaSeverity, String) -> Void
   ) throws(LogError) {
     consumer = try KafkaConsumer(options, topics: nil, events: ClientEvents(log: report))
-    let committed = partitions.isEmpty ? [] : try consumer.committed(partitions)
-    let known = zip(partitions, committed).compactMap { partition, offset in offset.map { (partition, $0) } }
-    self.partitions = known.map(\.0)
-    offsets = Dictionary(known) { first, _ in first }
+    partitions = Array(ends.keys)
+    self.ends = ends
   }
 
   /// The offsets that the group has committed by now, nil where there is none.
@@ -37,7 +35,7 @@ public final class ReplayLog: EventLogPort {
 
   /// See `EventLogPort`.
   public func assign(_ partitions: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
-    try consumer.assign(partitions, ends: offsets)
+    try consumer.assign(partitions, ends: ends)
   }
 
   /// See `EventLogPort`.
@@ -52,9 +50,9 @@ public final class ReplayLog: EventLogPort {
     try consumer.seek(partition, to: offset)
   }
 
-  /// The offsets that the group had when this began.
+  /// Where reading ends: before it, nothing is sent.
   public func committed(_ partitions: [TopicPartition]) throws(LogError) -> [Int64?] {
-    partitions.map { offsets[$0] }
+    partitions.map { ends[$0] }
   }
 
   /// See `EventLogPort`.

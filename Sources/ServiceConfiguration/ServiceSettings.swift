@@ -81,6 +81,9 @@ public struct ServiceSettings: Sendable {
     return (own + properties).map { name, value in "\(name) = \(value) (\(origins[name] ?? "default"))" }
   }
 
+  /// Whether nobody has set a setting.
+  public func isDefault(_ name: String) -> Bool { origins[name] == nil }
+
   static let kafkaPrefix = "kafka."
 }
 

@@ -33,7 +33,7 @@ final class EndOfInput {
     partitions = routing.inputs.flatMap { input in
       (0..<(counts[input.name] ?? 0)).map { TopicPartition(input.topic, $0) }
     }
-    log = try ReplayLog(options, partitions: [], report: reportKafka)
+    log = try ReplayLog(options, ends: [:], report: reportKafka)
     sourceEnds = try ends(isRepartitioned: false)
   }
 

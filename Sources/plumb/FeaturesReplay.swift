@@ -12,14 +12,9 @@ struct FeaturesReplay {
   private let time: EventTime?
 
   init(_ selection: Selection, at text: String) throws(ValidationError) {
-    guard selection.views.count == 1 else {
-      let names = selection.views.map(\.name).joined(separator: ", ")
-      throw ValidationError(
-        "Rows of different views have different columns; choose one with --view: \(names).")
-    }
     source = selection.source
-    view = selection.views[0]
-    time = text == "end" ? nil : try Self.parse(text, selection.source.source.timestamp.unit)
+    view = try selection.onlyView()
+    time = try source.time(text)
   }
 
   func run(
@@ -57,9 +52,14 @@ struct FeaturesReplay {
     let entities = counted(processor.entityCount(0), "entity", "entities")
     return "\(counted(counts.records, "event")), \(entities), \(counts.late) late; \(letters.summary)"
   }
+}
 
-  private static func parse(_ text: String, _ unit: TimeUnit) throws(ValidationError) -> EventTime {
+extension SourcePlan {
+  /// A time as a command is told it; nil for `end`.
+  func time(_ text: String) throws(ValidationError) -> EventTime? {
+    if text == "end" { return nil }
     var text = text
+    let unit = source.timestamp.unit
     let parsed = text.withUTF8 { EventTime.parse(UnsafeRawBufferPointer($0), unit: unit) }
     guard let parsed else {
       throw ValidationError("'\(text)' is no time: write \(unit.textForms), or 'end'.")

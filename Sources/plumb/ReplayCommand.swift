@@ -6,7 +6,7 @@ public import OfflineStore
 struct ReplayCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "replay",
-    abstract: "Fold event files into features or training rows, or fold the log into Redis once more.",
+    abstract: "Fold event files or topics into features or training rows, or the log into Redis once more.",
     discussion: """
       With --features-at, the features of every entity of one view at a time, ordered by entity key. Events after \
       that time are left out.
@@ -23,10 +23,16 @@ struct ReplayCommand: ParsableCommand {
       the service's offsets, without sending anything: after Redis has lost its states, and while the service is \
       stopped. Interrupted, the same command goes on. --from beginning removes the states first. --from-snapshots takes \
       the last snapshot of every entity instead, for when the topics no longer hold the events; --archive reads what plumb \
-      archive has kept of them.
+      archive has kept of them. --until TIME ends before that, and so shows the states as of a time; the same command \
+      without it goes on.
+
+      With --into features, a range of a view's topic is folded from nothing into a file with a row for each entity; with \
+      --into snapshots, a row for each event with the features after it. No group is joined, and no offset changed.
 
       Examples:
         plumb replay -d shop.yaml --into redis --workers 2
+        plumb replay -d shop.yaml --into features --view user_activity \\
+          --from 2026-01-02T00:00:00Z --out users.csv
         plumb replay -d shop.yaml --events events.ndjson.zst \\
           --view user_activity --features-at end --out users.csv
         plumb replay -d shop.yaml --events a.ndjson.gz b.ndjson.gz \\
@@ -58,20 +64,36 @@ struct ReplayCommand: ParsableCommand {
   @Option(help: "Keep what can't be used in this file, as NDJSON with file, line and reason.")
   var deadLetters: String?
 
-  @OptionGroup var redis: StoreReplayFlags
+  @OptionGroup var topics: TopicReplayFlags
 
   func validate() throws {
-    if redis.into != nil {
+    switch topics.into {
+    case .redis:
       let isOther = !events.isEmpty || featuresAt != nil || spine != nil || out != nil || source != nil
       if isOther || !view.isEmpty || deadLetters != nil || spineTime != nil || format != nil {
         throw ValidationError(
-          "--into redis folds every view of the topics: it goes with -d, and with --from or --from-snapshots."
-        )
+          "--into redis folds every view of the topics: it goes with -d, --from, --until, --archive and "
+            + "--from-snapshots.")
       }
-      return
+    case .features, .snapshots: try validateTable()
+    case nil: try validateFiles()
     }
-    try redis.refuse()
-    if events.isEmpty { throw ValidationError("Give --events FILE..., or --into redis to fold the topics.") }
+  }
+
+  private func validateTable() throws {
+    if !events.isEmpty || spine != nil || spineTime != nil || deadLetters != nil {
+      throw ValidationError("--into folds the topics: leave --events, --spine and --dead-letters out.")
+    }
+    if topics.into == .snapshots && featuresAt != nil {
+      throw ValidationError("--features-at goes with --into features: snapshots are of their event's time.")
+    }
+    guard let out else { throw ValidationError("Give --out FILE.") }
+    if let clash = OutputClash.find(inputs: [definitions], outputs: [out]) { throw ValidationError(clash) }
+  }
+
+  private func validateFiles() throws {
+    try topics.refuse()
+    if events.isEmpty { throw ValidationError("Give --events FILE..., or --into to fold the topics.") }
     guard let out else { throw ValidationError("Give --out FILE.") }
     if (featuresAt == nil) == (spine == nil) {
       throw ValidationError("Give either --features-at TIME or --spine FILE.")
@@ -84,12 +106,16 @@ struct ReplayCommand: ParsableCommand {
   }
 
   func run() throws {
-    if redis.into != nil { return try redis.run(definitions) }
+    if topics.into == .redis { return try topics.run(definitions) }
     guard let out else { preconditionFailure("Cannot write without a file") }
+    let format = format ?? (out.hasSuffix(".csv") ? .csv : .ndjson)
+    if topics.into != nil {
+      return try topics.run(
+        definitions, source: source, views: view, at: featuresAt, out: out, format: format)
+    }
     try reporting {
       let plan = try DefinitionFile.compile(path: definitions)
       let selection = try Selection(plan, source: source, views: view)
-      let format = format ?? (out.hasSuffix(".csv") ? .csv : .ndjson)
       let letters = try DeadLetterFile(path: deadLetters)
       let summary =
         if let spine {

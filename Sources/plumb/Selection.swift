@@ -31,6 +31,16 @@ struct Selection {
     if views.isEmpty { throw ValidationError("No view is about source '\(sourceNames[index])'.") }
   }
 
+  /// The view, if it is one.
+  func onlyView() throws(ValidationError) -> ViewPlan {
+    guard views.count == 1 else {
+      let names = views.map(\.name).joined(separator: ", ")
+      throw ValidationError(
+        "Rows of different views have different columns; choose one with --view: \(names).")
+    }
+    return views[0]
+  }
+
   private static func unknown(
     _ kind: String, _ name: String, of owner: String = "", _ candidates: [String]
   ) -> String {

@@ -1,19 +1,18 @@
+import ArgumentParser
 import EventLog
 import FeatureCore
 import OnlineStore
 import Processor
 import ServiceConfiguration
-import Synchronization
 
-/// `plumb replay --into redis`: brings the online store to the offsets that the stopped service has committed, by folding
-/// the log once more or from the snapshots.
+/// `plumb replay --into redis`: brings the online store to the offsets that the stopped service has committed, or to some
+/// before them, by folding the log once more or from the snapshots.
 struct StoreReplay {
   private let plan: Plan
   private let settings: ServiceSettings
   private let redis: RedisOptions
   private let keys: StoreKeys
   private let archive: TopicArchive?
-  private let start = ContinuousClock.now
 
   /// A commit is a round trip and a pause of Redis: nobody waits for a replay's, so they are few and large.
   private static let commitIntervalMilliseconds: Int64 = 500
@@ -31,40 +30,30 @@ struct StoreReplay {
     settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).replay")
   }
 
-  /// Milliseconds since the start.
-  private var now: Int64 { Int64(start.duration(to: .now) / .milliseconds(1)) }
-
-  /// Folds again. Returns a summary; throws `interrupted` if a signal came first.
-  func fold(fromBeginning: Bool) throws -> String {
-    let (partitions, counts) = try prepare()
-    if fromBeginning { try StoreCleaner(redis, keys: keys).clear(tasks: partitions.map(task)) }
-    let progress = ReplayProgress("offsets")
-    let group = WorkerGroup()
-    let unfinished = Mutex(0)
-    let shares = (0..<settings.workers).map { worker in
-      partitions.enumerated().filter { $0.offset % settings.workers == worker }.map(\.element)
+  /// Folds again, up to a place that is not behind the service's offsets. Returns a summary; throws `interrupted` if a
+  /// signal came first.
+  func fold(fromBeginning: Bool, until: ReplayPlace) throws -> String {
+    let (committed, counts) = try prepare()
+    let ends = try self.ends(until, committed)
+    if fromBeginning {
+      try StoreCleaner(redis, keys: keys).clear(tasks: ends.keys.map(task))
+    } else {
+      try refuseStates(beyond: ends)
     }
-    for share in shares where !share.isEmpty {
-      group.start { (isStopping) throws(ProcessorError) in
-        let (done, isComplete) = try work(share, counts, progress, isStopping)
-        if !isComplete { unfinished.withLock { $0 += 1 } }
-        return done
-      }
-    }
-    let done = try group.wait()
-    guard unfinished.withLock({ $0 }) == 0 else { throw Self.interrupted }
-    let seconds = Double(now) / 1000
-    return
-      "\(counted(done.records, "record")) folded again in \(counted(partitions.count, "partition")), "
-      + "\(Int(Double(done.records) / max(seconds, 0.001))) a second; Redis is at the service's offsets"
+    var workers = ReplayWorkers(plan, settings, options, archive, counts: counts, ends: ends)
+    workers.limits.commitIntervalMilliseconds = Self.commitIntervalMilliseconds
+    workers.limits.commitFoldsMax = Self.commitFoldsMax
+    let (redis, keys) = (redis, keys)
+    guard let done = try workers.run({ RedisStateStore(redis, keys: keys) }) else { throw Self.interrupted }
+    let place =
+      ends == committed ? "at the service's offsets" : "behind the service's offsets, as was asked for"
+    return "\(workers.summary(done)); Redis is \(place)"
   }
 
   /// Takes the last snapshot of every entity.
   func restore() throws -> String {
-    let partitions = try prepare().partitions
-    let log = try ReplayLog(options, partitions: partitions, report: reportKafka)
-    let tasks = partitions.compactMap { partition in
-      log.offsets[partition].map { RestoredTask(name: task(partition), partition: partition, offset: $0) }
+    let tasks = try prepare().committed.map { partition, offset in
+      RestoredTask(name: task(partition), partition: partition, offset: offset)
     }
     let restore = try SnapshotRestore(plan, tasks, RedisStateStore(redis, keys: keys))
     return try restore.run(try TopicReader(options, report: reportKafka))
@@ -75,8 +64,9 @@ struct StoreReplay {
 
   // MARK: Parts
 
-  /// Sees that the service stands still, and tells readers where states are. Returns the partitions that it has committed.
-  private func prepare() throws -> (partitions: [TopicPartition], counts: [String: Int32]) {
+  /// Sees that the service stands still, and tells readers where states are. Returns what it has committed, and the
+  /// partitions of every input.
+  private func prepare() throws -> (committed: [TopicPartition: Int64], counts: [String: Int32]) {
     let members = try TopicAdmin(options, report: reportKafka).members(of: options.group)
     guard members.isEmpty else {
       throw ProcessorError(
@@ -95,7 +85,8 @@ struct StoreReplay {
     let all = Routing(plan).inputs.flatMap { input in
       (0..<(counts[input.name] ?? 0)).map { TopicPartition(input.topic, $0) }
     }
-    let known = try ReplayLog(options, partitions: all, report: reportKafka).offsets
+    let offsets = try ReplayLog(options, ends: [:], report: reportKafka).groupOffsets(all)
+    let known = zip(all, offsets).compactMap { partition, offset in offset.map { (partition, $0) } }
     guard !known.isEmpty else {
       throw ProcessorError(
         remedy: .stop,
@@ -103,7 +94,7 @@ struct StoreReplay {
           "the consumer group '\(options.group)' has no offsets: this version has never run, or they have "
           + "expired. A new version is filled by plumb run --until end")
     }
-    return (all.filter { known[$0] != nil }, counts)
+    return (Dictionary(uniqueKeysWithValues: known), counts)
   }
 
   private func task(_ partition: TopicPartition) -> String {
@@ -111,32 +102,35 @@ struct StoreReplay {
     return StoreKeys.task(source: input?.name ?? partition.topic, partition: partition.partition)
   }
 
-  private func work(
-    _ partitions: [TopicPartition], _ counts: [String: Int32], _ progress: ReplayProgress,
-    _ isStopping: () -> Bool
-  ) throws(ProcessorError) -> (LoopCounts, Bool) {
-    let log: ArchivedEventLog<ReplayLog>
-    do throws(LogError) {
-      let topics = try ReplayLog(options, partitions: partitions, report: reportKafka)
-      log = ArchivedEventLog(topics, archive, ends: topics.offsets)
-    } catch {
-      throw ProcessorError(remedy: .stop, description: error.message)
+  /// Where folding ends: the service's offsets, or before them.
+  private func ends(
+    _ until: ReplayPlace, _ committed: [TopicPartition: Int64]
+  ) throws -> [TopicPartition: Int64] {
+    if until == .offsets { return committed }
+    let topics = try ReplayTopics(options, Set(committed.keys.map(\.topic)).sorted(), archive)
+    let wanted = try topics.offsets(until)
+    return try Dictionary(
+      uniqueKeysWithValues: committed.map { partition, offset in
+        let end = wanted[partition] ?? offset
+        if case .named = until, end > offset {
+          throw ValidationError(
+            "The service has folded \(partition) to offset \(offset), not to \(end): what lies between has to be sent as "
+              + "well, which it does once it runs.")
+        }
+        return (partition, min(end, offset))
+      })
+  }
+
+  /// A fold only goes on.
+  private func refuseStates(beyond ends: [TopicPartition: Int64]) throws {
+    let reader = OnlineReader(redis, keys: keys)
+    for (partition, end) in ends {
+      guard let position = try reader.position(of: task(partition)), position > end else { continue }
+      throw ProcessorError(
+        remedy: .stop,
+        description:
+          "the states of \(partition) are at offset \(position), and folding is to end at \(end): --from beginning "
+          + "removes them first, or set the group's offset to \(position) if it was reset")
     }
-    var limits = WorkerLimits()
-    limits.commitIntervalMilliseconds = Self.commitIntervalMilliseconds
-    limits.commitFoldsMax = Self.commitFoldsMax
-    limits.cachedStatesMax = settings.cachedStates
-    let loop = ProcessorLoop(
-      plan, log: log, store: RedisStateStore(redis, keys: keys), limits: limits, partitions: counts, now: now)
-    let isComplete = try loop.catchUp(
-      partitions.count, now: { now }, isStopping: isStopping
-    ) {
-      for task in loop.status.tasks {
-        progress.report(
-          task.partition, position: task.position, target: log.base.offsets[task.partition] ?? 0,
-          isDone: !task.isCatchingUp)
-      }
-    }
-    return (loop.counts, isComplete)
   }
 }

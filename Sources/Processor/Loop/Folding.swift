@@ -74,7 +74,10 @@ extension ProcessorLoop {
       throw aborting(error)
     }
     counts.records += records.count
-    if isSilent { counts.recovered += records.count }
+    if isSilent {
+      counts.recovered += records.count
+      counts.unusable += Set(letters.map(\.record)).count
+    }
     // Recovered ones too: what is bounded is the write to the store.
     foldsSinceCommit += records.count * max(1, task.views.count)
     for view in task.views { bytesSinceCommit += view.cache.takeChangedBytes() }

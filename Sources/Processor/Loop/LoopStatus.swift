@@ -6,6 +6,8 @@ public struct LoopCounts: Hashable, Sendable {
   public var records = 0
   /// Of these, folded again without sending anything.
   public var recovered = 0
+  /// Of these, records that can't be used: their dead letters were sent before.
+  public var unusable = 0
   /// Events folded into the states of a view, once for each view.
   public var folded = 0
   /// Of these, seen by no window but lifetime ones.
@@ -52,7 +54,8 @@ public struct LoopCounts: Hashable, Sendable {
 
   private static var numbers: [WritableKeyPath<Self, Int>] {
     [
-      \.records, \.recovered, \.folded, \.late, \.filtered, \.cacheHits, \.cacheMisses, \.forwarded,
+      \.records, \.recovered, \.unusable, \.folded, \.late, \.filtered, \.cacheHits, \.cacheMisses,
+      \.forwarded,
       \.snapshots,
       \.commits, \.aborts, \.logErrors, \.storeErrors, \.fenced, \.recoveries,
     ]

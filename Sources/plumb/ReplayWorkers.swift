@@ -1,0 +1,86 @@
+import EventLog
+import FeatureCore
+import Processor
+import ServiceConfiguration
+import Synchronization
+
+/// The loop over ranges of partitions, on some threads, with any stores: it sends nothing.
+struct ReplayWorkers {
+  let plan: Plan
+  let settings: ServiceSettings
+  let options: KafkaOptions
+  let archive: TopicArchive?
+  /// Partitions of every input, by its name.
+  let counts: [String: Int32]
+  /// Where each partition that is read ends.
+  let ends: [TopicPartition: Int64]
+  var limits = WorkerLimits()
+  private let start = ContinuousClock.now
+
+  init(
+    _ plan: Plan, _ settings: ServiceSettings, _ options: KafkaOptions, _ archive: TopicArchive?,
+    counts: [String: Int32], ends: [TopicPartition: Int64]
+  ) {
+    self.plan = plan
+    self.settings = settings
+    self.options = options
+    self.archive = archive
+    self.counts = counts
+    self.ends = ends
+    limits.cachedStatesMax = settings.cachedStates
+  }
+
+  /// Milliseconds since the start.
+  private var now: Int64 { Int64(start.duration(to: .now) / .milliseconds(1)) }
+
+  /// Folds every partition to its end, each worker into a store of its own. Returns what was done, nil if a signal came
+  /// first.
+  func run<Store: StateStorePort & SendableMetatype>(
+    _ makeStore: @escaping @Sendable () -> Store
+  ) throws -> LoopCounts? {
+    let partitions = ends.keys.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
+    let progress = ReplayProgress("offsets")
+    let group = WorkerGroup()
+    let unfinished = Mutex(0)
+    let shares = (0..<settings.workers).map { worker in
+      partitions.enumerated().filter { $0.offset % settings.workers == worker }.map(\.element)
+    }
+    for share in shares where !share.isEmpty {
+      group.start { (isStopping) throws(ProcessorError) in
+        let (done, isComplete) = try work(share, makeStore(), progress, isStopping)
+        if !isComplete { unfinished.withLock { $0 += 1 } }
+        return done
+      }
+    }
+    let done = try group.wait()
+    return unfinished.withLock { $0 } == 0 ? done : nil
+  }
+
+  /// What was folded, how fast, for people.
+  func summary(_ done: LoopCounts) -> String {
+    let rate = Int(Double(done.records) / max(Double(now) / 1000, 0.001))
+    return "\(counted(done.records, "record")) in \(counted(ends.count, "partition")), \(rate) a second"
+  }
+
+  private func work(
+    _ share: [TopicPartition], _ store: some StateStorePort, _ progress: ReplayProgress,
+    _ isStopping: () -> Bool
+  ) throws(ProcessorError) -> (LoopCounts, Bool) {
+    let ends = ends.filter { share.contains($0.key) }
+    let log: ArchivedEventLog<ReplayLog>
+    do throws(LogError) {
+      log = ArchivedEventLog(try ReplayLog(options, ends: ends, report: reportKafka), archive, ends: ends)
+    } catch {
+      throw ProcessorError(remedy: .stop, description: error.message)
+    }
+    let loop = ProcessorLoop(plan, log: log, store: store, limits: limits, partitions: counts, now: now)
+    let isComplete = try loop.catchUp(share.count, now: { now }, isStopping: isStopping) {
+      for task in loop.status.tasks {
+        progress.report(
+          task.partition, position: task.position, target: ends[task.partition] ?? 0,
+          isDone: !task.isCatchingUp)
+      }
+    }
+    return (loop.counts, isComplete)
+  }
+}
