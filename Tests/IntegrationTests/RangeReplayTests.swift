@@ -82,10 +82,9 @@ private struct Ranges {
 
   /// As an option's value.
   private var timeText: String {
-    let seconds = Double(time) / 1000
-    let formatter = ISO8601DateFormatter()
-    formatter.formatOptions = [.withInternetDateTime, .withFractionalSeconds]
-    return formatter.string(from: Date(timeIntervalSince1970: seconds))
+    // In whole numbers: a fraction of a second as a Double may be cut to the millisecond before.
+    let second = ISO8601DateFormatter().string(from: Date(timeIntervalSince1970: Double(time / 1000)))
+    return second.dropLast() + String(format: ".%03dZ", Int(time % 1000))
   }
 
   private func text(_ offsets: [TopicPartition: Int64], _ topic: String? = nil) -> String {

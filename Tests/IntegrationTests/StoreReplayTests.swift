@@ -112,6 +112,7 @@ extension Integration.StoreReplayTests {
         let digit = try lines.lastIndex { (0x30...0x39).contains($0) }.unwrapped("no digit")
         lines[digit] ^= 1
         try Data(lines).write(to: URL(fileURLWithPath: path))
+        try site.redis.clear()
         try expectFailure(arguments, name)
         let position = try site.redis.positions(site.keys, [place.task])[0] ?? 0
         if try position > Int64(name.prefix(20)).unwrapped(name) {
