@@ -23,12 +23,16 @@ struct SegmentReader: ~Copyable {
   var count: Int { found.records }
 
   init(_ file: EventFile) throws(EventFileError) {
-    path = file.path
-    expected = file.segment
-    if expected != nil && !Files.exists(path) { throw Self.damage(path, "the segment is missing") }
-    lines = try LineReader(
-      path: path, blockBytes: 1 << 20, lineBytesMax: max(1, expected?.longest ?? Self.lineBytesMax),
+    let expected = file.segment
+    if expected != nil && !Files.exists(file.path) { throw Self.damage(file.path, "the segment is missing") }
+    // Everything that throws comes before the first property: optimised, Swift 6.3 else destroys a reader that there
+    // is not yet.
+    let reader = try LineReader(
+      path: file.path, blockBytes: 1 << 20, lineBytesMax: max(1, expected?.longest ?? Self.lineBytesMax),
       linesPerBlockMax: Self.linesPerBlockMax)
+    path = file.path
+    self.expected = expected
+    lines = reader
     let first = expected?.first ?? 0
     found = ArchiveSegment(
       first: first, next: first, records: 0, bytes: 0, longest: expected?.longest ?? 0, checksum: 0)

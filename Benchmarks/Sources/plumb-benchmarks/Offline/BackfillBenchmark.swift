@@ -66,6 +66,10 @@ struct BackfillBenchmark {
         name: "topic into an archive: `archive`", things: "events",
         arguments: ["archive"] + topic + ["--out", archive, "--until", "end"], removes: archive),
       Job(
+        name: "archive into Redis: `replay --into redis --archive`", things: "events",
+        arguments: ["replay"] + definitions + stores
+          + ["--into", "redis", "--from", "beginning", "--archive", archive]),
+      Job(
         name: "archive into features: `replay --features-at`", things: "events",
         arguments: ["replay"] + definitions + ["--events", "\(archive)/clicks"] + features),
       Job(
