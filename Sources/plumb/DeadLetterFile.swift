@@ -54,6 +54,42 @@ final class DeadLetterFile {
   }
 }
 
+/// A letter that owns what it says.
+struct KeptLetter: Sendable {
+  private let path: String
+  private let sequence: Int64
+  private let reason: String
+  private let view: String?
+  private let message: String
+  private let payload: [UInt8]
+
+  /// A letter of a file's line.
+  init(_ letter: DeadLetter, path: String) {
+    self.path = path
+    sequence = letter.sequence
+    reason = letter.reason
+    view = letter.view
+    message = letter.message
+    payload = Array(letter.payload)
+  }
+
+  func append(to file: DeadLetterFile) throws(TableError) {
+    try payload.withBytes { (payload) throws(TableError) in
+      try file.append(
+        DeadLetter(sequence: sequence, reason: reason, view: view, message: message, payload: payload),
+        path: path)
+    }
+  }
+}
+
+extension [UInt8] {
+  fileprivate func withBytes<Failure: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Void
+  ) throws(Failure) {
+    try withUnsafeBufferPointer { (bytes) throws(Failure) in try body(UnsafeRawBufferPointer(bytes)) }
+  }
+}
+
 /// Holds the letters of a block until they can be written: a callback can't throw.
 final class DeadLetterSink {
   private var letters: [DeadLetter] = []

@@ -2,8 +2,9 @@ import EventFiles
 import FeatureCore
 import OfflineStore
 import Processor
+import Synchronization
 
-/// Event files as a join takes them.
+/// Event files as a join takes them: threads take turns in reading, and work on their blocks at the same time.
 struct EventFeed {
   private let plan: Plan
 
@@ -11,30 +12,34 @@ struct EventFeed {
 
   /// Adds every event; returns how many there were. An event's place is the count of those before it.
   func add(_ files: [EventArguments.Files], to join: TrainingJoin, _ letters: DeadLetterFile) throws -> Int {
-    let feed = join.feed()
-    var records = 0
-    for file in files {
-      try readEvents(file.paths) { path, lines in
-        for line in lines {
-          try add(line, of: path, file.source, order: Int64(records), to: feed, letters)
-          records += 1
+    let blocks = EventBlocks(
+      try files.flatMap { file in
+        try file.paths.flatMap(EventFile.all).map { EventBlocks.File(file: $0, source: file.source) }
+      }, letters)
+    nonisolated(unsafe) let join = join
+    let plan = plan
+    // Rows that are made of events come in their order.
+    try Threads.run(join.hasEventRows ? 1 : join.workers) { worker in
+      do {
+        let feed = join.feed(worker: worker)
+        var lines = LineCopies()
+        while let block = try blocks.next(&lines) {
+          let schema = plan.sources[block.source].schema
+          var failures: [KeptLetter] = []
+          try lines.withLines { lines throws(TableError) in
+            try feed.add(lines, source: block.source, order: block.order) { line, failure in
+              failures.append(
+                KeptLetter(DeadLetter(failure, schema, line.bytes, sequence: line.number), path: block.path))
+            }
+          }
+          try blocks.finish(block, failures)
         }
+      } catch {
+        blocks.stop()
+        throw error
       }
     }
-    return records
-  }
-
-  private func add(
-    _ line: Line, of path: String, _ source: Int, order: Int64, to feed: JoinFeed, _ letters: DeadLetterFile
-  ) throws(TableError) {
-    guard !line.isOversized else {
-      return try letters.append(.oversized(line.bytes, sequence: line.number), path: path)
-    }
-    var failures: [DeadLetter] = []
-    try feed.add(line.bytes, source: source, order: order) {
-      failures.append(DeadLetter($0, plan.sources[source].schema, line.bytes, sequence: line.number))
-    }
-    for failure in failures { try letters.append(failure, path: path) }
+    return blocks.recordCount
   }
 }
 
@@ -42,8 +47,102 @@ extension DeadLetter {
   /// Of an event that a join can't use.
   init(_ failure: EventFailure, _ schema: EventSchema, _ payload: UnsafeRawBufferPointer, sequence: Int64) {
     switch failure {
+    case .oversized: self = .oversized(payload, sequence: sequence)
     case .undecodable(let failure): self.init(failure, schema, payload, sequence: sequence)
     case .unusable(let failure): self.init(failure, payload, sequence: sequence)
     }
+  }
+}
+
+/// The blocks of event files, for several threads; their dead letters are written in the order of the files.
+private final class EventBlocks: Sendable {
+  struct File {
+    var file: EventFile
+    var source: Int
+  }
+
+  struct Block {
+    var path: String
+    var source: Int
+    /// The place of its first event.
+    var order: Int64
+    /// Among all blocks.
+    var number: Int
+  }
+
+  fileprivate struct Input: ~Copyable {
+    let files: [File]
+    var reader: EventReader?
+    var file = 0
+    var blocks = 0
+    var records = 0
+    var progress: Progress
+    var isStopped = false
+  }
+
+  private struct Output {
+    let letters: DeadLetterFile
+    /// The next block whose letters are written, and those of later ones.
+    var next = 0
+    var waiting: [Int: [KeptLetter]] = [:]
+  }
+
+  private let inputLock = Mutex(())
+  /// Only under its lock.
+  nonisolated(unsafe) private var input: Input
+  private let outputLock = Mutex(())
+  /// Only under its lock.
+  nonisolated(unsafe) private var output: Output
+
+  init(_ files: [File], _ letters: DeadLetterFile) {
+    input = Input(files: files, reader: nil, progress: Progress(filesCount: files.count))
+    output = Output(letters: letters)
+  }
+
+  var recordCount: Int { inputLock.withLock { _ in input.records } }
+
+  /// Lets other threads end.
+  func stop() { inputLock.withLock { _ in input.isStopped = true } }
+
+  /// Reads the next block; nil behind the last.
+  func next(_ lines: inout LineCopies) throws -> Block? {
+    try inputLock.withLock { _ in try input.next(&lines) }
+  }
+
+  /// Takes the letters of a block. Every block is finished once.
+  func finish(_ block: Block, _ letters: [KeptLetter]) throws(TableError) {
+    try outputLock.withLock { (_) throws(TableError) in
+      output.waiting[block.number] = letters
+      while let letters = output.waiting.removeValue(forKey: output.next) {
+        for letter in letters { try letter.append(to: output.letters) }
+        output.next += 1
+      }
+    }
+  }
+}
+
+extension EventBlocks.Input {
+  mutating func next(_ lines: inout LineCopies) throws -> EventBlocks.Block? {
+    while !isStopped, file < files.count {
+      if reader == nil { reader = try EventReader(files[file].file) }
+      var count = 0
+      if try reader?.next({ block in
+        count = block.count
+        lines.take(block)
+      }) == true {
+        progress.update(
+          file: file, records: count, bytesRead: reader?.bytesRead ?? 0, totalBytes: reader?.totalBytes)
+        defer {
+          records += count
+          blocks += 1
+        }
+        return EventBlocks.Block(
+          path: files[file].file.path, source: files[file].source, order: Int64(records), number: blocks)
+      }
+      reader = nil
+      file += 1
+    }
+    progress.finish()
+    return nil
   }
 }

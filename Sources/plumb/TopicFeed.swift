@@ -151,16 +151,18 @@ private final class TopicPart {
       try letters.append(letter, path: "\(partition)", line: records[record].offset, isInLog: true)
     }
     let base = Int64(partition.partition) << Self.offsetBits
-    for index in 0..<batch.count {
-      let record = records[Int(batch.sequence(index))]
-      var failures: [DeadLetter] = []
-      let place = LogPlace(offset: record.offset, timestampMilliseconds: record.timestampMilliseconds)
-      try feed.add(batch, row: index, source: input.source, order: base | record.offset, place: place) {
-        failures.append(DeadLetter($0, batch.schema, record.payload, sequence: record.offset))
+    var failures: [(record: Int, failure: EventFailure)] = []
+    try feed.add(
+      batch, source: input.source, order: { base | records[Int($0)].offset },
+      place: { sequence in
+        let record = records[Int(sequence)]
+        return LogPlace(offset: record.offset, timestampMilliseconds: record.timestampMilliseconds)
       }
-      for failure in failures {
-        try letters.append(failure, path: "\(partition)", line: record.offset, isInLog: true)
-      }
+    ) { failures.append((Int($0), $1)) }
+    for (record, failure) in failures {
+      let (payload, offset) = (records[record].payload, records[record].offset)
+      try letters.append(
+        DeadLetter(failure, batch.schema, payload, sequence: offset), path: "\(partition)", isInLog: true)
     }
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import FeatureCore
+import Foundation
 import OfflineStore
 import Processor
 import ServiceConfiguration
@@ -64,6 +65,7 @@ extension JoinResources {
   static func ofCommand(memory: Int? = nil) -> JoinResources {
     var resources = JoinResources()
     if let memory { resources.memoryBytes = memory }
+    resources.workers = ProcessInfo.processInfo.activeProcessorCount >= 2 ? 2 : 1
     return resources
   }
 }

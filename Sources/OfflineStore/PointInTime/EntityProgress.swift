@@ -17,7 +17,7 @@ protocol EntityProgress: AnyObject {
 
 /// Features as bytes: the state's as_of, or none, then the values.
 final class FeatureBytes {
-  private var values: [FeatureValue] = []
+  @exclusivity(unchecked) private var values: [FeatureValue] = []
   let bytes = ValueBuffer()
 
   func set(_ view: ViewPlan, _ state: State?, at time: EventTime) {
@@ -31,7 +31,7 @@ final class FeatureBytes {
 /// As happened: the events are folded.
 final class HappenedProgress: EntityProgress {
   private let fold: ViewFold
-  private var state: State?
+  @exclusivity(unchecked) private var state: State?
   private let features = FeatureBytes()
 
   init(_ view: ViewPlan) { fold = ViewFold(view) }

@@ -9,12 +9,12 @@ final class EntityTimes {
 
   /// 32 bytes each, as slots are half empty: the smaller part of what a join may use.
   private let entitiesMax: Int
-  private var slots: ContiguousArray<Slot>
+  @exclusivity(unchecked) private var slots: ContiguousArray<Slot>
   private var count = 0
   /// nil as long as none has the hash 0, which marks free slots.
-  private var zero: Int64?
+  @exclusivity(unchecked) private var zero: Int64?
   /// Whether it knows every entity.
-  private(set) var isComplete = true
+  @exclusivity(unchecked) private(set) var isComplete = true
 
   init(bytesMax: Int) {
     entitiesMax = max(64, bytesMax / 32)

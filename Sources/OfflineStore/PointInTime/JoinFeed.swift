@@ -1,7 +1,10 @@
+public import EventFiles
 public import FeatureCore
 
 /// Why an event has not been taken by all that it was for.
 public enum EventFailure {
+  /// It is longer than a record may be.
+  case oversized
   /// It can't be decoded.
   case undecodable(DecodeFailure)
   /// A view, the label or the choice of rows can't use it.
@@ -10,16 +13,8 @@ public enum EventFailure {
 
 /// Adds events to a join. One thread; a join has as many feeds as workers.
 public final class JoinFeed {
-  private struct Target {
-    let lane: JoinLane
-    let fold: ViewFold
-  }
-
-  private struct SourceFeed {
-    let batch: EventBatch
-    let targets: [Target]
-    let rows: SpineEvents?
-  }
+  /// Events whose cache misses overlap.
+  private static let batchRows = 256
 
   private let worker: Int
   /// By index of the source; nil for those that nothing is joined of.
@@ -29,42 +24,63 @@ public final class JoinFeed {
     self.worker = worker
     for lane in lanes {
       if case .served = lane.purpose { continue }
-      add(lane.source, at: lane.sourceIndex, [Target(lane: lane, fold: ViewFold(lane.view))], nil)
+      feed(lane.source, at: lane.sourceIndex).targets.append(FeedTarget(lane, worker: worker))
     }
-    if let rows { add(rows.source, at: rows.index, [], rows.events) }
+    if let rows { feed(rows.source, at: rows.index).rows = rows.events }
   }
 
-  private func add(_ source: SourcePlan, at index: Int, _ targets: [Target], _ rows: SpineEvents?) {
+  private func feed(_ source: SourcePlan, at index: Int) -> SourceFeed {
     while sources.count <= index { sources.append(nil) }
-    let known = sources[index]
-    sources[index] = SourceFeed(
-      batch: known?.batch ?? EventBatch(source.schema, capacity: 1),
-      targets: (known?.targets ?? []) + targets, rows: known?.rows ?? rows)
+    let feed = sources[index] ?? SourceFeed(EventBatch(source.schema, capacity: Self.batchRows))
+    sources[index] = feed
+    return feed
   }
 
-  /// Adds an event of a source. `order` decides among events of one time: it is their place in the log, the same however
-  /// the log is read. Tells `fail` why it can't be used.
+  /// Adds the events of lines of a source. `order`, and what follows it for the lines behind the first, decides among
+  /// events of one time: it is their place in the log, the same however the log is read. Tells `fail` which lines can't be
+  /// used, and why, in the order of the lines.
   public func add(
-    _ payload: UnsafeRawBufferPointer, source index: Int, order: Int64, fail: (EventFailure) -> Void
+    _ lines: LineBlock, source index: Int, order: Int64, fail: (Line, EventFailure) -> Void
   ) throws(TableError) {
     guard index < sources.count, let source = sources[index] else { return }
-    let batch = source.batch
-    batch.removeAll()
-    do throws(DecodeFailure) {
-      try batch.append(payload, sequence: order)
-    } catch {
-      return fail(.undecodable(error))
+    var failures: [(line: Int, failure: EventFailure)] = []
+    var start = 0
+    while start < lines.count {
+      let end = min(lines.count, start + Self.batchRows)
+      source.batch.removeAll()
+      for position in start..<end {
+        guard !lines[position].isOversized else {
+          failures.append((position, .oversized))
+          continue
+        }
+        do throws(DecodeFailure) {
+          try source.batch.append(lines[position].bytes, sequence: Int64(position))
+        } catch {
+          failures.append((position, .undecodable(error)))
+        }
+      }
+      try source.add(source.batch, order: { order + $0 }, place: nil) {
+        failures.append((Int($0), .unusable($1)))
+      }
+      start = end
     }
-    try add(batch, row: 0, source, order, nil, fail)
+    if failures.isEmpty { return }
+    // A stable order: a line may have several.
+    for (_, failure) in failures.enumerated().sorted(by: {
+      ($0.element.line, $0.offset) < ($1.element.line, $1.offset)
+    }) {
+      fail(lines[failure.line], failure.failure)
+    }
   }
 
-  /// Adds an event that has been decoded by the source's schema. Its place is needed where views are compared.
+  /// Adds events that have been decoded by the source's schema. `order` says the place in the log of a row's sequence;
+  /// `place` is needed where views are compared; `fail` is told the sequences of those that can't be used.
   public func add(
-    _ batch: EventBatch, row: Int, source index: Int, order: Int64, place: LogPlace? = nil,
-    fail: (EventFailure) -> Void
+    _ batch: EventBatch, source index: Int, order: (Int64) -> Int64, place: ((Int64) -> LogPlace)? = nil,
+    fail: (Int64, EventFailure) -> Void
   ) throws(TableError) {
     guard index < sources.count, let source = sources[index] else { return }
-    try add(batch, row: row, source, order, place, fail)
+    try source.add(batch, order: order, place: place) { fail($0, .unusable($1)) }
   }
 
   /// Adds a record of the log that the view of a comparison folds from, decoded by the source's schema.
@@ -73,58 +89,112 @@ public final class JoinFeed {
   ) throws(TableError) {
     guard view.source < sources.count, let source = sources[view.source] else { return }
     for target in source.targets where target.lane.view === view {
-      guard let (key, hash) = Self.taken(batch.row(index), time: batch.time(index), target, { _ in }) else {
-        continue
-      }
-      try target.lane.add(
-        worker: worker, key: key, hash: hash, time: batch.time(index), order: order,
-        bytesMax: ComparedRecord.headerBytes + target.fold.inputBytesMax
-      ) { bytes in
-        ComparedRecord.writeForwarded(offset: offset, to: bytes)
-        return ComparedRecord.headerBytes + target.fold.writeInputs(to: bytes + ComparedRecord.headerBytes)
-      }
+      try target.addForwarded(batch, index, order: order, offset: offset)
     }
   }
+}
 
-  private func add(
-    _ batch: EventBatch, row index: Int, _ source: SourceFeed, _ order: Int64, _ place: LogPlace?,
-    _ fail: (EventFailure) -> Void
+/// What the events of a source are for.
+private final class SourceFeed {
+  let batch: EventBatch
+  var targets: [FeedTarget] = []
+  var rows: SpineEvents?
+
+  init(_ batch: EventBatch) { self.batch = batch }
+
+  func add(
+    _ batch: EventBatch, order: (Int64) -> Int64, place: ((Int64) -> LogPlace)?,
+    fail: (Int64, ViewFailure) -> Void
   ) throws(TableError) {
-    let (row, time) = (batch.row(index), batch.time(index))
-    for target in source.targets {
-      guard let (key, hash) = Self.taken(row, time: time, target, fail) else { continue }
+    for target in targets {
       if case .compared(let forwarded) = target.lane.purpose {
         guard let place else { preconditionFailure("Cannot compare events without their places") }
-        var offset: Int64? = place.offset
-        if let forwarded { offset = forwarded.mayHaveLost(key, arrived: place.arrived) ? -1 : nil }
-        try target.lane.add(
-          worker: worker, key: key, hash: hash, time: time, order: order,
-          bytesMax: ComparedRecord.headerBytes + target.fold.inputBytesMax
-        ) { bytes in
-          ComparedRecord.writeEvent(offset: offset, arrived: place.arrived, to: bytes)
-          return ComparedRecord.headerBytes + target.fold.writeInputs(to: bytes + ComparedRecord.headerBytes)
-        }
-        continue
+        try target.add(batch, order: order, place: place, forwarded, fail: fail)
+      } else {
+        try target.add(batch, order: order, fail: fail)
       }
-      try target.lane.add(
-        worker: worker, key: key, hash: hash, time: time, order: order, bytesMax: target.fold.inputBytesMax
-      ) { target.fold.writeInputs(to: $0) }
     }
-    try source.rows?.add(row) { fail(.unusable($0)) }
+    guard let rows else { return }
+    for index in 0..<batch.count {
+      try rows.add(batch.row(index)) { fail(batch.sequence(index), $0) }
+    }
+  }
+}
+
+/// A lane that events are added to.
+private final class FeedTarget {
+  let lane: JoinLane
+  private let fold: ViewFold
+  private let worker: Int
+
+  init(_ lane: JoinLane, worker: Int) {
+    self.lane = lane
+    self.worker = worker
+    fold = ViewFold(lane.view)
   }
 
-  /// The key of an event that a lane wants.
+  func add(
+    _ batch: EventBatch, order: (Int64) -> Int64, fail: (Int64, ViewFailure) -> Void
+  ) throws(TableError) {
+    let (lane, fold, worker) = (lane, fold, worker)
+    for index in 0..<batch.count {
+      let time = batch.time(index)
+      guard let (key, hash) = taken(batch, index, time: time, fail) else { continue }
+      try lane.add(
+        worker: worker, key: key, hash: hash, time: time, order: order(batch.sequence(index)),
+        bytesMax: fold.inputBytesMax
+      ) { fold.writeInputs(to: $0) }
+    }
+  }
+
+  /// Adds events to a lane that compares.
+  func add(
+    _ batch: EventBatch, order: (Int64) -> Int64, place: (Int64) -> LogPlace, _ forwarded: ForwardedLog?,
+    fail: (Int64, ViewFailure) -> Void
+  ) throws(TableError) {
+    for index in 0..<batch.count {
+      let (time, sequence) = (batch.time(index), batch.sequence(index))
+      guard let (key, hash) = taken(batch, index, time: time, fail) else { continue }
+      let place = place(sequence)
+      var offset: Int64? = place.offset
+      if let forwarded { offset = forwarded.mayHaveLost(key, arrived: place.arrived) ? -1 : nil }
+      try lane.add(
+        worker: worker, key: key, hash: hash, time: time, order: order(sequence),
+        bytesMax: ComparedRecord.headerBytes + fold.inputBytesMax
+      ) { bytes in
+        ComparedRecord.writeEvent(offset: offset, arrived: place.arrived, to: bytes)
+        return ComparedRecord.headerBytes + fold.writeInputs(to: bytes + ComparedRecord.headerBytes)
+      }
+    }
+  }
+
+  /// Adds a record of the log that the lane's view folds from.
+  func addForwarded(
+    _ batch: EventBatch, _ index: Int, order: Int64, offset: Int64
+  ) throws(TableError) {
+    let time = batch.time(index)
+    guard let (key, hash) = taken(batch, index, time: time, { _, _ in }) else { return }
+    try lane.add(
+      worker: worker, key: key, hash: hash, time: time, order: order,
+      bytesMax: ComparedRecord.headerBytes + fold.inputBytesMax
+    ) { bytes in
+      ComparedRecord.writeForwarded(offset: offset, to: bytes)
+      return ComparedRecord.headerBytes + fold.writeInputs(to: bytes + ComparedRecord.headerBytes)
+    }
+  }
+
+  /// The key of an event that the lane wants.
   @inline(__always)
-  private static func taken(
-    _ row: UnsafePointer<Scalar>, time: Int64, _ target: Target, _ fail: (EventFailure) -> Void
+  private func taken(
+    _ batch: EventBatch, _ index: Int, time: Int64, _ fail: (Int64, ViewFailure) -> Void
   ) -> (key: UnsafeRawBufferPointer, hash: UInt64)? {
     do throws(ViewFailure) {
-      guard try target.fold.takes(row) else { return nil }
-      let key = try target.fold.key(of: row)
+      guard try fold.takes(batch.row(index)) else { return nil }
+      let key = try fold.key(of: batch.row(index))
       let hash = Hash64.hash(key)
-      return target.lane.wants(hash, time: time) ? (key, hash) : nil
+      return lane.wants(hash, time: time) ? (key, hash) : nil
     } catch {
-      fail(.unusable(error))
+      fail(batch.sequence(index), error)
       return nil
     }
   }

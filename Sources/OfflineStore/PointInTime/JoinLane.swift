@@ -16,7 +16,7 @@ final class JoinLane {
   let purpose: Purpose
 
   /// Rows and events, one sorter for each thread that adds some.
-  private var sorters: [RecordSorter]
+  @exclusivity(unchecked) private var sorters: [RecordSorter]
   /// The spine's entities, and the time from which on no row sees an event.
   private let entities: EntityTimes
   /// The time of the first snapshot of the view, if what is served is compared.

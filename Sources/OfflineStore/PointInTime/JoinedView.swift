@@ -101,7 +101,7 @@ public struct SpineTime: Hashable, Sendable {
 /// What a join may use. None of it changes a byte of the result.
 public struct JoinResources: Sendable {
   /// Bytes of rows and events in memory; what is more goes to temporary files. On top come the output's buffers.
-  public var memoryBytes = 128 << 20
+  public var memoryBytes = 64 << 20
   /// The folder of the temporary files, which have no names and vanish with the process.
   public var folder: String
   /// Threads that add events, and that fold them in the end: a power of two.

@@ -2,42 +2,49 @@ import Glibc
 import Synchronization
 
 /// Threads that end before the call does.
-enum Threads {
-  private final class Job: Sendable {
-    let body: @Sendable () throws(TableError) -> Void
-    let error = Mutex<TableError?>(nil)
+public enum Threads {
+  private final class Job<Failure: Error>: Sendable {
+    let body: @Sendable () throws(Failure) -> Void
+    let error = Mutex<Failure?>(nil)
 
-    init(_ body: @escaping @Sendable () throws(TableError) -> Void) { self.body = body }
+    init(_ body: @escaping @Sendable () throws(Failure) -> Void) { self.body = body }
+  }
 
-    func run() {
-      do throws(TableError) {
-        try body()
-      } catch {
-        self.error.withLock { $0 = error }
-      }
-    }
+  private final class Start: Sendable {
+    let run: @Sendable () -> Void
+
+    init(_ run: @escaping @Sendable () -> Void) { self.run = run }
   }
 
   /// Runs a body so many times at once, with a number from 0; throws the first error by number.
-  static func run(
-    _ count: Int, _ body: @escaping @Sendable (Int) throws(TableError) -> Void
-  ) throws(TableError) {
-    let jobs = (0..<count).map { index in Job { () throws(TableError) in try body(index) } }
-    var threads: [pthread_t] = []
-    for job in jobs.dropFirst() {
-      var thread = pthread_t()
-      let code = pthread_create(
-        &thread, nil,
-        { argument in
-          guard let argument else { return nil }
-          Unmanaged<Job>.fromOpaque(argument).takeUnretainedValue().run()
-          return nil
-        }, Unmanaged.passUnretained(job).toOpaque())
-      precondition(code == 0, "Cannot start a thread: \(systemText(code))")
-      threads.append(thread)
+  public static func run<Failure: Error>(
+    _ count: Int, _ body: @escaping @Sendable (Int) throws(Failure) -> Void
+  ) throws(Failure) {
+    let jobs = (0..<count).map { index in Job { () throws(Failure) in try body(index) } }
+    let starts = jobs.map { job in
+      Start {
+        do throws(Failure) {
+          try job.body()
+        } catch {
+          job.error.withLock { $0 = error }
+        }
+      }
     }
-    jobs.first?.run()
+    let threads = starts.dropFirst().map(begin)
+    starts.first?.run()
     for thread in threads { pthread_join(thread, nil) }
     for job in jobs { if let error = job.error.withLock({ $0 }) { throw error } }
+  }
+
+  private static func begin(_ start: Start) -> pthread_t {
+    var thread = pthread_t()
+    let code = pthread_create(
+      &thread, nil,
+      { argument in
+        if let argument { Unmanaged<Start>.fromOpaque(argument).takeRetainedValue().run() }
+        return nil
+      }, Unmanaged.passRetained(start).toOpaque())
+    precondition(code == 0, "Cannot start a thread: \(systemText(code))")
+    return thread
   }
 }

@@ -47,6 +47,12 @@ public final class TrainingJoin {
     lanes = views.map { JoinLane($0, budgets) } + (label.map { [JoinLane($0, budgets)] } ?? [])
   }
 
+  /// Threads that may add events at once, each to its own feed.
+  public var workers: Int { budgets.count }
+
+  /// Whether rows are made of events; then these come in their order, to the first feed.
+  public var hasEventRows: Bool { eventRows != nil }
+
   /// Rows of the spine.
   public var count: Int { spine?.count ?? 0 }
 
@@ -141,9 +147,13 @@ public final class TrainingJoin {
   private func makeResults() throws(TableError) -> SpineTable {
     guard let spine else { preconditionFailure("Cannot join without a spine") }
     // The results need room, and what is being read can't be moved.
-    if budgets.contains(where: { $0.used > $0.limit / 2 }) { for lane in lanes { try lane.spill() } }
+    let wanted = spine.count * lanes.reduce(0) { $0 + Self.resultBytes($1) } / budgets.count
+    if budgets.contains(where: { $0.used + wanted > $0.limit }) { for lane in lanes { try lane.spill() } }
     for lane in lanes { try lane.finishAdding() }
     for lane in lanes { try lane.makeResults(budgets) }
     return spine
   }
+
+  /// About as many bytes as the result of a row takes while it is sorted.
+  private static func resultBytes(_ lane: JoinLane) -> Int { 64 + 16 * lane.view.features.count }
 }

@@ -13,7 +13,7 @@ private enum Tag: UInt8 {
 
 /// Values as bytes, one behind the other, for this process alone.
 final class ValueBuffer {
-  private var memory = GrowingBytes()
+  @exclusivity(unchecked) private var memory = GrowingBytes()
 
   /// The bytes, until the next change.
   var contents: UnsafeRawBufferPointer { memory.bytes }

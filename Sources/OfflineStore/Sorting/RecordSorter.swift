@@ -33,9 +33,10 @@ final class RecordSorter {
   let parts: Int
   private let partShift: UInt64
   private let budget: MemoryBudget
-  private var bytes = GrowingBytes()
-  private var entryBytes = GrowingBytes()
-  private(set) var runs: [Run] = []
+  // Exclusivity is not checked for each record: nothing calls back into a sorter.
+  @exclusivity(unchecked) private var bytes = GrowingBytes()
+  @exclusivity(unchecked) private var entryBytes = GrowingBytes()
+  @exclusivity(unchecked) private(set) var runs: [Run] = []
   private(set) var file: SpillFile?
 
   private static let firstBytes = 4_096
@@ -120,7 +121,8 @@ final class RecordSorter {
 }
 
 extension RecordSorter: Spilling {
-  var spillableBytes: Int { bytes.capacity + entryBytes.capacity }
+  /// Without records there is nothing to gain: what an empty sorter holds is the least that it needs.
+  var spillableBytes: Int { entryBytes.count == 0 ? 0 : bytes.capacity + entryBytes.capacity }
 
   private func spillFile() throws(TableError) -> SpillFile {
     if let file { return file }

@@ -73,7 +73,7 @@ final class RowStore {
 }
 
 extension RowStore: Spilling {
-  var spillableBytes: Int { memory.capacity }
+  var spillableBytes: Int { memory.count == 0 ? 0 : memory.capacity }
 
   func spill() throws(TableError) {
     if file == nil { file = try SpillFile(folder: budget.folder) }

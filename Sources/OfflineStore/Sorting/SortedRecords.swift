@@ -6,8 +6,8 @@ final class SortedRecords {
   private static let bufferBytes = (min: 1 << 12, max: 1 << 18)
 
   /// A heap: the run with the smallest key comes first.
-  private var runs: [RunReader] = []
-  private var hasBegun = false
+  @exclusivity(unchecked) private var runs: [RunReader] = []
+  @exclusivity(unchecked) private var hasBegun = false
 
   init(_ sorters: [RecordSorter], part: Int = 0) throws(TableError) {
     let count = sorters.reduce(0) { $0 + $1.runs.count }
@@ -56,19 +56,19 @@ final class SortedRecords {
 private final class RunReader {
   private static let headerBytes = MemoryLayout<SortKey>.size + 4
 
-  private(set) var key = SortKey(first: 0, second: 0, third: 0)
-  private(set) var payload = UnsafeRawBufferPointer(start: nil, count: 0)
+  @exclusivity(unchecked) private(set) var key = SortKey(first: 0, second: 0, third: 0)
+  @exclusivity(unchecked) private(set) var payload = UnsafeRawBufferPointer(start: nil, count: 0)
 
   private let sorter: RecordSorter?
   private let entries: UnsafeBufferPointer<RecordSorter.Entry>
-  private var next = 0
+  @exclusivity(unchecked) private var next = 0
 
   private let file: SpillFile?
   /// What of the file is still to be read into the buffer.
   private var rest: Range<Int>
   private var buffer: UnsafeMutableRawBufferPointer
   /// What of the buffer has not been used.
-  private var unread = 0..<0
+  @exclusivity(unchecked) private var unread = 0..<0
 
   init(_ sorter: RecordSorter, part: Int) {
     self.sorter = sorter
