@@ -31,6 +31,12 @@ public enum FeatureValue: Hashable, Sendable {
   /// A list without nulls.
   case list([FeatureValue])
 
+  /// Whether it is null; without the comparison of payloads that `==` has to be ready for.
+  @inline(__always)
+  var isNull: Bool {
+    if case .null = self { true } else { false }
+  }
+
   /// The same value, bit for bit: unlike `==` it tells -0.0 from 0.0.
   public func isIdentical(to other: FeatureValue) -> Bool {
     switch (self, other) {

@@ -16,56 +16,93 @@ extension ViewPlan {
     precondition(state.map { $0.asOf <= time } ?? true, "Cannot evaluate a state before its as_of")
     values.removeAll(keepingCapacity: true)
     for _ in outputs { values.append(.null) }
-    if let state { read(state, at: time.microseconds, into: &values) }
-    for window in windows where values[window.output] == .null {
+    if let state {
+      values.withUnsafeMutableBufferPointer { read(state, at: time.microseconds, into: $0) }
+    }
+    for window in windows where values[window.output].isNull {
       let nothing = window.result.isCount ? FeatureValue.int64(0) : .null
-      values[window.output] = nothing == .null ? outputs[window.output].fallback : nothing
+      values[window.output] = nothing.isNull ? outputs[window.output].fallback : nothing
     }
     if !derivedOrder.isEmpty { derive(into: &values) }
   }
 
   /// Reads what the windows see, level after level, as they stand in the state.
-  private func read(_ state: State, at time: Int64, into values: inout [FeatureValue]) {
+  private func read(_ state: State, at time: Int64, into values: UnsafeMutableBufferPointer<FeatureValue>) {
     withUnsafeTemporaryAllocation(of: UInt64.self, capacity: layout.strideMax) { merged in
       state.words.withUnsafeBufferPointer { words in
+        guard let words = words.baseAddress, let merged = merged.baseAddress else { return }
         var place = LevelPlace(index: 0, words: layout.headerWords, cells: 0)
-        for window in windows {
-          while place.index < window.level { place.skip(layout.levels[place.index], in: state) }
-          let first = firstTile(window.span, state, at: time, layout.levels[window.level].tiling)
-          guard let first else { continue }
-          values[window.output] = value(
-            window, from: first, state, words.baseAddress! + place.words, place, at: time,
-            merged.baseAddress!)
+        for group in windowGroups {
+          while place.index < group.level { place.skip(layout.levels[place.index], in: state) }
+          let level = layout.levels[group.level]
+          guard let tile = firstTile(group.span, state, at: time, level.tiling) else { continue }
+          let rows = words + place.words
+          let end = state.rowCount(group.level)
+          var first = 0
+          while first < end, Int64(bitPattern: rows[first * level.stride]) < tile { first += 1 }
+          if first == end { continue }
+          merge(level, rows, first..<end, into: merged)
+          for window in windows[group.windows] {
+            values[window.output] = value(window, level, first..<end, state, place, at: time, merged)
+          }
         }
       }
     }
   }
 
-  /// Merges the tiles from `first` on, in their order, and turns the result into a value; null if none of them
-  /// holds anything.
+  /// Merges tiles in their order into one row, bit by bit of their masks: most tiles hold little. Columns that keep
+  /// cells are left out.
+  private func merge(
+    _ level: Level, _ rows: UnsafePointer<UInt64>, _ tiles: Range<Int>, into merged: AccumulatorWords
+  ) {
+    let columns = layout.columns(of: level)
+    for word in 0..<level.maskWords { merged[1 + word] = 0 }
+    for index in tiles {
+      let row = rows + index * level.stride
+      for word in 0..<level.maskWords {
+        let known = merged[1 + word]
+        merged[1 + word] = known | row[1 + word]
+        var bits = row[1 + word]
+        while bits != 0 {
+          let bit = bits.trailingZeroBitCount
+          bits &= bits &- 1
+          let column = columns[word * 64 + bit]
+          if column.cell >= 0 { continue }
+          column.accumulator.merge(
+            row + column.word, fresh: known >> UInt64(bit) & 1 == 0, into: merged + column.word)
+        }
+      }
+    }
+  }
+
+  /// The value of a column of merged tiles; null if none of them holds anything of it.
   private func value(
-    _ window: WindowOutput, from first: Int64, _ state: State, _ rows: UnsafePointer<UInt64>,
-    _ place: LevelPlace, at time: Int64, _ words: AccumulatorWords
+    _ window: WindowOutput, _ level: Level, _ tiles: Range<Int>, _ state: State, _ place: LevelPlace,
+    at time: Int64, _ merged: AccumulatorWords
   ) -> FeatureValue {
-    let level = layout.levels[window.level]
+    guard merged[1 + (window.column >> 6)] >> UInt64(window.column & 63) & 1 == 1 else { return .null }
     let column = layout.columns[level.firstColumn + window.column]
-    let maskWord = 1 + (window.column >> 6)
-    let bit = UInt64(1) << UInt64(window.column & 63)
+    if column.cell < 0 {
+      return column.accumulator.value(merged + column.word, Cell(), window.result, at: time)
+    }
+    let cell = cell(column, window.column, level, tiles, state, place)
+    return column.accumulator.value(merged, cell, window.result, at: time)
+  }
+
+  /// Merges the cells of a column, tile after tile.
+  private func cell(
+    _ column: Column, _ index: Int, _ level: Level, _ tiles: Range<Int>, _ state: State, _ place: LevelPlace
+  ) -> Cell {
     var cell = Cell()
     var isEmpty = true
-    var row = rows
-    for index in 0..<state.rowCount(window.level) {
-      defer { row += level.stride }
-      guard Int64(bitPattern: row[0]) >= first, row[maskWord] & bit != 0 else { continue }
-      if column.cell < 0 {
-        column.accumulator.merge(row + column.word, fresh: isEmpty, into: words)
-      } else {
-        column.accumulator.merge(
-          state.cells[place.cells + index * level.cellCount + column.cell], fresh: isEmpty, into: &cell)
-      }
+    for tile in tiles {
+      let mask = state.words[place.words + tile * level.stride + 1 + (index >> 6)]
+      guard mask >> UInt64(index & 63) & 1 == 1 else { continue }
+      column.accumulator.merge(
+        state.cells[place.cells + tile * level.cellCount + column.cell], fresh: isEmpty, into: &cell)
       isEmpty = false
     }
-    return isEmpty ? .null : column.accumulator.value(words, cell, window.result, at: time)
+    return cell
   }
 
   /// The first tile that a window sees; nil if it sees none.
@@ -86,7 +123,7 @@ extension ViewPlan {
     for index in derivedOrder {
       guard case .derived(let feature) = outputs[index].origin else { continue }
       let value = derive(feature, values, arena)
-      values[index] = value == .null ? outputs[index].fallback : value
+      values[index] = value.isNull ? outputs[index].fallback : value
     }
   }
 

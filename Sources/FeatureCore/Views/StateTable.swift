@@ -18,6 +18,10 @@ public struct StateTable: ~Copyable {
   private var entities: ContiguousArray<Entity> = []
   /// Slots of the changed entities, in the order of their first change.
   private var changed: ContiguousArray<Int> = []
+  /// Keeps the loads that are there to fetch cache lines from being optimised away.
+  private var touched: UInt64 = 0
+  /// States whose cache lines are asked for at once: more than a core can wait for, few enough to stay in its cache.
+  private static let touchedAhead = 32
 
   /// An empty table.
   public init() { index = ContiguousArray(repeating: 0, count: 1024) }
@@ -91,11 +95,18 @@ public struct StateTable: ~Copyable {
     return state
   }
 
-  /// Visits the entities that were changed since `forgetChanges`, in the order of their first change.
-  public func forEachChanged<Failure>(
+  /// Visits the entities that were changed since `forgetChanges`, in the order of their first change. They lie all over
+  /// the memory: touched some at a time before they are visited, their cache misses overlap.
+  public mutating func forEachChanged<Failure>(
     _ body: (UnsafeRawBufferPointer, State) throws(Failure) -> Void
   ) throws(Failure) {
-    for slot in changed { try visit(slot, body) }
+    var start = 0
+    while start < changed.count {
+      let end = min(start + Self.touchedAhead, changed.count)
+      for slot in changed[start..<end] { touched &+= touch(slot) }
+      for slot in changed[start..<end] { try visit(slot, body) }
+      start = end
+    }
   }
 
   /// How many entities were changed since `forgetChanges`.
@@ -126,11 +137,10 @@ public struct StateTable: ~Copyable {
   private func visit<Failure>(
     _ slot: Int, _ body: (UnsafeRawBufferPointer, State) throws(Failure) -> Void
   ) throws(Failure) {
-    let state = entities[slot].state
     let start = entities[slot].keyStart
     let bytes = keyBytes.span.bytes.extracting(start..<(start + entities[slot].keyCount))
     try bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(Failure) -> Void in
-      try body(bytes, state)
+      try body(bytes, entities[slot].state)
     }
   }
 

@@ -47,8 +47,9 @@ public final class ViewPlan: Sendable {
   let inputs: [AggregateInput]
   let layout: StateLayout
   let outputs: [Output]
-  /// The outputs that are no derived ones, by level.
+  /// The outputs that are no derived ones, by level and span.
   let windows: [WindowOutput]
+  let windowGroups: [WindowGroup]
   /// Indices of the derived outputs, each after those that it names.
   let derivedOrder: [Int]
   let codec: StateCodec
@@ -70,7 +71,8 @@ public final class ViewPlan: Sendable {
     self.inputs = inputs
     self.layout = layout
     self.outputs = outputs
-    windows = outputs.indices.compactMap { WindowOutput(outputs[$0], at: $0) }.sorted { $0.level < $1.level }
+    windows = WindowOutput.sorted(outputs)
+    windowGroups = WindowGroup.groups(of: windows)
     self.derivedOrder = derivedOrder
     codec = StateCodec(layout: layout, fingerprint: fingerprint)
   }
@@ -144,6 +146,38 @@ struct WindowOutput: Sendable {
     self.column = column
     self.span = span
     self.result = result
+  }
+
+  /// The outputs that are no derived ones, by level, and those that see the same tiles of it beside each other.
+  static func sorted(_ outputs: [Output]) -> [WindowOutput] {
+    var spans: [WindowSpan: Int] = [:]
+    return outputs.indices.compactMap { index -> (output: WindowOutput, span: Int)? in
+      guard let output = WindowOutput(outputs[index], at: index) else { return nil }
+      let number = spans[output.span] ?? spans.count
+      spans[output.span] = number
+      return (output, number)
+    }
+    .sorted { ($0.output.level, $0.span) < ($1.output.level, $1.span) }.map(\.output)
+  }
+}
+
+/// Outputs that see the same tiles: which those are is looked for once.
+struct WindowGroup: Sendable {
+  var level: Int
+  var span: WindowSpan
+  /// Indices of the windows.
+  var windows: Range<Int>
+
+  static func groups(of windows: [WindowOutput]) -> [WindowGroup] {
+    var groups: [WindowGroup] = []
+    for (index, window) in windows.enumerated() {
+      if let last = groups.last, last.level == window.level, last.span == window.span {
+        groups[groups.count - 1].windows = last.windows.lowerBound..<(index + 1)
+      } else {
+        groups.append(WindowGroup(level: window.level, span: window.span, windows: index..<(index + 1)))
+      }
+    }
+    return groups
   }
 }
 
