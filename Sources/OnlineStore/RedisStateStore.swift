@@ -120,41 +120,39 @@ public final class RedisStateStore: StateStorePort {
     let task = owned.task
     let prefix = self.keys.statePrefix(task)
     commands.removeAll()
+    commands.begin("MULTI", arguments: 1)
     commands.begin("MGET", arguments: 3 + range.count)
     commands.append(self.keys.epoch(task))
     commands.append(self.keys.position(task))
     for index in range { keys.withBytes(index) { commands.append(prefix, $0) } }
-    var missing: [Int] = []
-    try client.exchange(commands, doing: "load states of task \(task)") { _, reply throws(StoreError) in
-      guard reply.count == 2 + range.count else { throw Self.unexpected("load states of task \(task)") }
-      let epoch = try number(reply[0], "epoch of task \(task)")
-      let position = try number(reply[1], "position of task \(task)")
-      let place = "load states of task \(task) at \(client.options.endpoint)"
+    // MGET says nil for a key of another type, which must not pass for an entity that is new.
+    commands.begin("EXISTS", arguments: 2 + range.count)
+    commands.append(self.keys.position(task))
+    for index in range { keys.withBytes(index) { commands.append(prefix, $0) } }
+    commands.begin("EXEC", arguments: 1)
+    let doing = "load states of task \(task)"
+    let last = commands.count - 1
+    try client.exchange(commands, doing: doing) { index, reply throws(StoreError) in
+      guard index == last else { return }
+      guard reply.count == 2, reply[0].count == 2 + range.count else { throw Self.unexpected(doing) }
+      let values = reply[0]
+      let epoch = try number(values[0], "epoch of task \(task)")
+      let position = try number(values[1], "position of task \(task)")
+      let place = "\(doing) at \(client.options.endpoint)"
       if epoch != owned.epoch { throw fenced(place, own: owned.epoch, stored: epoch) }
       if position != owned.position { throw moved(place, own: owned.position, stored: position) }
+      let found = (1..<values.count).count { !values[$0].isNull }
+      let others = Int(reply[1].integer) - found
+      if others > 0 {
+        throw RedisFailure.error(
+          reply: "WRONGTYPE \(others) of \(range.count) keys hold something other than a string",
+          doing: doing, at: client.options.endpoint)
+      }
       for index in range {
-        let value = reply[2 + index - range.lowerBound]
-        if value.isNull { missing.append(index) }
+        let value = values[2 + index - range.lowerBound]
         body(index, value.isNull ? nil : value.bytes)
       }
     }
-    if !missing.isEmpty { try checkAbsent(client, task, prefix, keys, missing) }
-  }
-
-  /// MGET says nil for a key of another type, which must not pass for an entity that is new.
-  private func checkAbsent(
-    _ client: RedisClient, _ task: String, _ prefix: [UInt8], _ keys: ByteStrings, _ missing: [Int]
-  ) throws(StoreError) {
-    commands.removeAll()
-    commands.begin("EXISTS", arguments: 1 + missing.count)
-    for index in missing { keys.withBytes(index) { commands.append(prefix, $0) } }
-    var existing: Int64 = 0
-    try client.exchange(commands, doing: "load states of task \(task)") { _, reply in existing = reply.integer
-    }
-    guard existing > 0 else { return }
-    throw RedisFailure.error(
-      reply: "WRONGTYPE \(existing) of \(missing.count) keys hold something other than a string",
-      doing: "load states of task \(task)", at: client.options.endpoint)
   }
 
   // MARK: Commit
