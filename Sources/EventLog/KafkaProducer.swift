@@ -63,7 +63,7 @@ final class KafkaProducer {
     // A pointer tells what is empty from what is null, and Swift's empty buffers have none.
     withUnsafeBytes(of: 0 as UInt8) { something in
       plumb_produce(
-        handle.raw, topic, partition ?? RD_KAFKA_PARTITION_UA,
+        topic, partition ?? RD_KAFKA_PARTITION_UA,
         key.flatMap { $0.baseAddress ?? something.baseAddress }, key?.count ?? 0,
         value.flatMap { $0.baseAddress ?? something.baseAddress }, value?.count ?? 0)
     }
