@@ -16,7 +16,7 @@ struct StoreReplay {
 
   /// A commit is a round trip and a pause of Redis: nobody waits for a replay's, so they are few and large.
   private static let commitIntervalMilliseconds: Int64 = 500
-  private static let commitFoldsMax = 40_000
+  private static let commitFoldsMax = 32_000
 
   init(_ plan: Plan, _ settings: ServiceSettings, archive: String?) throws {
     self.plan = plan

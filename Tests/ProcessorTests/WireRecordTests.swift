@@ -19,10 +19,12 @@ import Testing
       let (key, state, asOf, version) = (bytes(), bytes(), int64(), Int(int32()))
       let values = (0..<Int(random.next() % 8)).map { _ in value(depth: 0) }
       var writer = ProtobufWriter()
-      key.withUnsafeBytes {
-        writer.snapshot(
-          view, version: version, key: $0, at: position, asOf: EventTime(microseconds: asOf), state: state,
-          values: values)
+      key.withUnsafeBytes { key in
+        state.withUnsafeBytes { state in
+          writer.snapshot(
+            view, version: version, key: key, at: position, asOf: EventTime(microseconds: asOf), state: state,
+            values: values)
+        }
       }
       var expected = Plumbline_Snapshot()
       expected.view = view.name

@@ -11,9 +11,9 @@ import Testing
     // Two versions forward to one repartition topic.
     3,
     // An offset that is out of range stops for good.
-    3438,
+    781,
     // A claim that is over stops for good.
-    875,
+    3035,
     // Seeds that failed while the simulator was made.
     8, 10, 1006, 2002, 3004, 4038, 6048, 10775, 30080, 31275,
   ]

@@ -137,15 +137,21 @@ struct pipeline_sizes pipeline_sizes(const char *brokers, const char *topic, int
   for (int i = 0; i < partitions; i++) rd_kafka_topic_partition_list_add(list, topic, i)->offset = 0;
   check(rd_kafka_assign(consumer, list), "assign");
   struct pipeline_sizes sizes = {0};
+  int64_t *last = calloc((size_t)partitions, sizeof *last), marks = 0;
   rd_kafka_message_t *message;
   while (sizes.records < records_max && (message = rd_kafka_consumer_poll(consumer, 2000))) {
     check(message->err, "read snapshots");
     sizes.records++;
+    if (message->offset > last[message->partition]) marks += message->offset - last[message->partition] - 1;
+    last[message->partition] = message->offset;
     sizes.value_bytes += (double)message->len;
     sizes.state_bytes += (double)state_size(message->payload, message->len);
     rd_kafka_message_destroy(message);
   }
   if (!sizes.records) fail("no snapshots in %s", topic);
+  free(last);
+  // The last commit's marks have no record behind them.
+  sizes.commits = (long)(marks / partitions) + 1;
   sizes.value_bytes /= (double)sizes.records;
   sizes.state_bytes /= (double)sizes.records;
   rd_kafka_topic_partition_list_destroy(list);

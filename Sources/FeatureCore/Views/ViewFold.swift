@@ -104,7 +104,7 @@ public final class ViewFold {
   }
 
   /// Folds every row of a batch, in order. Records that the view can't use are passed to `fail` with their row.
-  /// `isLookedUp`: `missing` was the last call, for this batch, and the table has not changed since.
+  /// `isLookedUp`: `missing` was the last call, for this batch, and since then entities were at most added to the table.
   public func fold(
     _ batch: EventBatch, into table: inout StateTable, isLookedUp: Bool = false,
     fail: (Int, ViewFailure) -> Void

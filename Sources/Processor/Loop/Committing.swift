@@ -65,13 +65,18 @@ extension ProcessorLoop {
 
   /// Encodes a task's changed states, once for the log and the store, and unless it is silent sends their snapshots.
   private func encodeStates(of task: WorkerTask, isSilent: Bool) throws(LoopFault) {
-    task.states.removeAll()
+    // Taken out while it changes: an object's variable would be retained and checked for every state.
+    var states = KeyedStates()
+    swap(&states, &task.states)
+    defer { swap(&states, &task.states) }
+    states.removeAll()
     let position = RecordPosition(partition: task.partition, offset: task.position)
     for view in task.views {
-      let isSent = !isSilent && view.fold.view.emit == .commit
+      let plan = view.fold.view
+      let isSent = !isSilent && plan.emit == .commit
       try view.cache.young.forEachChanged { (key, state) throws(LoopFault) in
-        view.append(key, state, to: &task.states)
-        if isSent { try sendSnapshot(view, key, state, task.states, at: position) }
+        states.append(view.keyPrefix, key) { plan.encode(state, into: &$0) }
+        if isSent { try sendSnapshot(plan, key, state, states, at: position) }
       }
     }
     task.encoded = task.position
@@ -79,27 +84,16 @@ extension ProcessorLoop {
 
   /// Sends a snapshot of the state that was encoded last.
   func sendSnapshot(
-    _ view: WorkerTask.TaskView, _ key: UnsafeRawBufferPointer, _ state: State, _ encoded: KeyedStates,
+    _ plan: ViewPlan, _ key: UnsafeRawBufferPointer, _ state: State, _ encoded: borrowing KeyedStates,
     at position: RecordPosition
   ) throws(LoopFault) {
-    view.fold.view.evaluate(state, at: state.asOf, into: &values)
+    plan.evaluate(state, at: state.asOf, into: &values)
     try encoded.withBytes(encoded.count - 1) { (recordKey, bytes) throws(LoopFault) in
       writer.snapshot(
-        view.fold.view, version: plan.version, key: key, at: position, asOf: state.asOf, state: bytes,
+        plan, version: self.plan.version, key: key, at: position, asOf: state.asOf, state: bytes,
         values: values)
       try send(topic: routing.snapshotTopic, key: recordKey)
     }
     counts.snapshots += 1
-  }
-}
-
-extension WorkerTask.TaskView {
-  /// Encodes a state, under its key in the store.
-  func append(_ key: UnsafeRawBufferPointer, _ state: State, to states: inout KeyedStates) {
-    states.append {
-      $0 += keyPrefix; $0 += key
-    } value: {
-      fold.view.encode(state, into: &$0)
-    }
   }
 }

@@ -38,13 +38,15 @@ extension ProcessorLoop {
   private func fold(
     _ records: UnsafeBufferPointer<LogRecord>, _ task: WorkerTask, now: Int64
   ) throws(LoopFault) {
+    // So that a commit is never larger than twice `commitFoldsMax`, however many views there are.
+    let batchMax = max(1, min(limits.batchRecords, limits.commitFoldsMax / max(1, task.views.count)))
     var next = records.startIndex
     // A fetch that was under way when the loop went back may deliver what has been folded, or leave a gap.
     while next < records.endIndex, records[next].offset < task.position { next += 1 }
     while next < records.endIndex {
       if task.isCatchingUp, records[next].offset >= task.published { try concludeCatchingUp(task) }
       var end = next
-      while end < records.endIndex, end - next < limits.batchRecords,
+      while end < records.endIndex, end - next < batchMax,
         !task.isCatchingUp || records[end].offset < task.published
       { end += 1 }
       try foldBatch(UnsafeBufferPointer(rebasing: records[next..<end]), task)
@@ -58,17 +60,16 @@ extension ProcessorLoop {
     let batch = task.batch
     let judge = RecordJudge(plan, task.input)
     var letters = judge.decode(records, into: batch)
-    var loaded = try load(task)
-    if loaded == .misplaced, let count = task.partitionCount {
+    if try !load(task), let count = task.partitionCount {
       let misplaced = judge.misplaced(batch, records, in: task.partition, of: count, task.views.map(\.fold))
       reportOnce(misplaced, task, records)
       letters = misplaced + judge.decode(records, into: batch, leavingOut: Set(misplaced.map(\.record)))
-      loaded = try load(task)
+      _ = try load(task)
     }
     let isSilent = task.isCatchingUp
     let position = records[records.count - 1].offset + 1
     do throws(LoopFault) {
-      try foldViews(task, records, isLookedUp: loaded == .unchanged, &letters)
+      try foldViews(task, records, &letters)
       if !isSilent { try send(letters, records, task) }
     } catch {
       throw aborting(error)
@@ -102,35 +103,23 @@ extension ProcessorLoop {
         + "'\(routing.deadLetterTopic)'")
   }
 
-  /// What became of the tables of states when a batch's were loaded.
-  private enum Load {
-    /// They had them all, and are as the lookup of the batch found them.
-    case unchanged
-    case changed
-    /// An entity belongs in another partition: not all are loaded.
-    case misplaced
-  }
-
-  private func load(_ task: WorkerTask) throws(LoopFault) -> Load {
-    var whole = Load.unchanged
+  /// Has all states of the batch's entities in memory; false if one of them belongs in another partition.
+  private func load(_ task: WorkerTask) throws(LoopFault) -> Bool {
     for view in task.views {
-      let one = try load(view, task)
-      if one == .misplaced { return one }
-      if one == .changed { whole = one }
+      if try !load(view, task) { return false }
     }
-    return whole
+    return true
   }
 
   /// Reads the states of the batch's entities that are not in memory, in one round trip. What is in memory has been
   /// found to belong in this partition.
-  private func load(_ view: WorkerTask.TaskView, _ task: WorkerTask) throws(LoopFault) -> Load {
-    let missing = view.fold.missing(task.batch, in: view.cache.young)
-    let keys = missing.filter { !view.cache.promote($0) }
+  private func load(_ view: WorkerTask.TaskView, _ task: WorkerTask) throws(LoopFault) -> Bool {
+    let keys = view.fold.missing(task.batch, in: view.cache.young).filter { !view.cache.promote($0) }
     if let count = task.partitionCount, keys.contains(where: { !task.isPlace(of: $0, count) }) {
-      return .misplaced
+      return false
     }
     counts.cacheHits += task.batch.count - keys.count
-    if keys.isEmpty { return missing.isEmpty ? .unchanged : .changed }
+    if keys.isEmpty { return true }
     counts.cacheMisses += keys.count
     let plan = view.fold.view
     var corrupt: String?
@@ -148,11 +137,11 @@ extension ProcessorLoop {
       }
     }
     if let corrupt { throw .stop(corrupt) }
-    return .changed
+    return true
   }
 
   private func foldViews(
-    _ task: WorkerTask, _ records: UnsafeBufferPointer<LogRecord>, isLookedUp: Bool,
+    _ task: WorkerTask, _ records: UnsafeBufferPointer<LogRecord>,
     _ letters: inout [(record: Int, letter: DeadLetter)]
   ) throws(LoopFault) {
     for view in task.views {
@@ -162,7 +151,7 @@ extension ProcessorLoop {
         try foldEmitting(view, task, records, &letters)
         continue
       }
-      view.fold.fold(task.batch, into: &view.cache.young, isLookedUp: isLookedUp) { row, failure in
+      view.fold.fold(task.batch, into: &view.cache.young, isLookedUp: true) { row, failure in
         // The source's task has sent this one.
         if task.input.isRepartitioned { return }
         let record = Int(task.batch.sequence(row))
@@ -191,8 +180,8 @@ extension ProcessorLoop {
       let position = RecordPosition(partition: task.partition, offset: records[record].offset + 1)
       // Not among the states to be stored: only the last one of an entity is.
       emitted.removeAll()
-      view.append(key, state, to: &emitted)
-      try sendSnapshot(view, key, state, emitted, at: position)
+      emitted.append(view.keyPrefix, key) { view.fold.view.encode(state, into: &$0) }
+      try sendSnapshot(view.fold.view, key, state, emitted, at: position)
     }
   }
 

@@ -1,59 +1,103 @@
 import FeatureCore
 
 /// Writes the records of the output topics, as Topics/schemas/plumbline.proto declares them. By hand, since a
-/// snapshot is written for every commit of every entity: no message object is made.
-struct ProtobufWriter {
-  private(set) var bytes: [UInt8] = []
+/// snapshot is written for every commit of every entity: no message object is made, and no byte appended to an array.
+struct ProtobufWriter: ~Copyable {
+  private var base: UnsafeMutablePointer<UInt8>
+  private var capacity = 1024
+  private var count = 0
+
+  init() { base = .allocate(capacity: capacity) }
+
+  deinit { base.deallocate() }
+
+  /// What has been written.
+  var bytes: [UInt8] { Array(UnsafeBufferPointer(start: base, count: count)) }
 
   func withBytes<Failure>(
     _ body: (UnsafeRawBufferPointer) throws(Failure) -> Void
   ) throws(Failure) {
-    try bytes.span.bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(Failure) -> Void in
-      try body(bytes)
-    }
+    try body(UnsafeRawBufferPointer(start: base, count: count))
   }
 
-  mutating func removeAll() { bytes.removeAll(keepingCapacity: true) }
+  mutating func removeAll() { count = 0 }
 
+  @inline(__always)
   mutating func field(_ number: UInt64, varint value: UInt64) {
     varint(number << 3)
     varint(value)
   }
 
+  @inline(__always)
   mutating func field(_ number: UInt64, fixed64 value: UInt64) {
     varint(number << 3 | 1)
-    withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+    reserve(8)
+    UnsafeMutableRawPointer(base + count).storeBytes(of: value.littleEndian, as: UInt64.self)
+    count += 8
   }
 
-  mutating func field(_ number: UInt64, bytes value: some Collection<UInt8>) {
+  mutating func field(_ number: UInt64, bytes value: UnsafeRawBufferPointer) {
     varint(number << 3 | 2)
     varint(UInt64(value.count))
-    bytes.append(contentsOf: value)
+    reserve(value.count)
+    UnsafeMutableRawBufferPointer(start: base + count, count: value.count).copyMemory(from: value)
+    count += value.count
   }
 
-  mutating func field(_ number: UInt64, text value: String) { field(number, bytes: value.utf8) }
+  mutating func field(_ number: UInt64, text value: String) {
+    var value = value
+    value.withUTF8 { field(number, bytes: UnsafeRawBufferPointer($0)) }
+  }
 
   /// A message inside this one: what `write` writes.
+  @inline(__always)
   private mutating func field(_ number: UInt64, _ write: (inout Self) -> Void) {
     varint(number << 3 | 2)
-    let start = bytes.count
     // The length comes first, and is known last: nearly always it is one byte.
-    bytes.append(0)
+    reserve(1)
+    count += 1
+    let start = count
     write(&self)
-    let length = bytes.count - start - 1
-    guard length >= 0x80 else { return bytes[start] = UInt8(length) }
-    var prefix = ProtobufWriter()
-    prefix.varint(UInt64(length))
-    bytes.replaceSubrange(start...start, with: prefix.bytes)
+    let length = count - start
+    if length < 0x80 { base[start - 1] = UInt8(length) } else { insertLength(length, at: start) }
   }
 
+  /// Moves a message so that a length of more than the byte in front of it has room.
+  private mutating func insertLength(_ length: Int, at start: Int) {
+    let size = (UInt64.bitWidth - length.leadingZeroBitCount + 6) / 7
+    reserve(size - 1)
+    UnsafeMutableRawPointer(base + start + size - 1).copyMemory(from: base + start, byteCount: length)
+    count = start - 1
+    // There is room: nothing is moved while the message lies beyond `count`.
+    varint(UInt64(length))
+    count += length
+  }
+
+  @inline(__always)
   private mutating func varint(_ value: UInt64) {
+    reserve(10)
     var rest = value
     while rest >= 0x80 {
-      bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+      base[count] = UInt8(truncatingIfNeeded: rest) | 0x80
+      count += 1
       rest >>= 7
     }
-    bytes.append(UInt8(truncatingIfNeeded: rest))
+    base[count] = UInt8(truncatingIfNeeded: rest)
+    count += 1
+  }
+
+  @inline(__always)
+  private mutating func reserve(_ room: Int) {
+    if capacity - count < room { grow(room) }
+  }
+
+  @inline(never)
+  private mutating func grow(_ room: Int) {
+    capacity = max(2 * capacity, count + room)
+    let larger = UnsafeMutablePointer<UInt8>.allocate(capacity: capacity)
+    larger.update(from: base, count: count)
+    base.deallocate()
+    base = larger
   }
 }
 
@@ -67,7 +111,7 @@ extension ProtobufWriter {
   /// A snapshot: message plumbline.Snapshot.
   mutating func snapshot(
     _ view: ViewPlan, version: Int, key: UnsafeRawBufferPointer, at position: RecordPosition,
-    asOf: EventTime, state: some Collection<UInt8>, values: [FeatureValue]
+    asOf: EventTime, state: UnsafeRawBufferPointer, values: [FeatureValue]
   ) {
     removeAll()
     field(1, text: view.name)
@@ -102,7 +146,7 @@ extension ProtobufWriter {
     case .int64(let number): field(1, varint: UInt64(bitPattern: number))
     case .double(let number): field(2, fixed64: number.bitPattern)
     case .bool(let flag): field(3, varint: flag ? 1 : 0)
-    case .string(let text): field(4, bytes: text.utf8)
+    case .string(let text): text.utf8.withUnsafeBytes { field(4, bytes: $0) }
     case .timestamp(let time): field(5, varint: UInt64(bitPattern: time.microseconds))
     case .list(let values):
       field(6) { list in

@@ -100,8 +100,10 @@ public struct WorkerLimits: Sendable {
   /// Records of a decoded batch: a whole poll, since each batch with entities that are not in memory waits for Redis
   /// once or twice; their rows still fit the level 2 cache.
   public var batchRecords = 1000
-  /// Records times views between two commits: bounds a transaction and the atomic write to the store.
-  public var commitFoldsMax = 10_000
+  /// Records times views between two commits, the batch that reaches it not counted: bounds a transaction and the
+  /// atomic write to the store. A worker that catches up commits about every 100 ms then: each commit costs round trips
+  /// to the brokers and the store, and an entity is written once a commit.
+  public var commitFoldsMax = 32_000
   /// Bytes of changed states between two commits: large sketches would fill a write long before `commitFoldsMax` does.
   public var commitBytesMax = 64 << 20
   /// Milliseconds between two commits: bounds how old what is served can be.

@@ -57,11 +57,7 @@ public struct KeyedStates: Sendable {
   /// States that are kept elsewhere.
   public init(_ states: some Sequence<(key: [UInt8], value: [UInt8])>) {
     for state in states {
-      append {
-        $0 += state.key
-      } value: {
-        $0 += state.value
-      }
+      append(state.key, UnsafeRawBufferPointer(start: nil, count: 0)) { $0 += state.value }
     }
   }
 
@@ -76,10 +72,15 @@ public struct KeyedStates: Sendable {
     values.removeAll()
   }
 
-  /// Adds a state: what the two closures append.
-  public mutating func append(key: (inout [UInt8]) -> Void, value: (inout [UInt8]) -> Void) {
-    keys.append(key)
-    values.append(value)
+  /// Adds a state under a key of two parts; its bytes are what `write` appends.
+  public mutating func append(
+    _ prefix: [UInt8], _ key: UnsafeRawBufferPointer, _ write: (inout [UInt8]) -> Void
+  ) {
+    keys.append {
+      $0 += prefix
+      $0 += key
+    }
+    values.append(write)
   }
 
   /// Calls with a key and its value, which are borrowed for as long.

@@ -1,3 +1,4 @@
+import FeatureCore
 import Processor
 
 /// One instance of the service: the runner of production, one step at a time.
@@ -29,7 +30,12 @@ final class Worker {
     self.faults = faults
     clockOffset = Int64(world.draws.below(1_000_000))
     runner = WorkerRunner(
-      deployment.plan, store: SimulatedStore(life, deployment.redis, world, faults: faults),
+      deployment.plan,
+      store: SimulatedStore(
+        life, deployment.redis, world, faults: faults,
+        // What is there before the commit is due, and the batch after which it is.
+        statesMax: deployment.limits.commitFoldsMax - 1
+          + max(deployment.limits.commitFoldsMax, deployment.plan.views.count)),
       limits: deployment.limits, partitions: deployment.partitions,
       now: { [unowned self] in world.now + clockOffset },
       isStopping: { [unowned self] in isStopping },

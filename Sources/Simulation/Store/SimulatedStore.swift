@@ -6,12 +6,15 @@ final class SimulatedStore: StateStorePort {
   private let redis: SimulatedRedis
   private let world: World
   private let faults: AdapterFaults
+  /// States that the loop may write at once.
+  private let statesMax: Int
 
-  init(_ life: Life, _ redis: SimulatedRedis, _ world: World, faults: AdapterFaults) {
+  init(_ life: Life, _ redis: SimulatedRedis, _ world: World, faults: AdapterFaults, statesMax: Int) {
     self.life = life
     self.redis = redis
     self.world = world
     self.faults = faults
+    self.statesMax = statesMax
   }
 
   func claim(_ task: String) throws(StoreError) -> TaskClaim {
@@ -59,6 +62,9 @@ final class SimulatedStore: StateStorePort {
     let written = (0..<states.count).map { index in states.withBytes(index) { (Array($0), Array($1)) } }
     if let from, from >= position, states.count > 0 {
       world.violate("\(life.name) wrote states of \(task) without a new position")
+    }
+    if states.count > statesMax {
+      world.violate("\(life.name) wrote \(states.count) states of \(task) at once, more than \(statesMax)")
     }
     let call = "storing \(states.count) states of \(task) \(from ?? -1)..\(position)"
     try gate(call) { () throws(StoreError) in

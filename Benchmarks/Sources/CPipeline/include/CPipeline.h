@@ -20,9 +20,10 @@ void pipeline_redis_flushall(void *redis);
 void pipeline_redis_mget(void *redis, const char *const *keys, int count, void *context,
                          void (*body)(void *context, int index, const char *value, size_t size));
 
-/// Averages over the records of a topic, of which field 8 (the state's bytes) of the Protobuf message is looked at.
+/// Averages over the records of a topic, of which field 8 (the state's bytes) of the Protobuf message is looked at. Commits
+/// are counted by the marks between the records, which are one a partition that the transaction wrote to.
 struct pipeline_sizes {
-  long records;
+  long records, commits;
   double value_bytes, state_bytes;
 };
 struct pipeline_sizes pipeline_sizes(const char *brokers, const char *topic, int partitions, long records_max);

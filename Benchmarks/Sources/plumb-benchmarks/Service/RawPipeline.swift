@@ -6,19 +6,20 @@ enum RawPipeline {
   /// What the service was seen to write.
   struct Load {
     var writesPerEvent: Double
+    var eventsPerCommit: Int
     var stateBytes: Int
     var snapshotBytes: Int
   }
 
   static func start(
-    _ site: Site, _ application: String, topic: String, events: Int, commitRecords: Int, _ load: Load
+    _ site: Site, _ application: String, topic: String, events: Int, _ load: Load
   ) throws
     -> Process
   {
     try Site.start(
       "/proc/self/exe",
       [
-        "pipeline", site.brokers, application, topic, site.redisPath, "\(events)", "\(commitRecords)",
+        "pipeline", site.brokers, application, topic, site.redisPath, "\(events)", "\(load.eventsPerCommit)",
         "\(load.writesPerEvent)", "\(load.stateBytes)", "\(load.snapshotBytes)",
       ], output: FileHandle.nullDevice)
   }

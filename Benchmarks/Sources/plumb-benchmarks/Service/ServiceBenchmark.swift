@@ -1,7 +1,6 @@
 import CPipeline
 import FeatureCore
 import Foundation
-import Processor
 
 /// The whole service against a baseline that moves the same bytes and computes nothing: `plumb run` and the baseline take
 /// turns at catching up on the same topic. Then the time from producing an event to reading its state.
@@ -48,7 +47,8 @@ struct ServiceBenchmark {
     print(
       "\nCatching up on \(events.count) events (\(topic), \(events.bytes.count / events.count) bytes), "
         + "\(Site.partitions) partitions, 12 features: \(decimals(load.writesPerEvent, 2)) states an event of "
-        + "\(load.stateBytes) bytes, snapshots of \(load.snapshotBytes) bytes")
+        + "\(load.stateBytes) bytes, snapshots of \(load.snapshotBytes) bytes, commits of \(load.eventsPerCommit) events"
+    )
     var pairs: [(service: CatchUp, baseline: CatchUp)] = []
     for pair in 1...repetitions {
       pairs.append((try service("\(topic)\(pair)"), try baseline("\(topic)-raw\(pair)", load)))
@@ -77,9 +77,7 @@ struct ServiceBenchmark {
   private func baseline(_ application: String, _ load: RawPipeline.Load) throws -> CatchUp {
     _ = try site.prepare(application, topic: topic)
     return try measure(application) {
-      try RawPipeline.start(
-        site, application, topic: topic, events: events.count, commitRecords: WorkerLimits().commitFoldsMax,
-        load)
+      try RawPipeline.start(site, application, topic: topic, events: events.count, load)
     }
   }
 
@@ -122,7 +120,8 @@ struct ServiceBenchmark {
   private func observed(_ application: String) throws -> RawPipeline.Load {
     let sizes = pipeline_sizes(site.brokers, "\(application).snapshots", Int32(Site.partitions), .max)
     return RawPipeline.Load(
-      writesPerEvent: Double(sizes.records) / Double(events.count), stateBytes: Int(sizes.state_bytes),
+      writesPerEvent: Double(sizes.records) / Double(events.count),
+      eventsPerCommit: events.count / sizes.commits, stateBytes: Int(sizes.state_bytes),
       snapshotBytes: Int(sizes.value_bytes))
   }
 
