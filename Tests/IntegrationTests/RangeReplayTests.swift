@@ -66,11 +66,14 @@ private struct Ranges {
   private var first: [TopicPartition: Int64] = [:]
   private var second: [TopicPartition: Int64] = [:]
   private let time: Int64
+  /// Where the broker says that the time begins: one that doesn't open compressed batches names their first record.
+  private var timed: [TopicPartition: Int64] = [:]
 
   init(_ site: Site) throws {
     self.site = site
     let places = site.inputs.map(\.partition)
-    let read = try KafkaAuditor(brokers: site.brokers, group: site.group).read(places)
+    let auditor = try KafkaAuditor(brokers: site.brokers, group: site.group)
+    let read = try auditor.read(places)
     records = Dictionary(uniqueKeysWithValues: zip(places, read))
     for (place, records) in records {
       first[place] = records[records.count / 4].offset
@@ -78,6 +81,7 @@ private struct Ranges {
     }
     let source = records[places[0]] ?? []
     time = source[source.count / 2].timestamp
+    for (place, offset) in zip(places, try auditor.offsets(places, at: time)) { timed[place] = offset }
   }
 
   /// As an option's value.
@@ -93,9 +97,7 @@ private struct Ranges {
   }
 
   private func beforeTime(_ record: Record, _ place: TopicPartition) -> Bool {
-    // Times need not ascend: all before the first record of the time.
-    let first = records[place]?.first { $0.timestamp >= time }?.offset ?? .max
-    return record.offset < first
+    record.offset < timed[place] ?? .max
   }
 
   private func states(of input: Site.Input, _ isTaken: (Record, TopicPartition) -> Bool) -> PlainFold {

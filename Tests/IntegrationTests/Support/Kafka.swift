@@ -64,6 +64,19 @@ final class KafkaAuditor {
     }
   }
 
+  /// The first offsets at or after a time in milliseconds, nil where there is none.
+  func offsets(_ partitions: [TopicPartition], at time: Int64) throws -> [Int64?] {
+    try withList(partitions) { list in
+      for index in partitions.indices { list.pointee.elems[index].offset = time }
+      let code = rd_kafka_offsets_for_times(handle, list, 20_000)
+      guard code == RD_KAFKA_RESP_ERR_NO_ERROR else { throw Failure("the offsets at \(time): \(text(code))") }
+      return partitions.indices.map { index in
+        let offset = list.pointee.elems[index].offset
+        return offset < 0 ? nil : offset
+      }
+    }
+  }
+
   /// The records of whole partitions, from the first to the end.
   func read(_ partitions: [TopicPartition]) throws -> [[Record]] {
     try withList(partitions) { list in
