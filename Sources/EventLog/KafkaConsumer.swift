@@ -3,7 +3,7 @@ import Processor
 
 /// A member of the consumer group, or one that reads what it is told to and is no member. Not thread-safe.
 final class KafkaConsumer {
-  private let handle: KafkaHandle
+  private var handle: KafkaHandle
   private var queue: KafkaQueue?
   private let events: ClientEvents
   private let requestTimeout: Int32
@@ -243,6 +243,11 @@ final class KafkaConsumer {
 
   /// Leaves the group, so that others take over at once. Returns whether it did in time.
   func close(until deadline: ContinuousClock.Instant) -> Bool {
+    handle.isStuck = !leave(until: deadline)
+    return !handle.isStuck
+  }
+
+  private func leave(until deadline: ContinuousClock.Instant) -> Bool {
     batch.removeAll()
     events.isClosing = true
     do throws(LogError) {

@@ -7,6 +7,9 @@ struct KafkaHandle: ~Copyable {
   /// The client's callbacks hold it until the client is gone.
   private let events: Unmanaged<ClientEvents>
   private let role: KafkaOptions.Role
+  /// A consumer that could not leave its group. librdkafka 2.0 would wait for that without end when it is destroyed, so
+  /// it is left to the end of the process; the group notices when it isn't polled.
+  var isStuck = false
 
   init(_ options: KafkaOptions, _ role: KafkaOptions.Role, _ events: ClientEvents) throws(LogError) {
     let settings = try options.settings(for: role)
@@ -36,7 +39,7 @@ struct KafkaHandle: ~Copyable {
   deinit {
     // librdkafka 2.0 aborts the process if a group's leader is destroyed before it has shared out partitions for the
     // first time (an assertion in its sticky assignor): such a client is left to the end of the process.
-    if role == .consumer && !events.takeUnretainedValue().hasRebalanced { return }
+    if isStuck || role == .consumer && !events.takeUnretainedValue().hasRebalanced { return }
     // Leaving the group takes a broker's answer and is done by `close`; without it this is like a crash.
     rd_kafka_destroy_flags(raw, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
     events.release()
