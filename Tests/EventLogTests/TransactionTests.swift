@@ -17,6 +17,12 @@ extension BrokerSuite {
       try log.abort()
       try log.begin()
       try log.send(topic, key: nil, value: "open")
+      // Sending is not waited for: the next would come first.
+      let (admin, patience) = (try TopicAdmin(bench.options()) { _, _ in }, Patience())
+      let start = try log.watermarks(TopicPartition(topic, 0)).high
+      while try admin.ends(of: [TopicPartition(topic, 0)])[0] <= start {
+        try patience.check("an open record")
+      }
       // A second producer's record is behind the open transaction and has to wait for its end.
       let other = try Bench(brokers: bench.brokers).log(topic)
       try other.write(topic, ["behind"])
