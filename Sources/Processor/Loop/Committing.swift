@@ -41,7 +41,6 @@ extension ProcessorLoop {
     if phase == .publishing {
       let offsets = orderedTasks.filter(\.hasNews).map { ($0.partition, $0.position) }
       try onLog { () throws(LogError) in try log.commit(offsets) }
-      isInTransaction = false
       counts.commits += 1
       for task in orderedTasks where task.hasNews { task.published = task.position }
       phase = .storing

@@ -237,9 +237,10 @@ extension ProcessorLoop {
   }
 
   func beginTransaction() throws(LoopFault) {
-    if isInTransaction { return }
+    if phase == .sending { return }
+    precondition(phase == .folding, "Cannot begin a transaction while \(phase)")
     try onLog { () throws(LogError) in try log.begin() }
-    isInTransaction = true
+    phase = .sending
   }
 }
 
