@@ -23,7 +23,7 @@ struct DefinitionsReader {
   /// The definitions; nil if the root is no mapping.
   mutating func read(_ root: Node) -> Definitions? {
     let place = Place(node: root, path: DefinitionPath(), keyPosition: root.position)
-    let keys = ["name", "version", "time_zone", "sources", "views"]
+    let keys = ["name", "version", "time_zone", "sources", "views", "services"]
     guard let fields = reader.fields(place, "a definitions file", keys: keys) else { return nil }
     if let zone = fields["time_zone"], let name = reader.text(zone, expected: "the name of a time zone") {
       defaultZone = name
@@ -35,10 +35,13 @@ struct DefinitionsReader {
       .flatMap { reader.entries($0, expected: "a mapping of sources by name") }
     let views = reader.required("views", of: fields, example: "views: { user_activity: ... }")
       .flatMap { reader.entries($0, expected: "a mapping of views by name") }
+    let services =
+      fields["services"].flatMap { reader.entries($0, expected: "a mapping of services by name") }
     return Definitions(
       name: name ?? "", version: fields["version"].flatMap(version) ?? 1,
       sources: (sources ?? []).compactMap { source($0.name, $0.value) },
-      views: (views ?? []).compactMap { view($0.name, $0.value) })
+      views: (views ?? []).compactMap { view($0.name, $0.value) },
+      services: (services ?? []).compactMap { service($0.name, $0.value) })
   }
 
   private func version(_ place: Place) -> Int? {
@@ -91,12 +94,12 @@ extension DefinitionsReader {
 
   private func source(_ name: String, _ place: Place) -> Source? {
     let keys = ["topic", "key", "timestamp", "fields", "partitioner", "max_ahead"]
-    guard let fields = reader.fields(place, "a source", keys: keys) else { return nil }
+    guard let fields = reader.fields(place, "a source", keys: keys + Self.annotationKeys) else { return nil }
     let timestamp = reader.required("timestamp", of: fields, example: "timestamp: { field: ts, unit: ms }")
       .flatMap(timestamp)
     let declared = reader.required("fields", of: fields, example: "fields: { user_id: string }")
       .flatMap { reader.entries($0, expected: "a mapping of field names to types") }
-    return Source(
+    var source = Source(
       name, topic: fields["topic"].flatMap { reader.text($0, expected: "the name of a topic") } ?? name,
       key: fields["key"].flatMap { reader.text($0, expected: "the name of a field") },
       timestamp: timestamp ?? Source.Timestamp(field: "", unit: .milliseconds),
@@ -105,6 +108,8 @@ extension DefinitionsReader {
         reader.choice($0, "partitioner", synonyms: Self.partitionerSynonyms)
       } ?? .murmur2,
       maxAhead: fields["max_ahead"].flatMap(reader.duration) ?? Source.defaultMaxAhead)
+    source.annotations = annotations(fields)
+    return source
   }
 
   private func timestamp(_ place: Place) -> Source.Timestamp? {
@@ -139,7 +144,7 @@ extension DefinitionsReader {
     return Source.Field(name, type, unit: timeUnit(unit))
   }
 
-  private func valueType(_ place: Place) -> ValueType? {
+  func valueType(_ place: Place) -> ValueType? {
     reader.choice(place, "type", synonyms: Self.typeSynonyms)
   }
 }

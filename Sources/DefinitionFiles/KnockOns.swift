@@ -43,6 +43,8 @@ struct KnockOns {
     case "sources" where names.count > 1:
       return locator.subject(of: mistake).map { isFieldBroken($0, of: names[1]) } ?? false
     case "views" where names.count > 1: return isKnockOn(mistake, inView: names[1])
+    // A service may be about what could not be read.
+    case "services": return broken.contains { ["sources", "views"].contains($0.names.first) }
     default: return false
     }
   }

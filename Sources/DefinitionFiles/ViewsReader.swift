@@ -18,18 +18,20 @@ extension DefinitionsReader {
 
   mutating func view(_ name: String, _ place: Place) -> View? {
     let keys = ["source", "entity", "where", "emit", "features"]
-    guard let fields = reader.fields(place, "a view", keys: keys) else { return nil }
+    guard let fields = reader.fields(place, "a view", keys: keys + Self.annotationKeys) else { return nil }
     let source = reader.required("source", of: fields, example: "source: clicks")
       .flatMap { reader.text($0, expected: "the name of a source") }
     let entity = reader.required("entity", of: fields, example: "entity: [user_id]").map(reader.elements)
     let features = reader.required("features", of: fields, example: "features: { clicks: ... }")
       .flatMap { reader.entries($0, expected: "a mapping of features by name") }
-    return View(
+    var view = View(
       name, source: source ?? "",
       entity: (entity ?? []).compactMap { reader.text($0, expected: "the name of a field") },
       where: fields["where"].flatMap(expression),
       emit: fields["emit"].flatMap { reader.choice($0, "emit", synonyms: Self.emitSynonyms) } ?? .commit,
       features: (features ?? []).compactMap { feature($0.name, $0.value) })
+    view.annotations = annotations(fields)
+    return view
   }
 
   private func expression(_ place: Place) -> String? { reader.text(place, expected: "a SQL expression") }
@@ -37,7 +39,14 @@ extension DefinitionsReader {
   // MARK: - Features
 
   private mutating func feature(_ name: String, _ place: Place) -> Feature? {
-    let keys = ["aggregate", "derive", "default"] + Self.aggregateKeys
+    guard let (read, fields) = readFeature(name, place) else { return nil }
+    var feature = read
+    feature.annotations = annotations(fields)
+    return feature
+  }
+
+  private mutating func readFeature(_ name: String, _ place: Place) -> (Feature, Fields)? {
+    let keys = ["aggregate", "derive", "default"] + Self.aggregateKeys + Self.annotationKeys
     var suggestion: String?
     if case .scalar = place.node {
       suggestion = "write { derive: \"...\" } or { aggregate: ..., windows: [...] }"
@@ -48,7 +57,7 @@ extension DefinitionsReader {
     let fallback = fields["default"].flatMap { reader.literal($0) }
     if let derive = fields["derive"] {
       reportStrangers(in: fields)
-      return expression(derive).map { Feature(name, .derive($0), default: fallback) }
+      return expression(derive).map { (Feature(name, .derive($0), default: fallback), fields) }
     }
     guard let function = fields["aggregate"] else {
       if fields.misspelt.isDisjoint(with: ["aggregate", "derive"]) {
@@ -60,7 +69,7 @@ extension DefinitionsReader {
       _ = aggregate(nil, fields)
       return nil
     }
-    return aggregate(function, fields).map { Feature(name, .aggregate($0), default: fallback) }
+    return aggregate(function, fields).map { (Feature(name, .aggregate($0), default: fallback), fields) }
   }
 
   /// A derived feature has no inputs of its own.

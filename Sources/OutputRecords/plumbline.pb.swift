@@ -185,7 +185,8 @@ public nonisolated struct Plumbline_DeadLetter: Sendable {
   public init() {}
 }
 
-/// A row of features as it was answered to a request.
+/// A row of features as it was answered to a request. Topic <app>.served; the record's key is the request's id. A row of a
+/// service is a record for each view that was read, and, if the service has inputs or derived columns, one more for these.
 public nonisolated struct Plumbline_ServedRecord: Sendable {
   // SwiftProtobuf.Message conformance is added in an extension below. See the
   // `Message` and `Message+*Additions` files in the SwiftProtobuf library for
@@ -194,6 +195,7 @@ public nonisolated struct Plumbline_ServedRecord: Sendable {
   /// Names the answer; several rows of one answer share it.
   public var requestID: String = String()
 
+  /// Empty: the record holds the row's inputs and derived columns.
   public var view: String = String()
 
   public var entityKey: Data = Data()
@@ -212,8 +214,23 @@ public nonisolated struct Plumbline_ServedRecord: Sendable {
 
   public var fingerprint: UInt64 = 0
 
-  /// The features at evaluated_at, in the order of the definitions.
+  /// The features at evaluated_at, in the order of the definitions; without a view the derived columns, in the service's.
   public var values: [Plumbline_Value] = []
+
+  /// The service that was asked for; empty if views were.
+  public var service: String = String()
+
+  /// The row of the request, from 0.
+  public var row: Int32 = 0
+
+  /// Of the definitions.
+  public var version: Int64 = 0
+
+  /// The time of the request, in microseconds since the epoch: what rows of training data are joined on.
+  public var requestedAt: Int64 = 0
+
+  /// Without a view: what the request brought along, in the order of the service's inputs.
+  public var inputs: [Plumbline_Value] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -506,7 +523,7 @@ nonisolated extension Plumbline_DeadLetter: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Plumbline_ServedRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ServedRecord"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}view\0\u{3}entity_key\0\u{1}topic\0\u{1}partition\0\u{1}offset\0\u{3}as_of\0\u{3}evaluated_at\0\u{1}fingerprint\0\u{1}values\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}view\0\u{3}entity_key\0\u{1}topic\0\u{1}partition\0\u{1}offset\0\u{3}as_of\0\u{3}evaluated_at\0\u{1}fingerprint\0\u{1}values\0\u{1}service\0\u{1}row\0\u{1}version\0\u{3}requested_at\0\u{1}inputs\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -524,6 +541,11 @@ nonisolated extension Plumbline_ServedRecord: SwiftProtobuf.Message, SwiftProtob
       case 8: try { try decoder.decodeSingularInt64Field(value: &self.evaluatedAt) }()
       case 9: try { try decoder.decodeSingularFixed64Field(value: &self.fingerprint) }()
       case 10: try { try decoder.decodeRepeatedMessageField(value: &self.values) }()
+      case 11: try { try decoder.decodeSingularStringField(value: &self.service) }()
+      case 12: try { try decoder.decodeSingularInt32Field(value: &self.row) }()
+      case 13: try { try decoder.decodeSingularInt64Field(value: &self.version) }()
+      case 14: try { try decoder.decodeSingularInt64Field(value: &self.requestedAt) }()
+      case 15: try { try decoder.decodeRepeatedMessageField(value: &self.inputs) }()
       default: break
       }
     }
@@ -560,6 +582,21 @@ nonisolated extension Plumbline_ServedRecord: SwiftProtobuf.Message, SwiftProtob
     if !self.values.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.values, fieldNumber: 10)
     }
+    if !self.service.isEmpty {
+      try visitor.visitSingularStringField(value: self.service, fieldNumber: 11)
+    }
+    if self.row != 0 {
+      try visitor.visitSingularInt32Field(value: self.row, fieldNumber: 12)
+    }
+    if self.version != 0 {
+      try visitor.visitSingularInt64Field(value: self.version, fieldNumber: 13)
+    }
+    if self.requestedAt != 0 {
+      try visitor.visitSingularInt64Field(value: self.requestedAt, fieldNumber: 14)
+    }
+    if !self.inputs.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.inputs, fieldNumber: 15)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -574,6 +611,11 @@ nonisolated extension Plumbline_ServedRecord: SwiftProtobuf.Message, SwiftProtob
     if lhs.evaluatedAt != rhs.evaluatedAt {return false}
     if lhs.fingerprint != rhs.fingerprint {return false}
     if lhs.values != rhs.values {return false}
+    if lhs.service != rhs.service {return false}
+    if lhs.row != rhs.row {return false}
+    if lhs.version != rhs.version {return false}
+    if lhs.requestedAt != rhs.requestedAt {return false}
+    if lhs.inputs != rhs.inputs {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -9,13 +9,18 @@ public struct Definitions: Sendable, Hashable {
   public var sources: [Source]
   /// What is computed.
   public var views: [View]
+  /// What is asked for together.
+  public var services: [Service]
 
   /// Definitions from their parts.
-  public init(name: String, version: Int = 1, sources: [Source], views: [View]) {
+  public init(
+    name: String, version: Int = 1, sources: [Source], views: [View], services: [Service] = []
+  ) {
     self.name = name
     self.version = version
     self.sources = sources
     self.views = views
+    self.services = services
   }
 }
 
@@ -74,6 +79,8 @@ public struct Source: Sendable, Hashable {
   public var partitioner: Partitioner
   /// Microseconds by which an event time may exceed its record's timestamp; more is dead-lettered.
   public var maxAhead: Int64
+  /// What people are told of it.
+  public var annotations = Annotations()
 
   /// Default of `maxAhead`: 5 minutes.
   public static let defaultMaxAhead: Int64 = 300_000_000
@@ -115,6 +122,8 @@ public struct View: Sendable, Hashable {
   public var features: [Feature]
   /// When snapshots are emitted.
   public var emit: Emit
+  /// What people are told of it.
+  public var annotations = Annotations()
 
   /// A view from its parts.
   public init(
@@ -146,6 +155,8 @@ public struct Feature: Sendable, Hashable {
   public var computation: Computation
   /// Replaces null.
   public var fallback: Literal?
+  /// What people are told of it.
+  public var annotations = Annotations()
 
   /// A feature from its parts.
   public init(_ name: String, _ computation: Computation, default fallback: Literal? = nil) {

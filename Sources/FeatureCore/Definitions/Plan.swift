@@ -16,6 +16,10 @@ public struct Plan: Sendable {
   public let sources: [SourcePlan]
   /// The views, in the order of the definitions.
   public let views: [ViewPlan]
+  /// The services, in the order of the definitions. They change no state and no fingerprint.
+  public let services: [ServicePlan]
+  /// What was compiled.
+  public let definitions: Definitions
   /// Identifies the semantics of all views together; neither comments nor order nor formatting change it.
   public let fingerprint: UInt64
 
@@ -31,12 +35,17 @@ public struct Plan: Sendable {
     version = definitions.version
     sources = compiled.sources
     views = compiled.views
+    services = compiled.services
+    self.definitions = definitions
     let lines = views.map { "\($0.name) \(fingerprintText($0.fingerprint))" }.sorted()
     fingerprint = Hash64.hash(lines.joined(separator: "\n"))
   }
 
   /// The view of a name.
   public func view(_ name: String) -> ViewPlan? { views.first { $0.name == name } }
+
+  /// The service of a name.
+  public func service(_ name: String) -> ServicePlan? { services.first { $0.name == name } }
 }
 
 /// Checks definitions and compiles what is sound, collecting mistakes instead of stopping at the first.
@@ -52,7 +61,9 @@ struct PlanCompiler {
     mistakes.append(Mistake(path, offset: offset, message, suggestion: suggestion))
   }
 
-  mutating func compile(_ definitions: Definitions) -> (sources: [SourcePlan], views: [ViewPlan]) {
+  mutating func compile(_ definitions: Definitions) -> (
+    sources: [SourcePlan], views: [ViewPlan], services: [ServicePlan]
+  ) {
     let root = DefinitionPath()
     checkName(definitions.name, at: root.child("name"), isProject: true)
     if definitions.version < 1 {
@@ -85,7 +96,21 @@ struct PlanCompiler {
       if let plan = compiler.compile() { views.append(plan) }
       mistakes += compiler.mistakes
     }
-    return (sources.compactMap(\.self), views)
+    return (sources.compactMap(\.self), views, compileServices(definitions, views))
+  }
+
+  private mutating func compileServices(_ definitions: Definitions, _ views: [ViewPlan]) -> [ServicePlan] {
+    let path = DefinitionPath(["services"])
+    checkUnique(definitions.services.map(\.name), "service", at: path)
+    // What is wrong with a view has been said; nothing can be checked against it.
+    guard views.count == definitions.views.count else { return [] }
+    var services: [ServicePlan] = []
+    for service in definitions.services {
+      var compiler = ServiceCompiler(service, views: views, path: path.child(service.name))
+      if let plan = compiler.compile() { services.append(plan) }
+      mistakes += compiler.mistakes
+    }
+    return services
   }
 
   private mutating func checkSource(_ source: Source, at path: DefinitionPath) -> Bool {

@@ -129,17 +129,8 @@ extension ViewPlan {
 
   private func derive(_ feature: DerivedFeature, _ values: [FeatureValue], _ arena: TextArena) -> FeatureValue
   {
-    withUnsafeTemporaryAllocation(of: Scalar.self, capacity: feature.program.registerCount) { registers in
-      let base = registers.baseAddress!
-      feature.program.prepare(base)
-      for (column, operand) in feature.operands.enumerated() {
-        base[column] = Scalar(values[operand], in: arena)
-      }
-      feature.program.run(base, arena: arena)
-      let result = base[feature.result.index]
-      // Nothing can be dead-lettered at evaluation: a failed computation has no value.
-      return result.isValue ? FeatureValue(result, feature.result.type) : .null
-    }
+    let operands = feature.operands.map { values[$0] }
+    return feature.program.value(of: feature.result, columns: operands, arena: arena)
   }
 }
 

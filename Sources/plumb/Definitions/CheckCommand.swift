@@ -20,6 +20,7 @@ struct CheckCommand: ParsableCommand {
       let plan = try DefinitionFile.compile(path: definitions)
       print("\(plan.name), version \(plan.version), fingerprint \(fingerprintText(plan.fingerprint))")
       for view in plan.views { describe(view, plan) }
+      for service in plan.services { describe(service, plan) }
     }
   }
 
@@ -38,6 +39,19 @@ struct CheckCommand: ParsableCommand {
       [$0.name, $0.type.description, $0.windows.joined(separator: " "), $0.computation]
     }
     for line in textTable(rows) { print("  \(line)") }
+  }
+
+  private func describe(_ service: ServicePlan, _ plan: Plan) {
+    let reads = service.reads.map { plan.views[$0.view].name }
+    print("")
+    print("service \(service.name)")
+    print("  entity   \(service.entity.map { "\($0.name) \($0.type)" }.joined(separator: ", "))")
+    print("  views    \(reads.joined(separator: ", "))")
+    let inputs = service.service.inputs.map { "\($0.name) \($0.type.rawValue)" }
+    if !inputs.isEmpty { print("  inputs   \(inputs.joined(separator: ", "))") }
+    for line in textTable([["column", "type"]] + service.columns.map { [$0.name, $0.type.description] }) {
+      print("  \(line)")
+    }
   }
 
   private func keying(_ view: ViewPlan, _ source: Source) -> String {

@@ -43,19 +43,19 @@ import Testing
     (
       "- a\n- b\n",
       [
-        "1:1: expected a definitions file: a mapping with the keys name, version, time_zone, sources, views, found a list"
+        "1:1: expected a definitions file: a mapping with the keys name, version, time_zone, sources, views, services, found a list"
       ]
     ),
     (
       "just text\n",
       [
-        "1:1: expected a definitions file: a mapping with the keys name, version, time_zone, sources, views, found 'just text'"
+        "1:1: expected a definitions file: a mapping with the keys name, version, time_zone, sources, views, services, found 'just text'"
       ]
     ),
     (
       "~",
       [
-        "1:1: expected a definitions file: a mapping with the keys name, version, time_zone, sources, views, found '~'"
+        "1:1: expected a definitions file: a mapping with the keys name, version, time_zone, sources, views, services, found '~'"
       ]
     ),
     (
@@ -81,7 +81,7 @@ import Testing
     (
       "name: n\nsources: {}\nviews: {}\nfoo: 1\n",
       [
-        "4:1: unknown key 'foo' in a definitions file; the keys are name, version, time_zone, sources, views"
+        "4:1: unknown key 'foo' in a definitions file; the keys are name, version, time_zone, sources, views, services"
       ]
     ),
     (
@@ -222,7 +222,7 @@ import Testing
     (
       "clicks",
       [
-        "3:6: expected a source: a mapping with the keys topic, key, timestamp, fields, partitioner, max_ahead, found 'clicks'"
+        "3:6: expected a source: a mapping with the keys topic, key, timestamp, fields, partitioner, max_ahead, owner, description, tags, found 'clicks'"
       ]
     ),
     (
@@ -333,7 +333,7 @@ import Testing
     (
       "a / b",
       [
-        #"3:52: expected a feature: a mapping with the keys aggregate, derive, default, value, where, windows, k, q, half_life, buckets, found 'a / b'; write { derive: "..." } or { aggregate: ..., windows: [...] }"#
+        #"3:52: expected a feature: a mapping with the keys aggregate, derive, default, value, where, windows, k, q, half_life, buckets, owner, description, tags, found 'a / b'; write { derive: "..." } or { aggregate: ..., windows: [...] }"#
       ]
     ),
     (
