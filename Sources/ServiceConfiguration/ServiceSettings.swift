@@ -38,8 +38,15 @@ public struct ServiceSettings: Sendable {
     public var description: String { "\(host):\(port)" }
   }
 
+  /// A setting that somebody has given.
+  typealias Given = (name: String, text: String, origin: String)
+
   /// Sets one setting from its text. `origin` says who did, for errors and for the effective configuration.
+  /// `redis_file`, and for any property of librdkafka the property with `.file` behind it, names a file with the text.
   public mutating func set(_ name: String, _ text: String, from origin: String) throws(SettingError) {
+    if let target = Self.named(byFile: name) {
+      return try set(target, SecretFile.read(text, target, from: origin), from: origin)
+    }
     if name.hasPrefix(Self.kafkaPrefix) {
       kafka[String(name.dropFirst(Self.kafkaPrefix.count))] = text
     } else {
@@ -48,24 +55,54 @@ public struct ServiceSettings: Sendable {
       }
       guard setting.parse(&self, text) else {
         throw SettingError(
-          origin, "\(name) is '\(setting.isAddress ? mask(text) : text)', but should be \(setting.expects)")
+          origin, "\(name) is '\(setting.isSecret ? mask(text) : text)', but should be \(setting.expects)")
       }
     }
     origins[name] = origin
   }
 
   /// Takes over every variable `PLUMB_<SETTING>`, and `PLUMB_KAFKA_<PROPERTY>` with `_` for the property's dots.
+  /// With `_FILE` behind it a variable names the file that a secret is in.
   public mutating func apply(environment: [String: String]) throws(SettingError) {
+    var given: [Given] = []
     for (variable, value) in environment.sorted(by: { $0.key < $1.key }) {
       let name = variable.dropFirst("PLUMB_".count).lowercased()
       guard variable.hasPrefix("PLUMB_") else { continue }
       if name.hasPrefix("kafka_") {
         let property = name.dropFirst("kafka_".count).replacing("_", with: ".")
-        try set(Self.kafkaPrefix + property, value, from: variable)
-      } else if Setting.all.contains(where: { $0.name == name }) {
-        try set(name, value, from: variable)
+        given.append((Self.kafkaPrefix + property, value, variable))
+      } else if Setting.all.contains(where: { $0.name == Self.named(byFile: name) ?? name }) {
+        given.append((name, value, variable))
       }
     }
+    try apply(given)
+  }
+
+  /// Takes over flags, by the names of their settings.
+  public mutating func apply(flags: [(name: String, text: String)]) throws(SettingError) {
+    try apply(
+      flags.map { name, text in
+        (name, text, name.hasPrefix(Self.kafkaPrefix) ? "-X" : "--\(name.replacing("_", with: "-"))")
+      })
+  }
+
+  /// Takes over what one place gives: there, nothing may stand twice.
+  mutating func apply(_ given: [Given]) throws(SettingError) {
+    for (name, text, origin) in given {
+      if let target = Self.named(byFile: name), given.contains(where: { $0.name == target }) {
+        throw SettingError(origin, "\(target) is given too, itself: keep one of them")
+      }
+      try set(name, text, from: origin)
+    }
+  }
+
+  /// The setting whose text is in a file, if that is what a name means.
+  private static func named(byFile name: String) -> String? {
+    if name.hasPrefix(kafkaPrefix) {
+      let isFile = name.hasSuffix(".file") && name.count > kafkaPrefix.count + ".file".count
+      return isFile ? String(name.dropLast(".file".count)) : nil
+    }
+    return Setting.all.first { $0.isSecret && "\($0.name)_file" == name }?.name
   }
 
   /// The effective configuration, a line `name = value (origin)` for each setting. Passwords are masked; so are
@@ -73,7 +110,7 @@ public struct ServiceSettings: Sendable {
   public func lines(isSecret: (String) -> Bool) -> [String] {
     let own = Setting.all.map { setting in
       let value = setting.print(self)
-      return (setting.name, setting.isAddress ? mask(value) : value)
+      return (setting.name, setting.isSecret ? mask(value) : value)
     }
     let properties = kafka.sorted { $0.key < $1.key }.map { name, value in
       (Self.kafkaPrefix + name, isSecret(name) ? "***" : value)
@@ -95,13 +132,16 @@ public struct SettingError: Error, Sendable, CustomStringConvertible {
   init(_ origin: String, _ message: String) { description = "\(origin): \(message)" }
 }
 
-/// An address with its password masked: `redis://user:***@host`.
+/// An address with its passwords masked: `redis://user:***@host`. What is no address is masked whole.
 func mask(_ address: String) -> String {
-  guard let scheme = address.firstRange(of: "://"), let at = address.lastIndex(of: "@") else {
-    return address
+  guard let scheme = address.firstRange(of: "://") else { return "***" }
+  var text = address
+  let parameter = "sentinel_password="
+  if let start = text.firstRange(of: parameter)?.upperBound {
+    text.replaceSubrange(start..<(text[start...].firstIndex(of: "&") ?? text.endIndex), with: "***")
   }
-  guard at > scheme.upperBound else { return address }
-  let user = address[scheme.upperBound..<at].prefix { $0 != ":" }
-  guard user.endIndex < at else { return address }
-  return address[..<user.endIndex] + ":***" + address[at...]
+  guard let at = text.lastIndex(of: "@"), at > scheme.upperBound else { return text }
+  let user = text[scheme.upperBound..<at].prefix { $0 != ":" }
+  guard user.endIndex < at else { return text }
+  return text[..<user.endIndex] + ":***" + text[at...]
 }

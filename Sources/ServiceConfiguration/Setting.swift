@@ -5,8 +5,8 @@ struct Setting: Sendable {
   let name: String
   /// What its text has to be, for errors.
   let expects: String
-  /// Whether it may hold a password.
-  var isAddress = false
+  /// Whether it may hold a password: then it may also be read from a file.
+  var isSecret = false
   /// Takes a text over; false if it is no value of the setting.
   let parse: @Sendable (inout ServiceSettings, String) -> Bool
   let print: @Sendable (ServiceSettings) -> String
@@ -19,8 +19,9 @@ struct Setting: Sendable {
         return !text.isEmpty
       }, print: \.brokers),
     Setting(
-      name: "redis", expects: "redis://[user:password@]host[:port][/database] or unix:///path",
-      isAddress: true,
+      name: "redis",
+      expects: "redis://[user:password@]host[:port][/database], rediss://, redis+sentinel:// or unix:///path",
+      isSecret: true,
       parse: { settings, text in
         settings.redis = text
         return !text.isEmpty
@@ -68,7 +69,8 @@ struct Setting: Sendable {
 
   static func unknown(_ name: String) -> String {
     let meant =
-      Suggestion.didYouMean(name, among: all.map(\.name) + ["kafka"])
+      Suggestion.didYouMean(
+        name, among: all.map(\.name) + all.filter(\.isSecret).map { "\($0.name)_file" } + ["kafka"])
       ?? "there are \(all.map(\.name).joined(separator: ", ")) and kafka"
     return "there is no setting '\(name)'; \(meant)"
   }

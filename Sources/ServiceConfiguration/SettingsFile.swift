@@ -15,11 +15,12 @@ extension ServiceSettings {
     }
     guard let root else { return }
     guard let mapping = root.mapping else { throw SettingError(path, "should hold lines 'setting: value'") }
+    var given: [Given] = []
     for (key, value) in mapping {
       let origin = "\(path):\(key.mark?.line ?? 1)"
       let name = key.scalar?.string ?? ""
       guard name == "kafka" else {
-        try set(name, Self.text(value, name, origin), from: origin)
+        given.append((name, try Self.text(value, name, origin), origin))
         continue
       }
       guard let properties = value.mapping else {
@@ -28,9 +29,10 @@ extension ServiceSettings {
       for (property, value) in properties {
         let origin = "\(path):\(property.mark?.line ?? 1)"
         let name = property.scalar?.string ?? ""
-        try set(Self.kafkaPrefix + name, Self.text(value, name, origin), from: origin)
+        given.append((Self.kafkaPrefix + name, try Self.text(value, name, origin), origin))
       }
     }
+    try apply(given)
   }
 
   private static func text(_ node: Node, _ name: String, _ origin: String) throws(SettingError) -> String {

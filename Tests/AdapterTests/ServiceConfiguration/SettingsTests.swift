@@ -39,6 +39,69 @@ import Testing
     #expect(!text.contains("heim"))
   }
 
+  @Test func secretsAreReadFromFiles() throws {
+    try file("redis://plumb:geheim@db:6379/2\n") { redis in
+      try file("ge heim\r\n") { password in
+        try file("redis_file: \(redis)\nkafka:\n  consumer.sasl.password.file: \(password)\n") { path in
+          var settings = ServiceSettings()
+          try settings.apply(path: path)
+          #expect(settings.redis == "redis://plumb:geheim@db:6379/2")
+          #expect(settings.kafka == ["consumer.sasl.password": "ge heim"])
+          let lines = settings.lines(isSecret: { $0.contains("password") })
+          #expect(lines.contains("redis = redis://plumb:***@db:6379/2 (\(path):1)"))
+          #expect(!lines.joined().contains("heim"))
+        }
+        var settings = ServiceSettings()
+        try settings.apply(environment: [
+          "PLUMB_REDIS_FILE": redis, "PLUMB_KAFKA_SASL_PASSWORD_FILE": password, "PLUMB_WORKERS_FILE": "/x",
+        ])
+        #expect(settings.redis == "redis://plumb:geheim@db:6379/2")
+        #expect(settings.kafka == ["sasl.password": "ge heim"])
+        // A later place wins over an earlier one, whichever way each gives it.
+        try settings.apply(flags: [("redis", "redis://other"), ("kafka.sasl.password", "x")])
+        #expect(settings.redis == "redis://other" && settings.kafka == ["sasl.password": "x"])
+        try settings.apply(flags: [("redis_file", redis)])
+        #expect(settings.redis.hasSuffix("@db:6379/2"))
+      }
+    }
+  }
+
+  @Test func secretsThatAreNoneAreRefused() throws {
+    func expect(
+      _ environment: [String: String], _ message: String, _ location: SourceLocation = #_sourceLocation
+    ) {
+      var settings = ServiceSettings()
+      let error = #expect(throws: SettingError.self) { try settings.apply(environment: environment) }
+      #expect("\(error!)" == message, sourceLocation: location)
+    }
+    let missing =
+      "PLUMB_REDIS_FILE: cannot read the secret of redis: /nowhere/redis: No such file or directory"
+    expect(["PLUMB_REDIS_FILE": "/nowhere/redis"], missing)
+    expect(
+      ["PLUMB_REDIS_FILE": "/tmp"],
+      "PLUMB_REDIS_FILE: cannot read the secret of redis: /tmp: it is no file, or its reading failed")
+    for text in ["", "\n", "geheim\ngeheim\n", String(repeating: "geheim", count: 20_000)] {
+      try file(text) { path in
+        expect(
+          ["PLUMB_KAFKA_SASL_PASSWORD_FILE": path],
+          "PLUMB_KAFKA_SASL_PASSWORD_FILE: there is no secret in the file of kafka.sasl.password: \(path): it should "
+            + "hold one line of UTF-8")
+        expect(
+          ["PLUMB_REDIS_FILE": path, "PLUMB_REDIS": "redis://a"],
+          "PLUMB_REDIS_FILE: redis is given too, itself: keep one of them")
+      }
+    }
+    // A password alone, where the whole address should be.
+    try file("geheim") { path in
+      var settings = ServiceSettings()
+      try settings.apply(environment: ["PLUMB_REDIS_FILE": path])
+      #expect(settings.lines(isSecret: { _ in false }).contains("redis = *** (PLUMB_REDIS_FILE)"))
+      try settings.set("redis", "rediss+sentinel://:ge@s/shop/0?sentinel_password=heim&ca_file=/a", from: "x")
+      let masked = "redis = rediss+sentinel://:***@s/shop/0?sentinel_password=***&ca_file=/a (x)"
+      #expect(settings.lines(isSecret: { _ in false }).contains(masked))
+    }
+  }
+
   @Test(
     arguments: [
       ("wokers: 1", "there is no setting 'wokers'; did you mean 'workers'?"),
