@@ -38,6 +38,7 @@ let package = Package(
     .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
     .systemLibrary(name: "CRDKafka", providers: [.apt(["librdkafka-dev"])]),
     .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
+    .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
     .target(name: "FeatureCore", swiftSettings: strict),
     .target(
       name: "DefinitionFiles",
@@ -59,8 +60,10 @@ let package = Package(
     .target(name: "Processor", dependencies: ["FeatureCore"], swiftSettings: strict),
     .target(
       name: "Simulation", dependencies: ["FeatureCore", "Processor", "BrokerCore"], swiftSettings: strict),
+    .target(name: "TLSClient", dependencies: ["COpenSSL"], swiftSettings: strict),
     .target(
-      name: "OnlineStore", dependencies: ["FeatureCore", "Processor", "CHiredis"], swiftSettings: strict),
+      name: "OnlineStore", dependencies: ["FeatureCore", "Processor", "TLSClient", "CHiredis"],
+      swiftSettings: strict),
     .target(name: "EventLog", dependencies: ["Processor", "CRDKafka"], swiftSettings: strict),
     .target(
       name: "OutputRecords", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],

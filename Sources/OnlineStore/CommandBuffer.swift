@@ -40,6 +40,13 @@ struct CommandBuffer {
 
   mutating func append(_ number: Int64) { append(Array(String(number).utf8)) }
 
+  /// AUTH; without a user as Redis' `default`.
+  mutating func authenticate(_ user: String?, _ password: Secret) {
+    begin("AUTH", arguments: user == nil ? 2 : 3)
+    if let user { append(user) }
+    append(password.value)
+  }
+
   private mutating func appendHeader(_ kind: UInt8, _ number: Int) {
     bytes.append(kind)
     appendDecimal(number)

@@ -8,6 +8,9 @@ final class RedisClient {
   let options: RedisOptions
   private let nowMilliseconds: () -> Int64
   private var connection: RedisConnection?
+  /// The server that is or was last connected to: with sentinels it is the primary that they named.
+  private var server: RedisOptions.Endpoint
+  private let sentinels: Sentinels?
   /// Where the latest MOVED pointed to.
   private var redirection: RedisOptions.Endpoint?
   private var failures = 0
@@ -16,7 +19,12 @@ final class RedisClient {
   init(_ options: RedisOptions, nowMilliseconds: @escaping () -> Int64) {
     self.options = options
     self.nowMilliseconds = nowMilliseconds
+    server = options.endpoint
+    sentinels = Sentinels(options)
   }
+
+  /// The server's address, for messages.
+  var place: String { options.place(server) }
 
   /// Milliseconds of the system's steady clock.
   static func steadyMilliseconds() -> Int64 {
@@ -32,15 +40,17 @@ final class RedisClient {
     guard now >= nextAttemptMilliseconds else {
       let wait = nextAttemptMilliseconds - now
       throw StoreError(
-        .retry, "connect to \(options.endpoint): waiting \(wait) ms after \(failures) failures")
+        .retry, "connect to \(place): waiting \(wait) ms after \(failures) failures")
     }
     do throws(StoreError) {
+      if let sentinels { server = try sentinels.primary() }
       do throws(ConnectionLoss) {
-        connection = try RedisConnection(options)
+        connection = try RedisConnection(server, options)
       } catch {
-        throw StoreError(.retry, "connect to \(options.endpoint): \(error.reason)")
+        throw StoreError(.retry, "connect to \(place): \(error.reason)")
       }
       try greet()
+      if sentinels != nil { try refuseReplica() }
       failures = 0
     } catch {
       drop()
@@ -61,7 +71,6 @@ final class RedisClient {
     _ commands: borrowing CommandBuffer, doing: @autoclosure () -> String,
     _ body: (_ index: Int, _ reply: RedisValue) throws(StoreError) -> Void
   ) throws(StoreError) {
-    let endpoint = options.endpoint
     redirection = nil
     var failure: StoreError?
     do throws(ConnectionLoss) {
@@ -73,8 +82,8 @@ final class RedisClient {
         do throws(StoreError) {
           try reply.read { value throws(StoreError) in
             if let reply = Self.firstError(value) {
-              redirection = RedisFailure.redirection(reply: reply, from: endpoint)
-              throw RedisFailure.error(reply: reply, doing: doing(), at: endpoint)
+              redirection = RedisFailure.redirection(reply: reply, from: server)
+              throw RedisFailure.error(reply: reply, doing: doing(), at: place)
             }
             try body(index, value)
           }
@@ -85,7 +94,7 @@ final class RedisClient {
     } catch {
       drop()
       // An error reply says more than the loss that follows it.
-      throw failure ?? StoreError(.retry, "\(doing()) at \(options.endpoint): \(error.reason)")
+      throw failure ?? StoreError(.retry, "\(doing()) at \(place): \(error.reason)")
     }
     if let failure {
       drop()
@@ -108,17 +117,29 @@ final class RedisClient {
     return nil
   }
 
+  /// Sentinels are told of a failover before the servers are, and may name one that is no primary any more, or not yet.
+  private func refuseReplica() throws(StoreError) {
+    var commands = CommandBuffer()
+    commands.begin("ROLE", arguments: 1)
+    var role = ""
+    try exchange(commands, doing: "ask for the role") { _, reply in
+      role = reply.count > 0 ? reply[0].text : ""
+    }
+    guard role == "master" else {
+      throw StoreError(
+        .retry, "connect to \(place): \(options.endpoint) names it as the primary, but it is a \(role): wait")
+    }
+  }
+
   /// Authenticates and chooses the database.
   private func greet() throws(StoreError) {
     if let password = options.password {
       var commands = CommandBuffer()
-      commands.begin("AUTH", arguments: options.user == nil ? 2 : 3)
-      if let user = options.user { commands.append(user) }
-      commands.append(password.value)
+      commands.authenticate(options.user, password)
       do throws(StoreError) {
         try exchange(commands, doing: "authenticate") { _, _ in }
       } catch {
-        throw StoreError(error.remedy, masked(error.message, password))
+        throw StoreError(error.remedy, password.masked(in: error.message))
       }
     }
     let database = options.database
@@ -128,10 +149,5 @@ final class RedisClient {
       commands.append(Int64(database))
       try exchange(commands, doing: "select database \(database)") { _, _ in }
     }
-  }
-
-  /// Without the password: a server that does not know AUTH repeats its arguments.
-  private func masked(_ message: String, _ password: Secret) -> String {
-    password.value.isEmpty ? message : message.replacing(password.value, with: "***")
   }
 }

@@ -81,7 +81,7 @@ public final class RedisStateStore: StateStorePort {
     guard let policy = EvictionPolicy(info: memory), policy.losesStates else { return }
     throw StoreError(
       .fatal,
-      "claim at \(client.options.endpoint): maxmemory-policy is \(policy.name), which drops states when memory "
+      "claim at \(client.place): maxmemory-policy is \(policy.name), which drops states when memory "
         + "is full: CONFIG SET maxmemory-policy noeviction")
   }
 
@@ -138,7 +138,7 @@ public final class RedisStateStore: StateStorePort {
       let values = reply[0]
       let epoch = try number(values[0], "epoch of task \(task)")
       let position = try number(values[1], "position of task \(task)")
-      let place = "\(doing) at \(client.options.endpoint)"
+      let place = "\(doing) at \(client.place)"
       if epoch != owned.epoch { throw fenced(place, own: owned.epoch, stored: epoch) }
       if position != owned.position { throw moved(place, own: owned.position, stored: position) }
       let found = (1..<values.count).count { !values[$0].isNull }
@@ -146,7 +146,7 @@ public final class RedisStateStore: StateStorePort {
       if others > 0 {
         throw RedisFailure.error(
           reply: "WRONGTYPE \(others) of \(range.count) keys hold something other than a string",
-          doing: doing, at: client.options.endpoint)
+          doing: doing, at: client.place)
       }
       for index in range {
         let value = values[2 + index - range.lowerBound]
@@ -221,7 +221,7 @@ public final class RedisStateStore: StateStorePort {
       if index == 2 { storedPosition = try number(reply, "position of task \(task)") }
     }
     return verdict(
-      "commit task \(task) at \(client.options.endpoint)", epoch: (epoch, storedEpoch), from: from,
+      "commit task \(task) at \(client.place)", epoch: (epoch, storedEpoch), from: from,
       position: (position, storedPosition))
   }
 

@@ -13,4 +13,9 @@ public struct Secret: Hashable, Sendable, CustomStringConvertible, CustomDebugSt
   public var debugDescription: String { "***" }
   /// Nothing.
   public var customMirror: Mirror { Mirror(self, children: []) }
+
+  /// A message without the password: a server that does not know AUTH repeats its arguments.
+  func masked(in message: String) -> String {
+    value.isEmpty ? message : message.replacing(value, with: "***")
+  }
 }

@@ -208,7 +208,7 @@ struct FailureTests {
     ("ERR something new", .fatal, "ERR something new"),
   ])
   func repliesThatAreHardToProvoke(_ reply: String, _ remedy: StoreError.Remedy, _ advice: String) {
-    let error = RedisFailure.error(reply: reply, doing: "commit", at: .tcp(host: "::1", port: 6379))
+    let error = RedisFailure.error(reply: reply, doing: "commit", at: "redis://[::1]:6379")
     expect(error, remedy, advice, "commit at redis://[::1]:6379: \(reply)")
   }
 }

@@ -11,6 +11,17 @@ import Testing
     ("redis://:secret@host", "redis://:***@host:6379/0"),
     ("unix:///run/redis.sock", "unix:///run/redis.sock?db=0"),
     ("unix://app:secret@/run/redis.sock?db=4", "unix://app:***@/run/redis.sock?db=4"),
+    ("redis://app:p?ss@host", "redis://app:***@host:6379/0"),
+    ("rediss://:secret@host", "rediss://:***@host:6379/0"),
+    (
+      "rediss://host:1/2?key_file=k&ca_file=%2Fa%26b&cert_file=c&server_name=n",
+      "rediss://host:1/2?ca_file=/a&b&cert_file=c&key_file=k&server_name=n"
+    ),
+    ("redis+sentinel://a,b:7,[::1]:8/shop", "redis+sentinel://a:26379,b:7,[::1]:8/shop/0"),
+    (
+      "rediss+sentinel://u:secret@a/my%2Fshop/3?sentinel_user=s&sentinel_password=secret&ca_file=c",
+      "rediss+sentinel://u:***@a:26379/my/shop/3?ca_file=c&sentinel_user=s&sentinel_password=***"
+    ),
   ])
   func urlsAreRead(_ url: String, _ shown: String) throws {
     let options = try RedisOptions(url: url)
@@ -30,7 +41,15 @@ import Testing
   }
 
   @Test(arguments: [
-    ("localhost:6379", "://"), ("http://localhost", "neither"), ("rediss://host", "tunnel"),
+    ("localhost:6379", "://"), ("http://localhost", "neither"),
+    ("rediss://", "no host"), ("redis://host?ca_file=a", "goes with rediss://"),
+    ("rediss://host?tls=1", "unknown"),
+    ("rediss://host?ca_file=", "is empty"), ("rediss://host?key_file=k", "no cert_file"),
+    ("redis+sentinel://a:1", "primary"), ("redis+sentinel:///shop", "primary"),
+    ("redis+sentinel://a:x/shop", "port"), ("redis+sentinel://a/shop/x", "database"),
+    ("redis+sentinel://a/shop/0/1", "database"),
+    ("redis+sentinel://a/shop?sentinel_user=u", "no sentinel_password"),
+    ("rediss://host?sentinel_password=secret", "redis+sentinel://"),
     ("redis://", "no host"), ("redis://host:0", "port"), ("redis://host:x", "port"),
     ("redis://host:70000", "port"),
     ("redis://host/x", "database"), ("redis://host/-1", "database"), ("redis://app@host", "no password"),

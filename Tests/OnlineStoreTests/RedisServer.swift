@@ -12,13 +12,16 @@ final class RedisServer {
   static var isAvailable: Bool { executable != nil }
 
   let folder: URL
+  /// The text of a file of settings, which the server may change.
+  private let configuration: String?
   private var process: Process?
 
   var socket: String { folder.appendingPathComponent("s").path }
   var options: RedisOptions { RedisOptions(.unix(path: socket)) }
 
   /// Starts a server and waits until it answers.
-  init(_ arguments: [String] = ["--save", "", "--appendonly", "no"]) throws {
+  init(_ arguments: [String] = ["--save", "", "--appendonly", "no"], configuration: String? = nil) throws {
+    self.configuration = configuration
     // Short: the address of a Unix socket holds 107 bytes.
     var template = Array("/tmp/plumb-redis-XXXXXX".utf8CString)
     guard let made = mkdtemp(&template) else { throw Failure("cannot make a folder: errno \(errno)") }
@@ -41,7 +44,13 @@ final class RedisServer {
     try? FileManager.default.removeItem(atPath: socket)
     let process = Process()
     process.executableURL = URL(fileURLWithPath: try Self.executable.unwrapped("redis-server is missing"))
-    process.arguments = ["--port", "0", "--unixsocket", socket, "--dir", folder.path] + arguments
+    let file = folder.appendingPathComponent("redis.conf")
+    if let configuration { try Data(configuration.utf8).write(to: file) }
+    process.arguments =
+      (configuration == nil ? [] : [file.path]) + [
+        "--port", "0", "--unixsocket", socket, "--dir", folder.path,
+      ]
+      + arguments
     process.standardOutput = FileHandle.nullDevice
     process.standardError = FileHandle.nullDevice
     try process.run()

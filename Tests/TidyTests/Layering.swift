@@ -19,7 +19,8 @@ let layers: [String: AllowedImports] = [
   "LiveView": .only(["Glibc"]),
   "Processor": .only(["FeatureCore"]),
   "Simulation": .only(["FeatureCore", "Processor", "BrokerCore"]),
-  "OnlineStore": .only(["FeatureCore", "Processor", "CHiredis", "Glibc"]),
+  "TLSClient": .only(["COpenSSL", "Glibc"]),
+  "OnlineStore": .only(["FeatureCore", "Processor", "TLSClient", "CHiredis", "Glibc"]),
   "EventLog": .only(["Processor", "CRDKafka"]),
   "OutputRecords": .only(["SwiftProtobuf", "Foundation", "FoundationEssentials"]),
   "Verification": .only([

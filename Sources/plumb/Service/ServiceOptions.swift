@@ -22,12 +22,8 @@ extension SettingFlags {
     let environment = ProcessInfo.processInfo.environment
     if let path = config ?? environment["PLUMB_CONFIG"] { try settings.apply(path: path) }
     try settings.apply(environment: environment)
-    for (name, text) in flags { try settings.set(name, text, from: Self.flag(name)) }
+    try settings.apply(flags: flags)
     return settings
-  }
-
-  private static func flag(_ name: String) -> String {
-    name.hasPrefix("kafka.") ? "-X" : "--\(name.replacing("_", with: "-"))"
   }
 }
 
@@ -65,7 +61,10 @@ struct KafkaFlags: ParsableArguments {
   @Option(
     name: [.customShort("X"), .customLong("kafka")],
     help:
-      "A librdkafka property, name=value; may be repeated. consumer. or producer. in front gives it to one client."
+      """
+      A librdkafka property, name=value; may be repeated. consumer. or producer. in front gives it to one client; \
+      name.file=PATH reads a secret from a file.
+      """
   )
   var properties: [String] = []
 
@@ -87,11 +86,20 @@ struct KafkaFlags: ParsableArguments {
 struct RedisFlags: ParsableArguments {
   @Option(
     help:
-      "Redis: redis://[user:password@]host[:port][/database] or unix:///path/of/socket. (default: redis://127.0.0.1:6379)"
+      """
+      Redis: redis://[user:password@]host[:port][/database], rediss:// (TLS), redis+sentinel://host:port,…/primary or \
+      unix:///path/of/socket. (default: redis://127.0.0.1:6379)
+      """
   )
   var redis: String?
+  @Option(help: "A file that holds the address of Redis: arguments are seen by everyone on the machine.")
+  var redisFile: String?
 
-  var flags: [(name: String, text: String)] { redis.map { [(name: "redis", text: $0)] } ?? [] }
+  var flags: [(name: String, text: String)] {
+    [("redis", redis), ("redis_file", redisFile)].compactMap { name, text in
+      text.map { (name: name, text: $0) }
+    }
+  }
 }
 
 extension ServiceSettings {

@@ -13,9 +13,13 @@ final class Redis {
     case appendOnly
     /// Three masters on loopback, each with a third of the slots.
     case cluster
+    /// A primary and a replica, which three sentinels watch; everybody speaks TLS and shows a certificate.
+    case sentinels
   }
 
   private let nodes: [RedisNode]
+  /// What watches the nodes, and whom to ask instead of them.
+  private(set) var sentinels: Sentineled?
 
   init(_ kind: Kind, in folder: URL) throws {
     switch kind {
@@ -24,17 +28,24 @@ final class Redis {
       let settings = ["--appendonly", "yes", "--appendfsync", "everysec", "--aof-load-truncated", "yes"]
       nodes = [try RedisNode(folder, "redis", settings)]
     case .cluster: nodes = try Self.cluster(in: folder)
+    case .sentinels:
+      let sentinels = try Sentineled(in: folder)
+      self.sentinels = sentinels
+      nodes = [sentinels.primary]
     }
   }
 
-  /// Any node; the rest is found from there.
+  /// Any node, or the sentinels; the rest is found from there.
   var url: String { nodes[0].url }
 
   /// Stops it without ending it, or lets it go on.
   func freeze(_ isFrozen: Bool) { for node in nodes { node.freeze(isFrozen) } }
 
   /// kill -9.
-  func kill() { for node in nodes { node.kill() } }
+  func kill() {
+    sentinels?.kill()
+    for node in nodes { node.kill() }
+  }
 
   /// Starts it on what its files hold, after `kill`.
   func start() throws { for node in nodes { try node.start() } }
@@ -113,23 +124,24 @@ final class RedisNode {
   private var process: ChildProcess?
 
   /// On a Unix socket, or on a port of the loopback address. Its files are in the folder.
-  init(_ folder: URL, _ name: String, _ settings: [String], port: Int32 = 0) throws {
+  convenience init(_ folder: URL, _ name: String, _ settings: [String], port: Int32 = 0) throws {
+    var arguments =
+      ["--port", "\(port)", "--bind", "127.0.0.1", "--dir", folder.path, "--save", ""] + settings
+    let socket = folder.appendingPathComponent("s").path
+    if port == 0 { arguments += ["--unixsocket", socket] }
+    try self.init(
+      folder, name, port: port, url: port == 0 ? "unix://\(socket)" : "redis://127.0.0.1:\(port)", arguments)
+    try start()
+  }
+
+  /// With these arguments; it is not started. Without any it is only asked: somebody else runs what is at the address.
+  init(_ folder: URL, _ name: String, port: Int32 = 0, url: String, _ arguments: [String] = []) throws {
     self.folder = folder
     self.name = name
     self.port = "\(port)"
-    var arguments =
-      ["--port", "\(port)", "--bind", "127.0.0.1", "--dir", folder.path, "--save", ""] + settings
-    if port == 0 {
-      let socket = folder.appendingPathComponent("s").path
-      url = "unix://\(socket)"
-      options = RedisOptions(.unix(path: socket))
-      arguments += ["--unixsocket", socket]
-    } else {
-      url = "redis://127.0.0.1:\(port)"
-      options = RedisOptions(.tcp(host: "127.0.0.1", port: port))
-    }
+    self.url = url
+    options = try RedisOptions(url: url)
     self.arguments = arguments
-    try start()
   }
 
   func start() throws {

@@ -1,0 +1,52 @@
+import Foundation
+import Testing
+
+extension Integration {
+  /// The primary of a watched Redis goes, its replica takes over, and it comes back. All over TLS.
+  @Suite(.enabled(if: Certificates.executable != nil, "openssl is missing")) struct SentinelTests {}
+}
+
+extension Integration.SentinelTests {
+  @Test func aRunningServiceFollowsFailovers() async throws {
+    try await Integration.expectNone(Self.withFailovers)
+  }
+
+  private static func withFailovers() throws -> [String] {
+    let seed = Integration.seed()
+    let site = try Site(redis: .sentinels)
+    let events = try ShopEvents(site, seed: seed)
+    guard let sentinels = site.redis.sentinels else { throw Failure("no sentinels") }
+    try site.start(Site.Instance("a"))
+    try site.start(Site.Instance("b", workers: 2))
+    try site.awaitStarts()
+    var lacking = 0
+    for loss in [Sentineled.Loss.killed, .stopped, .killed] {
+      try events.produce(milliseconds: 500)
+      if loss == .killed { try sentinels.detachReplica() }
+      // Until the primary has taken something that the replica has not.
+      if loss == .killed {
+        try waitUntil("the replica lacks commits", seconds: 60) {
+          try events.produce(milliseconds: 100)
+          return try sentinels.replicaLacksCommits()
+        }
+        lacking += 1
+      }
+      let (old, new) = try sentinels.lose(loss)
+      try waitUntil("the replica is promoted", seconds: 60) {
+        try events.produce(milliseconds: 100)
+        return try sentinels.isPrimary(new)
+      }
+      try sentinels.bringBack(old, after: loss)
+      try waitUntil("the old primary is a replica", seconds: 60) {
+        try events.produce(milliseconds: 100)
+        return try sentinels.isWhole()
+      }
+    }
+    let audit = try Audit(site, seconds: 300)
+    var problems = try audit.problems(events.written) + site.complaints()
+    let verified = try site.command(["verify", "--redis", site.redis.url])
+    if try verified.status(within: 120) != 0 { problems.append("verify: \(verified.text)") }
+    print("seed \(seed): \(lacking) times the new primary lacked commits; \(audit.summary)")
+    return Integration.report(problems, seed, site)
+  }
+}
