@@ -36,6 +36,13 @@ struct CommandBuffer {
     endLine()
   }
 
+  /// A state's value, in its envelope.
+  mutating func append(state: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, position: Int64) {
+    appendHeader(UInt8(ascii: "$"), StateEnvelope.headerBytes + state.count)
+    StateEnvelope.append(state, key: key, position: position, to: &bytes)
+    endLine()
+  }
+
   mutating func append(_ text: String) { append(Array(text.utf8)) }
 
   mutating func append(_ number: Int64) { append(Array(String(number).utf8)) }

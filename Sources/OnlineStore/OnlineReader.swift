@@ -74,7 +74,7 @@ public final class OnlineReader {
   }
 
   /// Reads the states of entities, each once, in their order unless a Redis Cluster has them on several nodes; nil where
-  /// there is none. `source` is the one that the view is folded
+  /// there is none, and no byte, which is no state, where it is damaged. `source` is the one that the view is folded
   /// from. The bytes are valid during the call of `body`.
   public func read(
     source: String, view: String, entityKeys: [[UInt8]], _ body: (Int, UnsafeRawBufferPointer?) -> Void
@@ -149,7 +149,11 @@ public final class OnlineReader {
       if index < first {
         try question?.take(reply)
       } else if live?.isExpected ?? true {
-        body(batch[index - first], reply.isNull ? nil : reply.bytes)
+        let wanted = batch[index - first]
+        let stateKey = StateKey.make(view: view, entityKeys[wanted.index])
+        body(
+          wanted,
+          reply.isNull ? nil : stateKey.withUnsafeBytes { StateEnvelope.open(reply.bytes, key: $0).bytes })
       }
     }
   }

@@ -87,11 +87,11 @@ public final class RedisStateStore: StateStorePort {
 
   // MARK: Load
 
-  /// Reads states, in the order of the keys; nil where there is none. Fails if epoch or position are not the task's,
+  /// Reads states, in the order of the keys. Fails if epoch or position are not the task's,
   /// which every command reads together with its states.
   public func load(
     _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
-    _ body: (Int, UnsafeRawBufferPointer?) -> Void
+    _ body: (Int, StoredState) -> Void
   ) throws(StoreError) {
     var start = 0
     // Without any key, too: epoch and position are checked then.
@@ -115,7 +115,7 @@ public final class RedisStateStore: StateStorePort {
 
   private func load(
     _ client: RedisClient, _ owned: Owned, _ keys: ByteStrings, _ range: Range<Int>,
-    _ body: (Int, UnsafeRawBufferPointer?) -> Void
+    _ body: (Int, StoredState) -> Void
   ) throws(StoreError) {
     let task = owned.task
     let prefix = self.keys.statePrefix(task)
@@ -150,7 +150,7 @@ public final class RedisStateStore: StateStorePort {
       }
       for index in range {
         let value = values[2 + index - range.lowerBound]
-        body(index, value.isNull ? nil : value.bytes)
+        body(index, value.isNull ? .none : keys.withBytes(index) { StateEnvelope.open(value.bytes, key: $0) })
       }
     }
   }
@@ -242,12 +242,12 @@ public final class RedisStateStore: StateStorePort {
   ) throws(StoreError) -> Bool {
     let prefix = keys.statePrefix(task)
     commands.removeAll()
-    commands.reserve(states.byteCount + states.count * (prefix.count + 64))
+    commands.reserve(states.byteCount + states.count * (prefix.count + 64 + StateEnvelope.headerBytes))
     commands.begin("MSET", arguments: 3 + 2 * states.count)
     for index in 0..<states.count {
       states.withBytes(index) { key, value in
         commands.append(prefix, key)
-        commands.append(value)
+        commands.append(state: value, key: key, position: position)
       }
     }
     commands.append(keys.position(task))
@@ -269,6 +269,54 @@ public final class RedisStateStore: StateStorePort {
     commands.removeAll()
     commands.begin("DISCARD", arguments: 1)
     try client.exchange(commands, doing: "commit task \(task)") { _, _ in }
+  }
+
+  // MARK: Remove
+
+  /// Removes keys of a task, some at a time, if the epoch is still the task's.
+  func remove(_ keys: [[UInt8]], of task: String, epoch: Int64) throws(StoreError) {
+    var start = 0
+    while start < keys.count {
+      let end = min(start + StoreLimits.loadKeysPerCommand, keys.count)
+      try nodes.perform(task) { client throws(StoreError) in
+        for _ in 0..<StoreLimits.commitAttemptsMax {
+          if try remove(keys[start..<end], client, task, epoch) { return }
+        }
+        throw StoreError(.retry, "remove keys of task \(task): its epoch changed again and again")
+      }
+      start = end
+    }
+  }
+
+  /// False if the epoch has changed in between.
+  private func remove(
+    _ keys: ArraySlice<[UInt8]>, _ client: RedisClient, _ task: String, _ epoch: Int64
+  ) throws(StoreError) -> Bool {
+    let epochKey = self.keys.epoch(task)
+    commands.removeAll()
+    commands.begin("WATCH", arguments: 2)
+    commands.append(epochKey)
+    commands.begin("GET", arguments: 2)
+    commands.append(epochKey)
+    commands.begin("MULTI", arguments: 1)
+    var stored: Int64?
+    try client.connect()
+    try client.exchange(commands, doing: "remove keys of task \(task)") { index, reply throws(StoreError) in
+      if index == 1 { stored = try number(reply, "epoch of task \(task)") }
+    }
+    guard stored == epoch else {
+      try? discard(client, task)
+      throw fenced("remove keys of task \(task) at \(client.options.endpoint)", own: epoch, stored: stored)
+    }
+    commands.removeAll()
+    commands.begin("UNLINK", arguments: 1 + keys.count)
+    for key in keys { commands.append(key) }
+    commands.begin("EXEC", arguments: 1)
+    var isDone = false
+    try client.exchange(commands, doing: "remove keys of task \(task)") { index, reply in
+      if index == 1 { isDone = !reply.isNull }
+    }
+    return isDone
   }
 
   // MARK: Replies

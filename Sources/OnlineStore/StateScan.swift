@@ -11,7 +11,7 @@ public final class StateScan {
     self.keys = keys
   }
 
-  /// Calls with some states at a time, each with its `StateKey`. A state comes at least once; twice only if Redis resizes its
+  /// Calls with some states at a time, each with its `StateKey`; a damaged one has no bytes. A state comes at least once; twice only if Redis resizes its
   /// table meanwhile.
   public func forEachSlice(
     _ body: ([(stateKey: [UInt8], state: [UInt8])]) throws(StoreError) -> Void
@@ -27,7 +27,10 @@ public final class StateScan {
       var states: [(stateKey: [UInt8], state: [UInt8])] = []
       try client.connect()
       try client.exchange(commands, doing: "read states") { index, reply in
-        if !reply.isNull { states.append((names[index].stateKey, Array(reply.bytes))) }
+        let key = names[index].stateKey
+        let state =
+          reply.isNull ? nil : key.withUnsafeBytes { StateEnvelope.open(reply.bytes, key: $0).bytes }
+        if let state { states.append((key, Array(state))) }
       }
       try body(states)
     }

@@ -16,7 +16,8 @@ public final class StoreInspector {
   /// The task's position; nil if it has none.
   public func position(_ task: String) throws(StoreError) -> Int64? { try read(task, []).position }
 
-  /// States by their `StateKey`s, and the position that they all have; nil where there is none.
+  /// States by their `StateKey`s, and the position that they all have; nil where there is none, and no
+  /// byte where it is damaged.
   public func read(
     _ task: String, _ stateKeys: [[UInt8]]
   ) throws(StoreError) -> (position: Int64?, states: [[UInt8]?]) {
@@ -31,7 +32,11 @@ public final class StoreInspector {
       try client.connect()
       try client.exchange(commands, doing: "read states of task \(task)") { _, reply in
         position = reply[0].isNull ? nil : Int64(reply[0].text)
-        states = (1..<reply.count).map { reply[$0].isNull ? nil : Array(reply[$0].bytes) }
+        states = zip(stateKeys, 1..<max(1, reply.count)).map { key, index in
+          let value = reply[index]
+          if value.isNull { return nil }
+          return key.withUnsafeBytes { StateEnvelope.open(value.bytes, key: $0).bytes.map(Array.init) }
+        }
       }
     }
     return (position, states)

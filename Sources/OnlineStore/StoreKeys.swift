@@ -2,7 +2,7 @@
 ///
 /// | key | value |
 /// |---|---|
-/// | `<name>:<version>:{<source>.<partition>}:s:<view>:<entity key>` | the state's bytes |
+/// | `<name>:<version>:{<source>.<partition>}:s:<view>:<entity key>` | the state, in its `StateEnvelope` |
 /// | `<name>:<version>:{<source>.<partition>}:p` | the task's position, in decimal |
 /// | `<name>:<version>:{<source>.<partition>}:e` | the task's epoch, in decimal |
 /// | `<name>:<version>:m` | `StoreMetadata` |
@@ -33,11 +33,19 @@ public struct StoreKeys: Hashable, Sendable {
 
   /// The task and the `StateKey` of a state's key; nil for any other key.
   func state(_ key: [UInt8]) -> (task: String, stateKey: [UInt8])? {
+    guard let tag = hashTag(key), key[tag.upperBound...].starts(with: "}:s:".utf8) else { return nil }
+    return (String(decoding: key[tag], as: UTF8.self), Array(key[(tag.upperBound + 4)...]))
+  }
+
+  /// The task that a key is of; nil if it is of none.
+  func task(_ key: [UInt8]) -> String? { hashTag(key).map { String(decoding: key[$0], as: UTF8.self) } }
+
+  /// Where a key of the version has its task's name.
+  private func hashTag(_ key: [UInt8]) -> Range<Int>? {
     guard key.starts(with: prefix.utf8), let open = key.firstIndex(of: UInt8(ascii: "{")),
-      open == prefix.utf8.count, let close = key.firstIndex(of: UInt8(ascii: "}")),
-      key[(close + 1)...].starts(with: ":s:".utf8)
+      open == prefix.utf8.count, let close = key.firstIndex(of: UInt8(ascii: "}"))
     else { return nil }
-    return (String(decoding: key[(open + 1)..<close], as: UTF8.self), Array(key[(close + 4)...]))
+    return (open + 1)..<close
   }
 
   /// The key of the metadata.

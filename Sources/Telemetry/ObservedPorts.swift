@@ -89,7 +89,7 @@ public final class ObservedStore<Base: StateStorePort>: StateStorePort {
   /// See `StateStorePort`. Timed, refused or not.
   public func load(
     _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
-    _ body: (Int, UnsafeRawBufferPointer?) -> Void
+    _ body: (Int, StoredState) -> Void
   ) throws(StoreError) {
     let start = ContinuousClock.now
     defer { if keys.count > 0 { loadTimer.recordNanoseconds(since: start) } }

@@ -43,6 +43,10 @@ struct Difference {
 
   /// Compares a state's bytes with the state that a fold makes.
   init(_ view: ViewPlan, folded: State, found bytes: [UInt8]) {
+    if bytes.isEmpty {
+      text = "the value fails its checksum"
+      return
+    }
     let found: State
     do throws(StateError) {
       found = try bytes.span.bytes.withUnsafeBytes { (bytes) throws(StateError) in try view.decode(bytes) }

@@ -123,7 +123,7 @@ extension Integration.ArchiveTests {
 
   /// The definitions are the same, and so are the states of what is folded from one topic, wherever it was read.
   private static func differences(_ site: Site, _ keys: StoreKeys) throws -> [String] {
-    let contents = try site.redis.contents()
+    let contents = try site.redis.states()
     func users(_ keys: StoreKeys) -> [[UInt8]: [UInt8]] {
       var found: [[UInt8]: [UInt8]] = [:]
       for task in site.inputs where !task.input.isRepartitioned {

@@ -23,13 +23,13 @@ extension Integration.RangeReplayTests {
       var problems = try ranges.tables()
       problems += try ranges.expect(1, ["--into", "redis"], "the service runs")
       guard try site.terminate("a") == 0 else { throw Failure("no clean end: \(site.logs)") }
-      let whole = try site.redis.contents()
+      let whole = try site.redis.states()
       problems += try ranges.stores()
       // The service does the rest.
       try site.start(Site.Instance("b"))
       _ = try Audit(site, seconds: 120)
       let epochs = Set(site.inputs.map { site.keys.epoch($0.task) })
-      let found = try site.redis.contents()
+      let found = try site.redis.states()
       problems += found.keys.filter { !epochs.contains($0) && found[$0] != whole[$0] }
         .map { "\(Text(utf8: $0)) is not as it was" }
       return Integration.report(problems + site.complaints(), seed, site)
@@ -138,7 +138,7 @@ private struct Ranges {
   private func differences(
     _ what: String, _ isTaken: (Record, TopicPartition) -> Bool
   ) throws -> [String] {
-    let found = try site.redis.contents()
+    let found = try site.redis.states()
     return site.inputs.flatMap { input in
       let prefix = site.keys.statePrefix(input.task)
       let wanted = states(of: input, isTaken).states

@@ -165,7 +165,7 @@ extension Integration.ShopLogTests {
       }
     }
     var found: [[UInt8]: [UInt8]] = [:]
-    for (key, state) in try site.redis.contents() {
+    for (key, state) in try site.redis.states() {
       // What stands behind the hash tag and ":s:".
       if let name = key.split(separator: UInt8(ascii: "}"), maxSplits: 1).last, name.starts(with: ":s:".utf8)
       {

@@ -41,7 +41,7 @@ extension Integration.StoreReplayTests {
         if part == 0 { try halfway?(site) }
       }
       guard try site.terminate("a") == 0 else { throw Failure("no clean end: \(site.logs)") }
-      store = try site.redis.contents()
+      store = try site.redis.states()
     }
 
     func replay(_ arguments: [String] = []) throws -> ChildProcess {
@@ -64,7 +64,7 @@ extension Integration.StoreReplayTests {
     /// What the store holds otherwise than before; epochs only count.
     func differences(_ what: String) throws -> [String] {
       let epochs = Set(site.inputs.map { site.keys.epoch($0.task) })
-      let found = try site.redis.contents()
+      let found = try site.redis.states()
       let keys = Set(found.keys).union(store.keys).subtracting(epochs)
       let count = keys.count { found[$0] != store[$0] }
       return count == 0 ? [] : ["\(what): \(count) of \(keys.count) keys differ"]

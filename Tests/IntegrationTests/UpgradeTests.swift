@@ -85,7 +85,7 @@ extension Integration.UpgradeTests {
     }
     try events.produce(milliseconds: 500)
     problems += readers.stop()
-    if try site.redis.contents().keys.contains(where: { $0.starts(with: "\(site.plan.name):1:".utf8) }) {
+    if try site.redis.states().keys.contains(where: { $0.starts(with: "\(site.plan.name):1:".utf8) }) {
       problems.append("the old version is still there")
     }
     problems += try VersionAudit(site, next.plan).problems()
@@ -216,7 +216,7 @@ private struct VersionAudit {
     let records = try reader.read(places.map(\.partition))
     let snapshots = try snapshots(reader)
     var problems: [String] = []
-    var found = try site.redis.contents()
+    var found = try site.redis.states()
     for (place, records) in zip(places, records) {
       let fold = PlainFold(
         place, of: plan, records, snapshots: snapshots[place.partition.description] ?? [:])

@@ -66,9 +66,11 @@ extension Integration.VerifyTests {
     let users = contents.keys.filter { String(decoding: $0, as: UTF8.self).contains(":s:users:") }
       .sorted { $0.lexicographicallyPrecedes($1) }
     let (changed, deleted) = (users[0], users[1])
-    guard let state = contents[deleted] else { throw Failure("no state") }
-    try site.redis.set(changed, state)
-    try site.redis.set(Array("\(String(decoding: changed, as: UTF8.self))-nobody".utf8), state)
+    guard let value = contents[deleted], let state = try site.redis.states()[deleted] else {
+      throw Failure("no state")
+    }
+    try site.redis.set(changed, state: state, at: 1)
+    try site.redis.set(Array("\(String(decoding: changed, as: UTF8.self))-nobody".utf8), value)
     try site.redis.delete(deleted)
     let (status, found) = try verify(site)
     for (key, value) in contents { try site.redis.set(key, value) }

@@ -135,8 +135,8 @@ extension RedisStateStore {
     _ task: String, _ entities: [String], epoch: Int64 = 1, at position: Int64?
   ) throws -> [String?] {
     var texts = [String?](repeating: "never called", count: entities.count)
-    try load(task, epoch: epoch, position: position, ByteStrings(entities.map(key))) { index, bytes in
-      texts[index] = bytes.map { String(decoding: $0, as: UTF8.self) }
+    try load(task, epoch: epoch, position: position, ByteStrings(entities.map(key))) { index, state in
+      texts[index] = state.bytes.map { String(decoding: $0, as: UTF8.self) }
     }
     return texts
   }

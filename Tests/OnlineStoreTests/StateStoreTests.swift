@@ -1,5 +1,5 @@
 import Foundation
-import OnlineStore
+@testable import OnlineStore
 import Processor
 import Testing
 
@@ -25,8 +25,9 @@ struct StateStoreTests {
     _ = try store.claim(task)
     try store.commit(
       task, epoch: 1, from: nil, to: 5, states: states(["u1": "one"]))
-    let keys = ["shop:1:{clicks.3}:s:v:u1", "shop:1:{clicks.3}:p", "shop:1:{clicks.3}:e"]
-    #expect(try server.ask("MGET", keys) == ["one", "5", "1"])
+    let state = "shop:1:{clicks.3}:s:v:u1"
+    #expect(try server.ask("GETRANGE", [state, "13", "-1"]) == ["one"])
+    #expect(try server.ask("MGET", ["shop:1:{clicks.3}:p", "shop:1:{clicks.3}:e"]) == ["5", "1"])
     #expect(try server.ask("DBSIZE") == ["3"])
   }
 
@@ -38,9 +39,9 @@ struct StateStoreTests {
       states: [(key("b") + odd, odd), (key("a"), []), (key("c"), Array("3".utf8))])
     var found: [[UInt8]?] = []
     try store.load(task, epoch: 1, position: 5, [key("a"), key("none"), key("b") + odd, key("a")]) {
-      index, bytes in
+      index, state in
       #expect(index == found.count)
-      found.append(bytes.map { [UInt8]($0) })
+      found.append(state.bytes.map { [UInt8]($0) })
     }
     #expect(found == [[], nil, odd, []])
     try store.load(task, epoch: 1, position: 5, []) { _, _ in Issue.record("called for no key") }
@@ -142,5 +143,47 @@ struct StateStoreTests {
     #expect(try store.loadTexts(task, ["u1"], epoch: 2, at: 5) == ["a"])
     try server.ask("FLUSHALL")
     #expect(attempt(2, 5) == .fenced)
+  }
+
+  /// Every bit of what stands in Redis is checked, its key included; and a state tells the position that it was written with.
+  @Test func aChangedBitIsNoticed() throws {
+    var value: [UInt8] = []
+    let state = Array("some state".utf8)
+    state.withUnsafeBytes { state in
+      key("u1").withUnsafeBytes { StateEnvelope.append(state, key: $0, position: 5, to: &value) }
+    }
+    let open = { (value: [UInt8], name: String) in
+      value.withUnsafeBytes { value in
+        key(name).withUnsafeBytes { key in
+          switch StateEnvelope.open(value, key: key) {
+          case .none: return "none"
+          case .state(let bytes, let position):
+            return "\(String(decoding: bytes, as: UTF8.self)) at \(position)"
+          case .damaged: return "damaged"
+          }
+        }
+      }
+    }
+    #expect(open(value, "u1") == "some state at 5")
+    #expect(open(value, "u2") == "damaged")
+    for bit in 0..<(8 * value.count) {
+      var changed = value
+      changed[bit / 8] ^= 1 << UInt8(bit % 8)
+      #expect(open(changed, "u1") == "damaged", "bit \(bit)")
+    }
+    for count in 0..<value.count {
+      #expect(open(Array(value.prefix(count)), "u1") == "damaged", "\(count) bytes")
+    }
+  }
+
+  @Test func aDamagedStateIsOneEntitys() throws {
+    _ = try store.claim(task)
+    try store.commit(task, epoch: 1, from: nil, to: 5, states: states(["u1": "one", "u2": "two"]))
+    try server.ask("SETRANGE", ["shop:1:{clicks.3}:s:v:u1", "14", "N"])
+    var found: [String] = []
+    try store.load(task, epoch: 1, position: 5, [key("u1"), key("u2")]) { _, state in
+      if case .damaged = state { found.append("damaged") } else { found.append("whole") }
+    }
+    #expect(found == ["damaged", "whole"])
   }
 }

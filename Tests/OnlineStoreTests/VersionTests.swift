@@ -1,6 +1,6 @@
 import FeatureCore
 import Foundation
-import OnlineStore
+@testable import OnlineStore
 import Processor
 import Testing
 
@@ -88,6 +88,20 @@ struct VersionTests {
     #expect(failure { try store.load("clicks.1", epoch: 1, position: 7, []) { _, _ in } }?.remedy == .fenced)
     #expect(try store.claim("clicks.1") == TaskClaim(epoch: 3, position: nil))
     try Self.expect(LiveReader(server.options, name: "shop", versions: [33]), 33)
+  }
+
+  /// Who has claimed a task since keeps it whole.
+  @Test func nothingIsRemovedUnderAnotherClaim() throws {
+    let server = try RedisServer()
+    let store = RedisStateStore(server.options, keys: storeKeys)
+    let claim = try store.claim(task)
+    try store.commit(task, epoch: claim.epoch, from: nil, to: 5, states: states(["u1": "one"]))
+    let rival = try RedisStateStore(server.options, keys: storeKeys).claim(task)
+    let name = Array("shop:1:{clicks.3}:s:v:u1".utf8)
+    #expect(failure { try store.remove([name], of: task, epoch: claim.epoch) }?.remedy == .fenced)
+    #expect(try store.loadTexts(task, ["u1"], epoch: rival.epoch, at: 5) == ["one"])
+    try store.remove([name], of: task, epoch: rival.epoch)
+    #expect(try store.loadTexts(task, ["u1"], epoch: rival.epoch, at: 5) == [nil])
   }
 
   @Test func aForeignLiveVersionIsAnError() throws {

@@ -10,6 +10,8 @@ public struct StateTable: ~Copyable {
     var keyCount: Int
     /// Changed since the last `forgetChanges`.
     var isChanged = false
+    /// There is a state, but it can't be read: nothing is folded.
+    var isDamaged = false
   }
 
   /// The upper half of a key's hash and its slot + 1 (0: free).
@@ -76,7 +78,7 @@ public struct StateTable: ~Copyable {
   /// The state of an entity, if anything of it was folded.
   public func state(_ key: UnsafeRawBufferPointer) -> State? {
     let slot = find(key, hash: Hash64.hash(key))
-    return slot < 0 ? nil : entities[slot].state
+    return slot < 0 || entities[slot].isDamaged ? nil : entities[slot].state
   }
 
   /// Adds a state that was kept elsewhere; the entity must not be in the table.
@@ -84,10 +86,20 @@ public struct StateTable: ~Copyable {
     _ = insert(key, hash: Hash64.hash(key), state)
   }
 
-  /// Takes an entity out of the table.
+  /// Notes that an entity's state can't be read; the entity must not be in the table.
+  public mutating func insertDamaged(_ key: UnsafeRawBufferPointer) {
+    let slot = insert(key, hash: Hash64.hash(key), State(words: [0], cells: []))
+    entities[slot].isDamaged = true
+  }
+
+  /// Whether the state of a slot can't be read.
+  @inline(__always)
+  func isDamaged(_ slot: Int) -> Bool { entities[slot].isDamaged }
+
+  /// Takes an entity out of the table; nil if it isn't there, or can't be read.
   public mutating func remove(_ key: UnsafeRawBufferPointer) -> State? {
     let slot = find(key, hash: Hash64.hash(key))
-    if slot < 0 { return nil }
+    if slot < 0 || entities[slot].isDamaged { return nil }
     // The slot stays behind, with a key that nothing equals.
     entities[slot].keyCount = -1
     let state = entities[slot].state
@@ -128,7 +140,7 @@ public struct StateTable: ~Copyable {
     _ body: (UnsafeRawBufferPointer, State) throws(Failure) -> Void
   ) throws(Failure) {
     let order = keyBytes.withUnsafeBytes { bytes in
-      entities.indices.filter { entities[$0].keyCount >= 0 }
+      entities.indices.filter { entities[$0].keyCount >= 0 && !entities[$0].isDamaged }
         .sorted { compareBytes(key($0, bytes), key($1, bytes)) < 0 }
     }
     for slot in order { try visit(slot, body) }

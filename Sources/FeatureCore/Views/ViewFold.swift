@@ -9,6 +9,8 @@ public struct ViewFailure: Error, Hashable, Sendable {
     case keyTooLong(bytes: Int)
     /// The view's filter (feature nil), or a filter or value of a feature, has no result.
     case failed(ScalarFailure, feature: String?)
+    /// The entity's state is damaged.
+    case stateDamaged
   }
 
   /// The view.
@@ -22,6 +24,15 @@ public struct ViewFailure: Error, Hashable, Sendable {
     case .missingKey: "missing_key"
     case .keyTooLong: "key_too_long"
     case .failed: "expression_failed"
+    case .stateDamaged: "state_damaged"
+    }
+  }
+
+  /// Whether the entity's state is the reason, and not the record: only who keeps the state knows of it.
+  public var isOfState: Bool {
+    switch reason {
+    case .missingKey, .keyTooLong, .failed: false
+    case .stateDamaged: true
     }
   }
 
@@ -36,6 +47,8 @@ public struct ViewFailure: Error, Hashable, Sendable {
     case .failed(let failure, .some(let feature)):
       "view '\(view)', feature '\(feature)': \(failure.explanation)"
     case .failed(let failure, .none): "view '\(view)', 'where': \(failure.explanation)"
+    case .stateDamaged:
+      "view '\(view)': the entity's state in the store is damaged, so nothing is folded into it"
     }
   }
 }
@@ -119,6 +132,7 @@ public final class ViewFold {
         }
         let time = batch.time(index)
         let slot = try probe[index].slot >= 0 ? probe[index].slot : slot(of: row, probe[index], time, &table)
+        try check(slot, table)
         let isLate = table.update(slot) { fold(into: &$0, time: time) }
         count(isLate: isLate, time: time)
       } catch {
@@ -141,6 +155,7 @@ public final class ViewFold {
     let time = batch.time(index)
     let found = table.find(key, hash: hash)
     let slot = found >= 0 ? found : table.insert(key, hash: hash, State(asOf: time, layout: view.layout))
+    try check(slot, table)
     let isLate = table.update(slot) { fold(into: &$0, time: time) }
     count(isLate: isLate, time: time)
     return key
@@ -218,6 +233,12 @@ public final class ViewFold {
     let slot = table.find(entry.key, hash: entry.hash)
     if slot >= 0 { return slot }
     return table.insert(entry.key, hash: entry.hash, State(asOf: time, layout: view.layout))
+  }
+
+  /// Throws if nothing may be folded into the state of a slot.
+  @inline(__always)
+  private func check(_ slot: Int, _ table: borrowing StateTable) throws(ViewFailure) {
+    if table.isDamaged(slot) { throw ViewFailure(view: view.name, reason: .stateDamaged) }
   }
 
   @inline(__always)

@@ -52,6 +52,7 @@ extension ProcessorLoop {
   private func drop(_ partitions: [TopicPartition]) throws(LoopFault) {
     for partition in partitions { tasks[partition] = nil }
     pending.removeAll(where: partitions.contains)
+    setBack.subtract(partitions)
     fetched.subtract(partitions)
     begun.removeAll { partitions.contains($0.partition) }
     try onLog { () throws(LogError) in try log.unassign(partitions) }
@@ -62,6 +63,7 @@ extension ProcessorLoop {
     if pending.isEmpty && begun.isEmpty { return }
     while let partition = pending.last {
       begun.append(try begin(partition))
+      setBack.remove(partition)
       pending.removeLast()
     }
     // A task that is begun anew is fetched already: it only goes back.
@@ -83,14 +85,18 @@ extension ProcessorLoop {
       throw .stop("the group assigned \(partition), which no source of '\(plan.name)' reads")
     }
     let name = "\(input.name).\(partition.partition)"
-    let claim = try onStore(nil) { () throws(StoreError) in try store.claim(name) }
+    var claim = try onStore(nil) { () throws(StoreError) in try store.claim(name) }
     let (committed, marks) = try onLog { () throws(LogError) in
       (try log.committed([partition])[0], try log.watermarks(partition))
     }
     // A repartition topic's records were placed by a task.
     let partitionCount = input.isRepartitioned ? nil : partitions[input.name]
+    let isSetBack = setBack.contains(partition) && claim.position ?? 0 >= 0
     let decision = StartDecision.make(
-      name, stored: claim.position, committed: committed, low: marks.low, high: marks.high)
+      name, stored: isSetBack ? nil : claim.position, committed: committed, low: marks.low, high: marks.high)
+    // Whatever the store has of a task that begins from nothing is of a past that its position has lost.
+    let beginsAnew = isSetBack || claim.position == nil
+    if isSetBack { try rewind(name, &claim, to: decision, partition) }
     switch decision {
     case .stop(let message):
       // The offsets are younger than the claim: if another owner has come between the two, nothing is wrong.
@@ -100,14 +106,30 @@ extension ProcessorLoop {
       throw .stop(message)
     case .fold(let offset, let published):
       return WorkerTask(
-        partition, input, plan, claim: claim, start: offset, published: published, limits: limits,
-        partitionCount: partitionCount)
+        partition, input, plan, claim: claim, beginsAnew: beginsAnew, start: offset, published: published,
+        limits: limits, partitionCount: partitionCount)
     case .new(let offset):
       let task = WorkerTask(
-        partition, input, plan, claim: claim, start: offset, published: offset, limits: limits,
-        partitionCount: partitionCount)
+        partition, input, plan, claim: claim, beginsAnew: beginsAnew, start: offset, published: offset,
+        limits: limits, partitionCount: partitionCount)
       try storeStates(of: task)
       return task
     }
+  }
+  /// Takes a task's position in the store to where it begins from nothing: what is written next is behind it.
+  private func rewind(
+    _ name: String, _ claim: inout TaskClaim, to decision: StartDecision, _ partition: TopicPartition
+  ) throws(LoopFault) {
+    let start: Int64
+    switch decision {
+    case .stop: return
+    case .new(let offset): start = offset
+    case .fold(let from, _): start = from
+    }
+    let (epoch, position) = (claim.epoch, claim.position)
+    try onStore(partition) { () throws(StoreError) in
+      try store.commit(name, epoch: epoch, from: position, to: start, states: [])
+    }
+    claim.position = start
   }
 }

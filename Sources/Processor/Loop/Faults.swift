@@ -6,6 +6,13 @@ extension ProcessorLoop {
     case .failed(let error): throw error
     case .log(let error): try handle(error)
     case .store(let error, let task): try handle(error, task)
+    case .setBack(let partition):
+      counts.recoveries += 1
+      report(
+        "\(partition): the store has states that are ahead of the task's position there, which somebody has set back: "
+          + "the task is folded anew from its beginning")
+      setBack.insert(partition)
+      try beginAnew(partition)
     }
   }
 

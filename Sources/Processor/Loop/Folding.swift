@@ -123,21 +123,42 @@ extension ProcessorLoop {
     counts.cacheMisses += keys.count
     let plan = view.fold.view
     var corrupt: String?
+    var isSetBack = false
+    var damaged: [(key: [UInt8], reason: String)] = []
     try onStore(task.partition) { () throws(StoreError) in
       try store.load(
         task.name, epoch: task.epoch, position: task.stored, ByteStrings(keys.map { view.keyPrefix + $0 })
-      ) { index, bytes in
-        guard let bytes else { return }
-        do throws(StateError) {
-          let state = try plan.decode(bytes)
-          keys[index].withUnsafeBytes { view.cache.young.insert($0, state) }
-        } catch {
-          corrupt = "task \(task.name), view '\(plan.name)', entity '\(Text(utf8: keys[index]))': \(error)"
+      ) { index, stored in
+        switch stored {
+        case .none: break
+        case .state(_, let position) where !task.covers(position): isSetBack = isSetBack || !task.beginsAnew
+        case .state(let bytes, _):
+          do throws(StateError) {
+            let state = try plan.decode(bytes)
+            keys[index].withUnsafeBytes { view.cache.young.insert($0, state) }
+          } catch {
+            corrupt = "task \(task.name), view '\(plan.name)', entity '\(Text(utf8: keys[index]))': \(error)"
+          }
+        case .damaged(let reason): damaged.append((keys[index], reason))
         }
       }
     }
     if let corrupt { throw .stop(corrupt) }
+    if isSetBack { throw .setBack(task.partition) }
+    for (key, reason) in damaged { setAside(key, reason, view, task) }
     return true
+  }
+
+  /// Leaves an entity out whose state in the store is damaged: its events become dead letters, and the others go on.
+  private func setAside(_ key: [UInt8], _ reason: String, _ view: WorkerTask.TaskView, _ task: WorkerTask) {
+    key.withUnsafeBytes { view.cache.young.insertDamaged($0) }
+    let name = view.keyPrefix + key
+    if task.reportedDamage.count < WorkerTask.reportedDamageMax, task.reportedDamage.insert(name).inserted {
+      report(
+        "task \(task.name): the store's state of entity '\(Text(utf8: key))' in view '\(view.fold.view.name)' is damaged: "
+          + "\(reason). Its events go to '\(routing.deadLetterTopic)' until it is restored: stop the service, then plumb "
+          + "replay -d FILE --into redis --from beginning")
+    }
   }
 
   private func foldViews(
@@ -153,7 +174,7 @@ extension ProcessorLoop {
       }
       view.fold.fold(task.batch, into: &view.cache.young, isLookedUp: true) { row, failure in
         // The source's task has sent this one.
-        if task.input.isRepartitioned { return }
+        if task.input.isRepartitioned && !failure.isOfState { return }
         let record = Int(task.batch.sequence(row))
         letters.append((record, DeadLetter(failure, records[record].payload, sequence: Int64(record))))
       }
@@ -171,7 +192,7 @@ extension ProcessorLoop {
       do throws(ViewFailure) {
         key = try view.fold.fold(task.batch, row: row, into: &view.cache.young)
       } catch {
-        if !task.input.isRepartitioned {
+        if !task.input.isRepartitioned || error.isOfState {
           letters.append((record, DeadLetter(error, records[record].payload, sequence: Int64(record))))
         }
         continue

@@ -25,6 +25,8 @@ enum LoopFault: Error {
   case log(LogError)
   case store(StoreError, TopicPartition?)
   case failed(ProcessorError)
+  /// The store has states of a task that its position there does not cover.
+  case setBack(TopicPartition)
 
   /// Only a person can help.
   static func stop(_ message: String) -> LoopFault {

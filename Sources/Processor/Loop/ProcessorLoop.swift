@@ -19,6 +19,8 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   var tasks: [TopicPartition: WorkerTask] = [:]
   /// Assigned by the group, but not begun: the log or the store was away.
   var pending: [TopicPartition] = []
+  /// Of these, tasks whose position in the store has been set back: nothing that the store has of them is used.
+  var setBack: Set<TopicPartition> = []
   /// Begun, but not fetched yet.
   var begun: [WorkerTask] = []
   /// Assigned in the log.

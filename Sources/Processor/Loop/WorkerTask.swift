@@ -14,6 +14,12 @@ final class WorkerTask {
   /// Whether it was said that there are records in the wrong partition.
   var hasReportedMisplaced = false
 
+  /// Whether it began with nothing although the store may have states of it: those that its position doesn't cover are
+  /// of a past that is folded again from its beginning.
+  let beginsAnew: Bool
+  /// Entities that were reported because the store's state of them is damaged.
+  var reportedDamage: Set<[UInt8]> = []
+
   /// The fence of this ownership.
   var epoch: Int64
   /// The store's position: what its states have folded, exclusive. nil before the first commit.
@@ -52,8 +58,8 @@ final class WorkerTask {
   }
 
   init(
-    _ partition: TopicPartition, _ input: Routing.Input, _ plan: Plan, claim: TaskClaim, start: Int64,
-    published: Int64, limits: WorkerLimits, partitionCount: Int32?
+    _ partition: TopicPartition, _ input: Routing.Input, _ plan: Plan, claim: TaskClaim, beginsAnew: Bool,
+    start: Int64, published: Int64, limits: WorkerLimits, partitionCount: Int32?
   ) {
     self.partition = partition
     self.input = input
@@ -64,6 +70,7 @@ final class WorkerTask {
     }
     batch = EventBatch(plan.sources[input.source].schema, capacity: limits.batchRecords)
     self.partitionCount = partitionCount
+    self.beginsAnew = beginsAnew
     epoch = claim.epoch
     stored = claim.position
     position = start
@@ -75,6 +82,12 @@ final class WorkerTask {
   func isPlace(of key: [UInt8], _ count: Int32) -> Bool {
     key.withUnsafeBytes { Murmur2.partition($0, count: count) } == partition.partition
   }
+
+  /// Entities of a task that are reported by name; more of them are a broken store, and no news.
+  static let reportedDamageMax = 100
+
+  /// Whether a state that the store has is one of the task's present, by the position that it was written with.
+  func covers(_ position: Int64) -> Bool { stored.map { position <= $0 } ?? false }
 
   /// Whether something was folded that the log's readers have not seen.
   var hasNews: Bool { !isCatchingUp && position > published }

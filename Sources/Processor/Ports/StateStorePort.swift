@@ -41,6 +41,15 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
   public var description: String { message }
 }
 
+/// What a store has under the key of a state.
+public enum StoredState {
+  case none
+  /// A state, and the task's position that it was written with.
+  case state(UnsafeRawBufferPointer, position: Int64)
+  /// Something that no commit wrote; why that is known.
+  case damaged(String)
+}
+
 /// The online store as one worker uses it. One thread.
 ///
 /// All keys of a task carry its hash tag, so that one commit touches one slot.
@@ -48,13 +57,13 @@ public protocol StateStorePort: AnyObject {
   /// Claims a task for a new owner: increments its epoch, and reads its position, in one step.
   func claim(_ task: String) throws(StoreError) -> TaskClaim
 
-  /// Reads states, in the order of the keys; nil where there is none. The bytes are valid during the call of `body`.
+  /// Reads states, in the order of the keys. The bytes are valid during the call of `body`.
   ///
   /// Fails like `commit` if the epoch or the position is not the task's any more: a state of a store that has lost
   /// its last writes must not be folded, and then published, as if it were the current one.
   func load(
     _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
-    _ body: (Int, UnsafeRawBufferPointer?) -> Void
+    _ body: (Int, StoredState) -> Void
   ) throws(StoreError)
 
   /// Writes states and the task's position in one atomic step, if the epoch is still the task's and its position

@@ -58,12 +58,18 @@ final class Audit {
     if let committed, position > committed, !deployment.isReset(oracle.place) {
       world.violate("the store has \(oracle.name) at \(position), ahead of the group's offset \(committed)")
     }
-    if committed == nil, task.states.contains(where: { !$0.value.isEmpty }) {
+    if committed == nil, !task.covered.isEmpty {
       world.violate("the store has states of \(oracle.name), of which nothing is committed")
     }
-    let expected = oracle.states(at: position)
-    guard task.states != expected else { return }
-    let keys = Set(task.states.keys).union(expected.keys).filter { task.states[$0] != expected[$0] }
+    if !deployment.redis.setBack.contains(oracle.name), task.covered.count < task.states.count {
+      world.violate("the store has states of \(oracle.name) that its position \(position) does not cover")
+    }
+    let found = task.covered
+    var expected = oracle.states(at: position)
+    // What its past has left under a position that was set back is never read, and written over on the way.
+    for (key, state) in task.states where state.position > position { expected[key] = nil }
+    guard found != expected else { return }
+    let keys = Set(found.keys).union(expected.keys).filter { found[$0] != expected[$0] }
     let names = keys.map { "\(Text(utf8: $0))" }.sorted().joined(separator: ", ")
     world.violate(
       "the store's states of \(oracle.name) at \(position) are not the fold up to there: \(names)")

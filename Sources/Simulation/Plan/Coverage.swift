@@ -4,6 +4,7 @@ public enum RecoveryBranch: String, CaseIterable, Sendable {
   case beginsWhereBoth = "task begins where log and store agree"
   case beginsBehind = "task begins behind the log and catches up"
   case beginsEmpty = "task begins with an empty store and folds all again"
+  case beginsBack = "task begins anew: its position was set back"
   case stopsForRetention = "stop: the log no longer has what the store lacks"
   case stopsForOffsets = "stop: the group's offsets were moved"
   case assigned = "partitions assigned"

@@ -29,6 +29,8 @@ public enum FaultKind: String, CaseIterable, Sendable {
   case storeCut = "store: instance cut off"
   case storeTailLost = "store: last writes lost"
   case storeLost = "store: everything lost"
+  case storePositionLost = "store: a task's position deleted"
+  case storePositionSetBack = "store: a task's position set back"
   case storeFailover = "store: lagging replica takes over"
   case storeFull = "store: out of memory"
   case storeSlow = "store: slow reply"
@@ -71,7 +73,9 @@ struct FaultPlan {
   /// Together these leave no way to tell what is right, for the service or for the oracle.
   private mutating func exclude() {
     // A group moved back by a person, and a store moved back by a fault at the same time, look like a crash.
-    if isOn(.offsetsReset) { turnOff([.storeTailLost, .storeLost, .storeFailover]) }
+    if isOn(.offsetsReset) {
+      turnOff([.storeTailLost, .storeLost, .storePositionLost, .storePositionSetBack, .storeFailover])
+    }
     // A new version begins with what the log still has.
     if isOn(.newVersion) { turnOff([.retention]) }
   }
@@ -96,7 +100,7 @@ extension FaultKind {
     case .transactionFailed, .transactionTimedOut, .queueFull: 10
     case .retention: 20
     case .storeTailLost, .storeFailover: 12
-    case .storeLost: 4
+    case .storeLost, .storePositionLost, .storePositionSetBack: 4
     case .storeFull: 8
     case .storeSlow: 10
     case .outOfOrder, .duplicateTimes, .hotKeys: 500

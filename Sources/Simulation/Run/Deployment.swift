@@ -117,7 +117,9 @@ final class Deployment {
         resets[oracle.place] = nil
         commit(oracle.place, right)
         isRepaired = true
-      } else if redis.tasks[oracle.name]?.position ?? 0 < low {
+      } else if redis.tasks[oracle.name]?.position ?? 0 < low
+        || (low > 0 && redis.setBack.contains(oracle.name))
+      {
         world.coverage.hit(.stopsForRetention)
         world.trace("operator  restores \(oracle.name) at \(committed) from the snapshots")
         oracle.sync()

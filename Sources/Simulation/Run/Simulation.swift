@@ -168,6 +168,7 @@ public final class Simulation {
     let redis = deployment.redis
     if world.strikes(.storeTailLost) { redis.loseTail(1 + world.draws.below(6)) }
     if world.strikes(.storeLost) { redis.loseEverything() }
+    setBack(deployment)
     if world.strikes(.storeFailover) {
       // The replica lags, and every connection breaks.
       redis.loseTail(world.draws.below(12))
@@ -184,6 +185,19 @@ public final class Simulation {
       let life = world.draws.pick(deployment.workers).life
       life.storeCutUntil = world.now + Int64(world.draws.pick([50, 300, 2000]))
       world.trace("\(life.name)  cut off from the store until \(life.storeCutUntil)")
+    }
+  }
+
+  /// Somebody deletes a position in the store, or writes an earlier one.
+  private func setBack(_ deployment: Deployment) {
+    let begun = deployment.oracles.compactMap { oracle in
+      deployment.redis.tasks[oracle.name]?.position.map { (oracle.name, $0) }
+    }
+    guard !begun.isEmpty else { return }
+    let (task, position) = world.draws.pick(begun)
+    if world.strikes(.storePositionLost) { deployment.redis.setBack(task, to: nil) }
+    if position > 0, world.strikes(.storePositionSetBack) {
+      deployment.redis.setBack(task, to: Int64(world.draws.below(Int(position))))
     }
   }
 

@@ -5,7 +5,18 @@ final class SimulatedRedis {
   struct Task {
     var epoch: Int64?
     var position: Int64?
-    var states: [[UInt8]: [UInt8]] = [:]
+    var states: [[UInt8]: Stored] = [:]
+
+    /// The states that the task's position covers.
+    var covered: [[UInt8]: [UInt8]] {
+      states.filter { $0.value.position <= position ?? .min }.mapValues(\.bytes)
+    }
+  }
+
+  /// A state, and the position that it was written with.
+  struct Stored {
+    var bytes: [UInt8]
+    var position: Int64
   }
 
   /// What undoes a write.
@@ -13,7 +24,7 @@ final class SimulatedRedis {
     var task: String
     var epoch: Int64?
     var position: Int64?
-    var states: [(key: [UInt8], value: [UInt8]?)]
+    var states: [(key: [UInt8], value: Stored?)]
   }
 
   private let world: World
@@ -22,6 +33,8 @@ final class SimulatedRedis {
   /// Tasks that have changed since they were last looked at.
   var changed: Set<String> = []
   private(set) var isFull = false
+  /// Tasks whose position somebody has deleted or set back: they may have states that are ahead of it.
+  private(set) var setBack: Set<String> = []
 
   init(_ world: World) { self.world = world }
 
@@ -32,10 +45,15 @@ final class SimulatedRedis {
     return TaskClaim(epoch: epoch, position: tasks[task]?.position)
   }
 
-  func write(_ task: String, position: Int64?, _ states: [(key: [UInt8], value: [UInt8])]) {
+  /// Writes states of a commit at `position`; the position itself only if asked for.
+  func write(
+    _ task: String, at position: Int64, _ states: [(key: [UInt8], value: [UInt8])], movesPosition: Bool = true
+  ) {
     record(task, states.map(\.key))
-    for (key, value) in states { tasks[task, default: Task()].states[key] = value }
-    if let position { tasks[task, default: Task()].position = position }
+    for (key, value) in states {
+      tasks[task, default: Task()].states[key] = Stored(bytes: value, position: position)
+    }
+    if movesPosition { tasks[task, default: Task()].position = position }
     changed.insert(task)
   }
 
@@ -68,6 +86,15 @@ final class SimulatedRedis {
     history = []
   }
 
+  /// Somebody deletes a task's position, or sets it back; its states stay.
+  func setBack(_ task: String, to position: Int64?) {
+    world.trace("redis  position of \(task) is now \(position.map(String.init) ?? "none")")
+    record(task, [])
+    tasks[task, default: Task()].position = position
+    changed.insert(task)
+    setBack.insert(task)
+  }
+
   func setFull(_ isFull: Bool) {
     if self.isFull != isFull { world.trace("redis  \(isFull ? "is out of memory" : "has memory again")") }
     self.isFull = isFull
@@ -78,7 +105,8 @@ final class SimulatedRedis {
   /// Restores a task from a backup.
   func restore(_ task: String, position: Int64, _ states: [[UInt8]: [UInt8]]) {
     let epoch = (tasks[task]?.epoch ?? 0) + 1000
-    tasks[task] = Task(epoch: epoch, position: position, states: states)
+    tasks[task] = Task(
+      epoch: epoch, position: position, states: states.mapValues { Stored(bytes: $0, position: position) })
     // The backup is on disk.
     history.removeAll { $0.task == task }
     changed.insert(task)

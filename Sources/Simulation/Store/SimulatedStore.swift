@@ -30,7 +30,7 @@ final class SimulatedStore: StateStorePort {
 
   func load(
     _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
-    _ body: (Int, UnsafeRawBufferPointer?) -> Void
+    _ body: (Int, StoredState) -> Void
   ) throws(StoreError) {
     // Many keys are read in several commands, each of which may fail.
     var start = 0
@@ -45,11 +45,11 @@ final class SimulatedStore: StateStorePort {
         }
         for index in start..<end {
           guard let state = keys.withBytes(index, { stored?.states[Array($0)] }) else {
-            body(index, nil)
+            body(index, .none)
             continue
           }
           world.coverage.hit(.cacheLoaded)
-          state.withUnsafeBytes { body(index, $0) }
+          state.bytes.withUnsafeBytes { body(index, .state($0, position: state.position)) }
         }
       }
       start = end
@@ -60,6 +60,7 @@ final class SimulatedStore: StateStorePort {
     _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates
   ) throws(StoreError) {
     let written = (0..<states.count).map { index in states.withBytes(index) { (Array($0), Array($1)) } }
+    if let from, from > position, states.count == 0 { world.coverage.hit(.beginsBack) }
     if let from, from >= position, states.count > 0 {
       world.violate("\(life.name) wrote states of \(task) without a new position")
     }
@@ -79,11 +80,11 @@ final class SimulatedStore: StateStorePort {
         throw refused(.moved, .storeMoved, task, "position \(from ?? -1), found \(stored?.position ?? -1)")
       }
       if faults.contains(.tornCommit) {
-        redis.write(task, position: nil, written)
+        redis.write(task, at: position, written, movesPosition: false)
         if let obstacle = world.during(life, call) { throw StoreError(obstacle) }
-        redis.write(task, position: position, [])
+        redis.write(task, at: position, [])
       } else {
-        redis.write(task, position: position, written)
+        redis.write(task, at: position, written)
       }
       world.trace("\(life.name)  stored \(states.count) states of \(task) at \(position)")
     }

@@ -43,13 +43,13 @@ final class FoldedStates: StateStorePort, Sendable {
   /// See `StateStorePort`.
   func load(
     _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
-    _ body: (Int, UnsafeRawBufferPointer?) -> Void
+    _ body: (Int, StoredState) -> Void
   ) throws(StoreError) {
     let found = tasks.withLock { tasks in
       (0..<keys.count).map { index in keys.withBytes(index) { tasks[task]?.states[Array($0)] } }
     }
     for (index, state) in found.enumerated() {
-      if let state { state.withUnsafeBytes { body(index, $0) } } else { body(index, nil) }
+      if let state { state.withUnsafeBytes { body(index, .state($0, position: position ?? 0)) } } else { body(index, .none) }
     }
   }
 

@@ -183,7 +183,7 @@ struct Audit {
 
   /// The store holds the states, byte for byte, and nothing else but its own bookkeeping.
   private func checkStore(_ states: [[UInt8]: [UInt8]]) throws -> [String] {
-    var found = try site.redis.contents()
+    var found = try site.redis.states()
     var problems: [String] = []
     let bookkeeping = site.inputs.flatMap { [site.keys.position($0.task), site.keys.epoch($0.task)] }
     for key in bookkeeping + [site.keys.metadata] where found.removeValue(forKey: key) == nil {

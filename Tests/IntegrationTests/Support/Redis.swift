@@ -64,8 +64,32 @@ final class Redis {
     return contents
   }
 
+  /// Everything that it holds, with states as they are in their snapshots; no byte of those that are damaged.
+  func states() throws -> [[UInt8]: [UInt8]] {
+    var contents = try contents()
+    for (key, value) in contents {
+      guard let start = key.firstRange(of: Array("}:s:".utf8))?.upperBound else { continue }
+      contents[key] = key[start...].withUnsafeBytes { key in
+        value.withUnsafeBytes { value in
+          if case .state(let bytes, _) = StateEnvelope.open(value, key: key) { Array(bytes) } else { [] }
+        }
+      }
+    }
+    return contents
+  }
+
   /// Writes a value as somebody else would; not in a cluster.
   func set(_ key: [UInt8], _ value: [UInt8]) throws { try nodes[0].ask("SET", bytes: [key, value]) }
+
+  /// Writes a state as a commit at some position would; not in a cluster.
+  func set(_ key: [UInt8], state: [UInt8], at position: Int64) throws {
+    guard let start = key.firstRange(of: Array("}:s:".utf8))?.upperBound else { throw Failure("no state's key") }
+    var value: [UInt8] = []
+    key[start...].withUnsafeBytes { key in
+      state.withUnsafeBytes { StateEnvelope.append($0, key: key, position: position, to: &value) }
+    }
+    try set(key, value)
+  }
 
   /// Deletes a key as somebody else would; not in a cluster.
   func delete(_ key: [UInt8]) throws { try nodes[0].ask("DEL", bytes: [key]) }
