@@ -44,7 +44,8 @@ extension Integration.StoreFaultTests {
         String(decoding: $0.key, as: UTF8.self).contains(":s:users:")
       }
       // The last bit of whoever has most events: he comes again.
-      guard var (key, value) = users.max(by: { ($0.value.count, $0.key.count) < ($1.value.count, $1.key.count) })
+      guard
+        var (key, value) = users.max(by: { ($0.value.count, $0.key.count) < ($1.value.count, $1.key.count) })
       else { return ["no states"] }
       value[value.count - 1] ^= 1
       try site.redis.set(key, value)
@@ -53,12 +54,16 @@ extension Integration.StoreFaultTests {
       try site.awaitLine("is damaged: its checksum is another")
       try site.awaitStored(events)
       let user = String(decoding: key, as: UTF8.self).split(separator: ":").last ?? ""
-      let letters = try site.output(of: ["dead-letters", "tail", "--until", "end", "--reason", "state_damaged"])
+      let letters = try site.output(of: [
+        "dead-letters", "tail", "--until", "end", "--reason", "state_damaged",
+      ])
       var problems = site.complaints()
       if !letters.contains("state in the store is damaged") { problems.append("no dead letters: \(letters)") }
       guard try site.terminate("a") == 0 else { return [site.logs] }
       // The events are in the log: folded again, everything is as if nothing had happened, but for the letters.
-      let replay = try site.command(["replay", "--into", "redis", "--from", "beginning", "--redis", site.redis.url])
+      let replay = try site.command([
+        "replay", "--into", "redis", "--from", "beginning", "--redis", site.redis.url,
+      ])
       guard try replay.status(within: 120) == 0 else { return [replay.text] }
       let audit = try Audit(site, seconds: 120)
       problems += try audit.problems(events.written).filter { !$0.contains(user) && !$0.contains("letters") }

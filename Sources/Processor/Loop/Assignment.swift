@@ -4,15 +4,19 @@ extension ProcessorLoop {
   /// Takes on or gives up partitions.
   func handle(_ assignment: LogAssignment, now: Int64) throws(LoopFault) {
     switch assignment {
-    case .assigned(let partitions): pending += partitions
+    case .assigned(let partitions): take(partitions)
     case .revoked(let partitions):
+      note("giving up \(names(partitions.map(\.description))): the group has asked for them")
       // What was folded is committed while the partitions are still ours. If that fails now, the new owner folds it
       // again from the committed offset.
-      do throws(LoopFault) { try commit(now: now) } catch { try giveUpTransaction() }
+      do throws(LoopFault) { try commit(now: now) } catch { try giveUpTransaction(because: error.message) }
       try drop(partitions)
     case .lost(let partitions):
       // They may have a new owner already: nothing of theirs may be published.
-      try giveUpTransaction()
+      let cause =
+        "the group has given \(names(partitions.map(\.description))) away: this member was silent for too long"
+      report(cause)
+      try giveUpTransaction(because: cause)
       try drop(partitions)
     }
   }
@@ -29,7 +33,7 @@ extension ProcessorLoop {
     }
     for assignment in poll.assignments {
       if case .assigned(let partitions) = assignment {
-        pending += partitions
+        take(partitions)
       } else {
         try handle(assignment, now: lastCommit)
       }
@@ -45,8 +49,13 @@ extension ProcessorLoop {
     refetch()
   }
 
-  private func giveUpTransaction() throws(LoopFault) {
-    do throws(ProcessorError) { try abort() } catch { throw .failed(error) }
+  private func take(_ partitions: [TopicPartition]) {
+    note("assigned \(names(partitions.map(\.description)))")
+    pending += partitions
+  }
+
+  private func giveUpTransaction(because cause: String) throws(LoopFault) {
+    do throws(ProcessorError) { try abort(because: cause) } catch { throw .failed(error) }
   }
 
   private func drop(_ partitions: [TopicPartition]) throws(LoopFault) {
@@ -75,7 +84,11 @@ extension ProcessorLoop {
       for task in new { fetched.insert(task.partition) }
       for task in back { try log.seek(task.partition, to: task.position) }
     }
-    for task in begun { tasks[task.partition] = task }
+    for task in begun {
+      task.began = now
+      tasks[task.partition] = task
+    }
+    noteBegins(begun)
     begun = []
   }
 

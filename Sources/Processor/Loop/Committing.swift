@@ -23,11 +23,11 @@ extension ProcessorLoop {
       phase = .storing
     }
     try completeCommit(now: now)
-    if now - lastCheck >= limits.checkIntervalMilliseconds { try checkStore(now: now) }
+    if now - lastCheck >= limits.checkIntervalMilliseconds { try checkStore() }
   }
 
   /// Notices that the store has lost writes although there is nothing to load or store.
-  private func checkStore(now: Int64) throws(LoopFault) {
+  func checkStore() throws(LoopFault) {
     lastCheck = now
     for task in orderedTasks {
       try onStore(task.partition) { () throws(StoreError) in
@@ -59,7 +59,9 @@ extension ProcessorLoop {
       try store.commit(
         task.name, epoch: task.epoch, from: task.stored, to: task.position, states: task.states)
     }
+    let wasCatchingUp = task.isCatchingUp
     task.didStore()
+    if wasCatchingUp, !task.isCatchingUp { noteRecovery(of: task) }
   }
 
   /// Encodes a task's changed states, once for the log and the store, and unless it is silent sends their snapshots.

@@ -12,21 +12,23 @@ extension ProcessorLoop {
         "\(partition): the store has states that are ahead of the task's position there, which somebody has set back: "
           + "the task is folded anew from its beginning")
       setBack.insert(partition)
-      try beginAnew(partition)
+      try beginAnew(partition, because: "\(partition) begins anew")
     }
   }
 
   private func handle(_ error: LogError) throws(ProcessorError) {
     counts.logErrors += 1
     switch error.remedy {
-    case .retry: try wait()
-    case .abort: try abort()
+    case .retry:
+      noteOutage(.log, error.message, answer: nil)
+      try wait()
+    case .abort: try abort(because: error.message)
     case .fenced:
       tasks = [:]
       throw ProcessorError(remedy: .restart, description: error.message)
     case .outOfRange(let partition):
       // Another owner may have gone on long ago; if nobody has, the task's beginning says what to do.
-      try beginAnew(partition)
+      try beginAnew(partition, because: error.message)
     case .fatal: throw ProcessorError(remedy: .stop, description: error.message)
     }
   }
@@ -34,16 +36,22 @@ extension ProcessorLoop {
   private func handle(_ error: StoreError, _ task: TopicPartition?) throws(ProcessorError) {
     counts.storeErrors += 1
     switch error.remedy {
-    case .retry: try wait()
+    case .retry:
+      noteOutage(.store, error.message, answer: error.answer)
+      try wait()
     case .fenced:
       // A new owner, or an old one whose claim came back with a store that lost writes. The group decides who it is: the
       // next poll says if the partition is not ours any more, before the task is claimed again.
       counts.fenced += 1
-      try beginAnew(task)
+      report(
+        "\(error.message): another owner has claimed it, or the store has lost the claim; the task begins anew"
+      )
+      try beginAnew(task, because: error.message)
     case .moved:
       // The store has lost its last writes: what it lacks is folded again.
       counts.recoveries += 1
-      try beginAnew(task)
+      report("\(error.message): the store has lost writes; the task begins anew")
+      try beginAnew(task, because: error.message)
     case .fatal: throw ProcessorError(remedy: .stop, description: error.message)
     }
   }
@@ -61,8 +69,8 @@ extension ProcessorLoop {
   }
 
   /// Begins one task anew. What it has sent in an open transaction it will send again, so that has to go.
-  private func beginAnew(_ task: TopicPartition?) throws(ProcessorError) {
-    if phase.isInTransaction { return try abort() }
+  private func beginAnew(_ task: TopicPartition?, because cause: String) throws(ProcessorError) {
+    if phase.isInTransaction { return try abort(because: cause) }
     beginAnew(task.map { [$0] } ?? [])
   }
 
@@ -76,8 +84,9 @@ extension ProcessorLoop {
 
   /// Forgets the transaction and what was folded in it. Whether a commit that was not answered took effect, only the
   /// committed offsets tell, so every task begins anew.
-  func abort() throws(ProcessorError) {
+  func abort(because cause: String) throws(ProcessorError) {
     counts.aborts += 1
+    if phase.isInTransaction { noteAbort(cause) }
     do throws(LogError) {
       if phase.isInTransaction { try log.abort() }
     } catch {

@@ -93,7 +93,7 @@ public struct LoopStatus: Hashable, Sendable {
   public var tasks: [Task]
   /// Partitions that were assigned but not begun: the log or the store is away.
   public var waiting: Int
-  /// Whether nothing is fetched because the log or the store is away.
+  /// Whether the last attempt at the log or the store failed, so that nothing is fetched.
   public var isHeld: Bool
 
   /// A status from its parts.
@@ -116,6 +116,6 @@ extension ProcessorLoop {
           partition: task.partition, position: task.position,
           latest: task.views.compactMap(\.fold.latest).max(), isCatchingUp: task.isCatchingUp,
           cachedStates: task.views.reduce(0) { $0 + $1.cache.count })
-      }, waiting: pending.count + begun.count, isHeld: held != nil)
+      }, waiting: pending.count + begun.count, isHeld: held != nil || outage != nil)
   }
 }

@@ -28,6 +28,16 @@ enum LoopFault: Error {
   /// The store has states of a task that its position there does not cover.
   case setBack(TopicPartition)
 
+  /// What happened.
+  var message: String {
+    switch self {
+    case .log(let error): error.message
+    case .store(let error, _): error.message
+    case .failed(let error): error.description
+    case .setBack(let partition): "the store's position of \(partition) was set back"
+    }
+  }
+
   /// Only a person can help.
   static func stop(_ message: String) -> LoopFault {
     .failed(ProcessorError(remedy: .stop, description: message))

@@ -15,6 +15,7 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   let inputs: [String: Routing.Input]
   let partitions: [String: Int32]
   let report: (String) -> Void
+  let note: (String) -> Void
 
   var tasks: [TopicPartition: WorkerTask] = [:]
   /// Assigned by the group, but not begun: the log or the store was away.
@@ -38,6 +39,11 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   var values: [FeatureValue] = []
   /// The state of the latest snapshot of one event.
   var emitted = KeyedStates()
+  /// The time of the step, in milliseconds.
+  var now: Int64
+  /// What the log or the store refuses, if the last attempt failed.
+  var outage: Outage?
+  var lastAbort: ToldAbort?
   /// What was done so far.
   public internal(set) var counts = LoopCounts()
 
@@ -59,11 +65,14 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
 
   /// A loop without tasks; `now` is a monotonic time in milliseconds. `partitions` says how many an input has, by its
   /// name: a record of a source that lies where its key doesn't belong then becomes a dead letter. `report` is told
-  /// what a person should know and the loop goes on with.
+  /// what a person should know and the loop goes on with, `note` what is in order.
   public init(
     _ plan: Plan, log: Log, store: Store, limits: WorkerLimits = WorkerLimits(),
-    partitions: [String: Int32] = [:], now: Int64, report: @escaping (String) -> Void = { _ in }
+    partitions: [String: Int32] = [:], now: Int64, report: @escaping (String) -> Void = { _ in },
+    note: @escaping (String) -> Void = { _ in }
   ) {
+    self.note = note
+    self.now = now
     self.partitions = partitions
     self.report = report
     self.plan = plan
@@ -84,8 +93,10 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   /// 5. loads the states of the records' entities and folds the records,
   /// 6. commits, if it is time: first the log, then the store.
   public func step(now: Int64) throws(ProcessorError) {
+    self.now = now
     do throws(LoopFault) {
       try completeCommit(now: now)
+      try probe()
       try release()
       try seekBack()
       // Before the poll: a task that begins anew goes back, and a poll from before that has a gap.
@@ -94,6 +105,7 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
       let poll = try onLog { () throws(LogError) in
         try log.poll(recordsMax: limits.pollRecordsMax, timeoutMilliseconds: Int(wait))
       }
+      endOutage()
       for assignment in poll.assignments { try handle(assignment, now: now) }
       try fold(poll, now: now)
       if now - lastCommit >= limits.commitIntervalMilliseconds { try commit(now: now) }
@@ -104,6 +116,7 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
 
   /// Commits what was folded. The owner calls it until it returns true, or its patience ends, and then leaves the group.
   public func finish(now: Int64) throws(ProcessorError) -> Bool {
+    self.now = now
     do throws(LoopFault) {
       try commit(now: now)
     } catch {

@@ -11,6 +11,7 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
   private let now: () -> Int64
   private let isStopping: () -> Bool
   private let report: (String) -> Void
+  private let note: (String) -> Void
   private let observe: (LoopCounts, LoopStatus, Log) -> Void
   /// Long ago, but not so long that the distance overflows.
   private var lastObservation = Int64.min / 2
@@ -31,6 +32,7 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
   public init(
     _ plan: Plan, store: Store, limits: WorkerLimits, partitions: [String: Int32], now: @escaping () -> Int64,
     isStopping: @escaping () -> Bool, report: @escaping (String) -> Void,
+    note: @escaping (String) -> Void = { _ in },
     observe: @escaping (LoopCounts, LoopStatus, Log) -> Void = { _, _, _ in },
     makeLog: @escaping () throws(LogError) -> Log
   ) {
@@ -41,6 +43,7 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
     self.now = now
     self.isStopping = isStopping
     self.report = report
+    self.note = note
     self.observe = observe
     self.makeLog = makeLog
   }
@@ -82,7 +85,8 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
     do throws(LogError) {
       let log = try makeLog()
       let loop = ProcessorLoop(
-        plan, log: log, store: store, limits: limits, partitions: partitions, now: now(), report: report)
+        plan, log: log, store: store, limits: limits, partitions: partitions, now: now(), report: report,
+        note: note)
       current = (log, loop)
     } catch {
       guard error.remedy == .retry else { throw ProcessorError(remedy: .stop, description: error.message) }

@@ -20,6 +20,10 @@ final class WorkerTask {
   /// Entities that were reported because the store's state of them is damaged.
   var reportedDamage: Set<[UInt8]> = []
 
+  /// Where it began, and when, in milliseconds.
+  let start: Int64
+  var began: Int64 = 0
+
   /// The fence of this ownership.
   var epoch: Int64
   /// The store's position: what its states have folded, exclusive. nil before the first commit.
@@ -73,6 +77,7 @@ final class WorkerTask {
     self.beginsAnew = beginsAnew
     epoch = claim.epoch
     stored = claim.position
+    self.start = start
     position = start
     self.published = published
     isCatchingUp = start < published

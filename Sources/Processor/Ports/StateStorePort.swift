@@ -31,8 +31,12 @@ public struct StoreError: Error, Sendable, CustomStringConvertible {
   /// What was attempted, where, and what the store says.
   public var message: String
 
+  /// The code of the store's answer; nil if there was none.
+  public var answer: String?
+
   /// An error from its parts.
-  public init(_ remedy: Remedy, _ message: String) {
+  public init(_ remedy: Remedy, _ message: String, answer: String? = nil) {
+    self.answer = answer
     self.remedy = remedy
     self.message = message
   }

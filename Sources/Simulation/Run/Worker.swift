@@ -39,7 +39,7 @@ final class Worker {
       limits: deployment.limits, partitions: deployment.partitions,
       now: { [unowned self] in world.now + clockOffset },
       isStopping: { [unowned self] in isStopping },
-      report: { [unowned self] in report($0) },
+      report: { [unowned self] in report($0) }, note: { [unowned self] in report($0) },
       makeLog: { [unowned self] () throws(LogError) in try makeLog() })
   }
 

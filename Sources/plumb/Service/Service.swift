@@ -120,7 +120,7 @@ struct Service {
     let runner = WorkerRunner(
       plan, store: ObservedStore(RedisStateStore(redis, keys: keys, metadata: metadata), registry),
       limits: limits, partitions: metadata.partitions, now: { now }, isStopping: isStopping,
-      report: { own.warning("\($0)") },
+      report: { own.warning("\($0)") }, note: { own.info("\($0)") },
       observe: { counts, status, log in
         health.report(worker: index, isMember: log.base.base.isMember, status, now: now)
         metrics.update(counts, status, isReady: health.objections(.ready, now: now).isEmpty, log.base.lag)

@@ -83,7 +83,9 @@ final class Redis {
 
   /// Writes a state as a commit at some position would; not in a cluster.
   func set(_ key: [UInt8], state: [UInt8], at position: Int64) throws {
-    guard let start = key.firstRange(of: Array("}:s:".utf8))?.upperBound else { throw Failure("no state's key") }
+    guard let start = key.firstRange(of: Array("}:s:".utf8))?.upperBound else {
+      throw Failure("no state's key")
+    }
     var value: [UInt8] = []
     key[start...].withUnsafeBytes { key in
       state.withUnsafeBytes { StateEnvelope.append($0, key: key, position: position, to: &value) }
