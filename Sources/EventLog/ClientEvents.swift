@@ -1,5 +1,6 @@
 import CRDKafka
 import Processor
+import Synchronization
 
 /// What the callbacks of one client report. All but the log call back on the thread that polls the client.
 final class ClientEvents {
@@ -13,6 +14,15 @@ final class ClientEvents {
   }
 
   private let log: @Sendable (KafkaSeverity, String) -> Void
+  private let logsStatistics: Bool
+  private let role: KafkaOptions.Role
+  /// When a broker last answered, as far as the statistics tell; until the first of them, the client's start.
+  private var heard = ContinuousClock.now
+  private var tellsContact = false
+  /// Since when the brokers have been away; nil if they are not. Log lines come from any thread.
+  private let outage = Mutex<ContinuousClock.Instant?>(nil)
+  /// When errors that don't pass were last told, by code.
+  private var told: [Int32: ContinuousClock.Instant] = [:]
   /// Errors that the client reported, most of which it overcomes by itself.
   private(set) var errors = 0
   /// Changes that were not taken yet.
@@ -28,8 +38,18 @@ final class ClientEvents {
   /// The queue that the worker waits on, to be woken when the assignment changes. Not owned.
   var waitingQueue: OpaquePointer?
 
-  init(log: @escaping @Sendable (KafkaSeverity, String) -> Void) {
+  init(
+    _ role: KafkaOptions.Role, _ options: KafkaOptions,
+    log: @escaping @Sendable (KafkaSeverity, String) -> Void
+  ) {
+    self.role = role
     self.log = log
+    logsStatistics = options.properties.keys.contains { $0.hasSuffix("statistics.interval.ms") }
+  }
+
+  /// Milliseconds since a broker has last answered; nil if the statistics don't tell.
+  var silenceMilliseconds: Int64? {
+    tellsContact ? Int64((.now - heard) / Duration.milliseconds(1)) : nil
   }
 
   func takeRebalances() -> [Rebalance] {
@@ -50,7 +70,7 @@ final class ClientEvents {
     rd_kafka_conf_set_log_cb(configuration) { client, level, facility, text in
       guard let client, let events = ClientEvents.of(rd_kafka_opaque(client)) else { return }
       let place = facility.map { String(cString: $0) } ?? ""
-      events.log(KafkaSeverity(syslog: level), "\(place): \(text.map { String(cString: $0) } ?? "")")
+      events.onLine(KafkaSeverity(syslog: level), place, text.map { String(cString: $0) } ?? "")
     }
     rd_kafka_conf_set_error_cb(configuration) { _, code, reason, opaque in
       ClientEvents.of(opaque)?.onError(
@@ -59,8 +79,7 @@ final class ClientEvents {
     rd_kafka_conf_set_stats_cb(configuration) { _, json, length, opaque in
       // Asked for with statistics.interval.ms; the library frees the text.
       guard let json else { return 0 }
-      let text = String(decoding: UnsafeRawBufferPointer(start: json, count: length), as: UTF8.self)
-      ClientEvents.of(opaque)?.log(.info, "STATISTICS: \(text)")
+      ClientEvents.of(opaque)?.onStatistics(UnsafeRawBufferPointer(start: json, count: length))
       return 0
     }
     switch role {
@@ -82,9 +101,55 @@ final class ClientEvents {
     opaque.map { Unmanaged<ClientEvents>.fromOpaque($0).takeUnretainedValue() }
   }
 
+  /// A line of the library's log.
+  private func onLine(_ severity: KafkaSeverity, _ facility: String, _ text: String) {
+    let line = "\(facility): \(text)"
+    guard severity >= .warning else { return log(severity, line) }
+    switch facility {
+    // What failed there, a call returns or the error callback tells, too.
+    case "TXNERR", "ADDOFFSETS", "TXNCOMMIT", "TXNABORT", "GETPID": log(.debug, line)
+    case "FAIL", "ERROR":
+      // An error callback is only called in clients that are polled.
+      if role == .admin || role == .reader { onPassing(line) } else { log(.debug, line) }
+    default: log(severity, line)
+    }
+  }
+
   private func onError(_ code: rd_kafka_resp_err_t, _ reason: String) {
     errors += 1
-    log(code == RD_KAFKA_RESP_ERR__FATAL ? .error : .warning, "\(reason) (\(code.name))")
+    let line = "\(reason) (\(code.name))"
+    if code == RD_KAFKA_RESP_ERR__FATAL { return log(.error, line) }
+    if code.isPassing { return onPassing(line) }
+    // Refused over and over, a connection would fill the log.
+    let now = ContinuousClock.now
+    if let last = told[code.rawValue], now - last < KafkaDefaults.repetitionInterval {
+      return log(.debug, line)
+    }
+    told[code.rawValue] = now
+    log(.warning, line)
+  }
+
+  /// The brokers are away, or some are: told once, until one has answered again.
+  private func onPassing(_ line: String) {
+    let isFirst = outage.withLock { since in
+      defer { since = since ?? .now }
+      return since == nil
+    }
+    log(isFirst ? .warning : .debug, isFirst ? "\(line); the client goes on trying" : line)
+  }
+
+  private func onStatistics(_ json: UnsafeRawBufferPointer) {
+    if logsStatistics { log(.info, "STATISTICS: \(String(decoding: json, as: UTF8.self))") }
+    tellsContact = true
+    guard let idle = BrokerStatistics.idleMicroseconds(json) else { return }
+    heard = max(heard, .now - .microseconds(idle))
+    let since = outage.withLock { since -> ContinuousClock.Instant? in
+      // An answer from before the outage doesn't end it.
+      guard let start = since, heard > start else { return nil }
+      since = nil
+      return start
+    }
+    if let since { log(.info, "the brokers answer again, after \(Int((heard - since) / .seconds(1))) s") }
   }
 
   private func onDelivery(_ message: UnsafePointer<rd_kafka_message_t>) {

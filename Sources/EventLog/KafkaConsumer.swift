@@ -18,6 +18,7 @@ final class KafkaConsumer {
 
   var errors: Int { events.errors }
   var isMember: Bool { events.isMember }
+  var silenceMilliseconds: Int64? { events.silenceMilliseconds }
 
   /// Joins the group for some topics; nil: reads the group's offsets, and joins nothing.
   init(_ options: KafkaOptions, topics: [String]?, events: ClientEvents) throws(LogError) {
@@ -96,7 +97,7 @@ final class KafkaConsumer {
       return nil
     default: break
     }
-    return LogError(reading: message, partition, next: partition.map(owned.next))
+    return LogError(reading: message, partition, next: partition.map(owned.next), client: handle.raw)
   }
 
   // MARK: Assignment
@@ -219,8 +220,17 @@ final class KafkaConsumer {
   func commit(_ offsets: borrowing PartitionList) throws(LogError) {
     let attempt = "Committing offsets"
     if rd_kafka_assignment_lost(handle.raw) != 0 { throw Self.lost(attempt) }
-    try LogError.check(rd_kafka_commit(handle.raw, offsets.raw, 0), attempt)
-    try offsets.check(attempt)
+    guard let raw = rd_kafka_queue_new(handle.raw) else { throw LogError(.fatal, "Out of memory") }
+    let answers = KafkaQueue(owning: raw)
+    // Not rd_kafka_commit, which waits without end for a group's coordinator that is away.
+    try LogError.check(rd_kafka_commit_queue(handle.raw, offsets.raw, answers.raw, nil, nil), attempt)
+    guard let event = rd_kafka_queue_poll(answers.raw, requestTimeout) else {
+      throw LogError(.retry, "\(attempt): no answer within \(requestTimeout) ms")
+    }
+    defer { rd_kafka_event_destroy(event) }
+    try LogError.check(rd_kafka_event_error(event), attempt)
+    guard let list = rd_kafka_event_topic_partition_list(event) else { return }
+    try PartitionList.check(list, attempt)
   }
 
   /// Calls with the membership that the worker's partitions belong to.

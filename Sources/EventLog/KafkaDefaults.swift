@@ -4,6 +4,8 @@ import Processor
 enum KafkaDefaults {
   /// Longer than a coordinator takes to move to another broker, shorter than an operator's patience.
   static let requestTimeoutMilliseconds = 30_000
+  /// A client's threads end within milliseconds, or never.
+  static let destroyTimeoutMilliseconds = 5_000
   /// A full queue empties at tens of megabytes a second: five seconds without room mean that nothing moves.
   static let sendTimeoutMilliseconds = 5_000
   /// How long a new producer waits until its predecessor's transaction has ended.
@@ -12,6 +14,8 @@ enum KafkaDefaults {
   static let transactionTimeoutMilliseconds = "10000"
   /// How long a closing member waits to be told its first share: Kafka waits 3 s for a new group's members.
   static let firstRebalanceTimeoutMilliseconds = 5_000
+  /// Between two tellings of an error that repeats.
+  static let repetitionInterval = Duration.seconds(60)
   /// Between looks at whether the consumer has left its group.
   static let closeSliceMilliseconds: Int32 = 20
   /// Bytes for librdkafka's explanations; it cuts longer ones.
@@ -28,6 +32,10 @@ enum KafkaDefaults {
   static let consumer = [
     // Only what moves stops: with an eager protocol every partition would be reloaded on every change.
     "partition.assignment.strategy": "cooperative-sticky",
+    // How long the partitions of a machine that is lost have no owner, and those of a worker that has ended for good: its
+    // transaction holds readers up for as long. Three heartbeats; a restart takes less.
+    "session.timeout.ms": "10000",
+    "heartbeat.interval.ms": "3000",
     // The bound of what is fetched ahead, all partitions together; as much again goes into its bookkeeping. A tenth of a
     // second's records, so that half of them outlasts the fetch that `FetchWaker` asks for.
     "queued.max.messages.kbytes": "32768",
@@ -39,6 +47,8 @@ enum KafkaDefaults {
     // CRC-32C costs next to nothing beside JSON, and a flipped bit would become a feature.
     "check.crcs": "true",
     "reconnect.backoff.max.ms": "1000",
+    // How the worker learns when a broker has last answered: every fetch and every heartbeat counts.
+    "statistics.interval.ms": "2000",
     // Brokers close idle connections: not worth a warning.
     "log.connection.close": "false",
   ]
@@ -62,6 +72,8 @@ enum KafkaDefaults {
     // Commits flush, and flushing doesn't linger: this only fills batches.
     "linger.ms": "20",
     "reconnect.backoff.max.ms": "1000",
+    // How it is known that an outage is over.
+    "statistics.interval.ms": "2000",
     "log.connection.close": "false",
   ]
 
@@ -91,6 +103,7 @@ enum KafkaDefaults {
     "client.id": "it has its own option.",
     "group.id": "it follows from the definitions' name.",
     "transactional.id": "it follows from the definitions' name and the worker.",
+    "group.instance.id": "it follows from the instance's name and the worker.",
     "enable.auto.commit": "offsets are committed with the results.",
     "enable.auto.offset.store": "offsets are committed with the results.",
     "isolation.level": "only committed records are read.",

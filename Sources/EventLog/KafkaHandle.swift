@@ -41,8 +41,16 @@ struct KafkaHandle: ~Copyable {
     // first time (an assertion in its sticky assignor): such a client is left to the end of the process.
     if isStuck || role == .consumer && !events.takeUnretainedValue().hasRebalanced { return }
     // Leaving the group takes a broker's answer and is done by `close`; without it this is like a crash.
-    rd_kafka_destroy_flags(raw, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
-    events.release()
+    let client = ClientEnd(client: raw, events: events)
+    let isOver = Deadline.run(milliseconds: KafkaDefaults.destroyTimeoutMilliseconds) {
+      rd_kafka_destroy_flags(client.client, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE)
+      client.events.release()
+    }
+    if !isOver {
+      let seconds = KafkaDefaults.destroyTimeoutMilliseconds / 1_000
+      events.takeUnretainedValue().report(
+        .warning, "the client library did not end a \(role.rawValue) within \(seconds) s; it is left behind")
+    }
   }
 
   private static func set(_ configuration: OpaquePointer, _ name: String, _ value: String) throws(LogError) {
@@ -53,6 +61,12 @@ struct KafkaHandle: ~Copyable {
     let why = KafkaOptions.isSecret(name) ? "the value was refused" : reason
     throw LogError(.fatal, "The Kafka property '\(name)' cannot be '\(shown)': \(why)")
   }
+}
+
+/// What is left to do of a client that nobody uses any more, on whatever thread.
+private struct ClientEnd: @unchecked Sendable {
+  let client: OpaquePointer
+  let events: Unmanaged<ClientEvents>
 }
 
 /// The owner of a queue.
@@ -93,7 +107,13 @@ struct PartitionList: ~Copyable {
   }
 
   /// The first of the partitions' own errors.
-  func check(_ attempt: String) throws(LogError) {
+  func check(_ attempt: String) throws(LogError) { try Self.check(raw, attempt) }
+
+  /// The same of a list that another owns.
+  static func check(
+    _ list: UnsafePointer<rd_kafka_topic_partition_list_t>, _ attempt: String
+  ) throws(LogError) {
+    let elements = UnsafeBufferPointer(start: list.pointee.elems, count: Int(list.pointee.cnt))
     for element in elements where element.err != RD_KAFKA_RESP_ERR_NO_ERROR {
       throw LogError(element.err, "\(attempt) of \(TopicPartition(element))")
     }

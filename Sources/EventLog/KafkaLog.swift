@@ -23,10 +23,11 @@ public final class KafkaLog: EventLogPort {
     _ options: KafkaOptions, topics: [String], report: @escaping @Sendable (KafkaSeverity, String) -> Void
   ) throws(LogError) {
     delivery = options.delivery
-    producer = try KafkaProducer(options, events: ClientEvents(log: report))
+    producer = try KafkaProducer(options, events: ClientEvents(.producer, options, log: report))
     // First the fence, then the membership: who is assigned partitions must be able to commit.
     if options.delivery == .exactlyOnce { try producer.initTransactions() }
-    consumer = try KafkaConsumer(options, topics: topics, events: ClientEvents(log: report))
+    consumer = try KafkaConsumer(
+      options, topics: topics, events: ClientEvents(.consumer, options, log: report))
   }
 
   /// What happened so far.
@@ -38,6 +39,10 @@ public final class KafkaLog: EventLogPort {
 
   /// Whether the group counts this worker in, with or without partitions.
   public var isMember: Bool { consumer.isMember }
+
+  /// Milliseconds since a broker has answered the consumer, as of its last poll; nil if nobody knows, because
+  /// `statistics.interval.ms` is 0.
+  public var silenceMilliseconds: Int64? { consumer.silenceMilliseconds }
 
   /// How many offsets of an assigned partition are not read yet, as of the last fetch; nil if nobody knows. The
   /// marks of transactions count, so it may stay above zero.
@@ -56,7 +61,8 @@ public final class KafkaLog: EventLogPort {
     var isClean = true
     if phase != .idle && delivery == .exactlyOnce {
       do throws(LogError) {
-        try producer.abort(timeoutMilliseconds: Int32(clamping: timeoutMilliseconds))
+        // Half of the time: the group has to be left, too.
+        try producer.abort(timeoutMilliseconds: Int32(clamping: timeoutMilliseconds / 2))
       } catch {
         // The brokers abort it when its time is over.
         isClean = false
@@ -138,7 +144,8 @@ public final class KafkaLog: EventLogPort {
     try producer.send(topic: topic, partition: partition, key: key, value: value)
   }
 
-  /// See `EventLogPort`. After `.retry`, call it again with the same offsets: it goes on where it was.
+  /// See `EventLogPort`. After `.retry`, call it again with the same offsets: it goes on where it was. Lasts no longer
+  /// than the request's deadline and twice the transaction's.
   public func commit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
     expectOpen("commit")
     precondition(phase != .idle, "Cannot commit when no transaction is open")
@@ -152,6 +159,8 @@ public final class KafkaLog: EventLogPort {
 
   private func commitTransaction(_ offsets: consuming PartitionList) throws(LogError) {
     if phase == .open {
+      // Before anything of the commit that can't be waited for again.
+      try producer.flush()
       if !offsets.elements.isEmpty {
         let list = offsets
         try consumer.withGroupMetadata { metadata throws(LogError) in try producer.send(list, of: metadata) }
@@ -169,7 +178,8 @@ public final class KafkaLog: EventLogPort {
     if !offsets.elements.isEmpty { try consumer.commit(offsets) }
   }
 
-  /// See `EventLogPort`. Without transactions, what was sent stays sent. Without an open transaction it does nothing.
+  /// See `EventLogPort`. Without transactions, what was sent stays sent. Without an open transaction it does nothing. After
+  /// `.retry`, call it again: until it succeeds no other transaction can begin.
   public func abort() throws(LogError) {
     expectOpen("abort")
     guard phase != .idle else { return }

@@ -34,6 +34,9 @@ public struct KafkaOptions: Sendable {
   /// Names this worker's producer from one run to the next; unique among the workers that run. A new producer of
   /// the same name fences the old one.
   public var transactionalID: String
+  /// Names this member of the group from one run to the next: it keeps its partitions over a restart. nil: a member
+  /// without a name, whose partitions others get when it leaves.
+  public var groupInstance: String?
   /// What the records of a commit promise.
   public var delivery: KafkaDelivery
   /// Properties of librdkafka that replace the defaults. `consumer.` or `producer.` in front of a name gives it to
@@ -43,6 +46,9 @@ public struct KafkaOptions: Sendable {
   public var requestTimeoutMilliseconds = KafkaDefaults.requestTimeoutMilliseconds
   /// The longest wait for room in the producer's queue.
   public var sendTimeoutMilliseconds = KafkaDefaults.sendTimeoutMilliseconds
+
+  /// The longest wait of a new producer for the end of its predecessor's transaction.
+  public var takeoverTimeoutMilliseconds = KafkaDefaults.takeoverTimeoutMilliseconds
 
   /// Options with the defaults for the rest.
   public init(
@@ -97,6 +103,7 @@ extension KafkaOptions {
       defaults = KafkaDefaults.consumer
       fixed = KafkaDefaults.consumerFixed
       fixed["group.id"] = group
+      if let groupInstance { fixed["group.instance.id"] = groupInstance }
     case .producer:
       defaults = KafkaDefaults.producer
       fixed = KafkaDefaults.producerFixed
@@ -121,6 +128,13 @@ extension KafkaOptions {
     }
     chosen.merge(fixed) { $1 }
     return chosen.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+  }
+
+  /// Milliseconds after which brokers abort a transaction that has not ended.
+  func transactionTimeoutMilliseconds() throws(LogError) -> Int {
+    let settings = try settings(for: .producer)
+    let text = settings.first { $0.name == "transaction.timeout.ms" }?.value
+    return text.flatMap(Int.init) ?? Int(KafkaDefaults.transactionTimeoutMilliseconds) ?? 0
   }
 
   /// The name that a role knows a user's property by; nil if the property is for another role.

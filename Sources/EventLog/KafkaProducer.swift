@@ -8,6 +8,9 @@ final class KafkaProducer {
   private var topics: TopicHandles
   private let sendTimeout: Duration
   private let requestTimeout: Int32
+  private let takeoverTimeout: Duration
+  /// How long what ends a transaction is waited for: what is later than that, the brokers have aborted.
+  private let transactionTimeout: Int32
   private(set) var recordsSent = 0
   /// How often the queue was full.
   private(set) var waits = 0
@@ -20,6 +23,8 @@ final class KafkaProducer {
     topics = TopicHandles()
     sendTimeout = .milliseconds(options.sendTimeoutMilliseconds)
     requestTimeout = Int32(clamping: options.requestTimeoutMilliseconds)
+    takeoverTimeout = .milliseconds(options.takeoverTimeoutMilliseconds)
+    transactionTimeout = Int32(clamping: try options.transactionTimeoutMilliseconds())
   }
 
   deinit {
@@ -75,14 +80,16 @@ final class KafkaProducer {
     if code == RD_KAFKA_RESP_ERR__STATE {
       return takeFailure() ?? LogError(.abort, "\(attempt): \(code.text)")
     }
-    if code == RD_KAFKA_RESP_ERR__FATAL || code.isFenced { return fatal(attempt, code) }
+    if code == RD_KAFKA_RESP_ERR__FATAL || code.decision == .renew { return fatal(attempt, code) }
     return LogError(code, attempt)
   }
 
   private func fatal(_ attempt: String, _ code: rd_kafka_resp_err_t) -> LogError {
     let (cause, reason) = explained { rd_kafka_fatal_error(handle.raw, $0, $1) }
     guard cause != RD_KAFKA_RESP_ERR_NO_ERROR else { return LogError(code, attempt) }
-    return LogError(cause.isFenced ? .fenced : .fatal, "\(attempt): \(reason) (\(cause.name))")
+    var error = LogError(cause, attempt, detail: reason)
+    error.remedy = cause.remedy(isFatal: true, requiresAbort: false, isRetriable: false)
+    return error
   }
 
   /// The first record since the last call that could not be delivered.
@@ -93,7 +100,7 @@ final class KafkaProducer {
     return failure
   }
 
-  /// Waits until every record is delivered or has failed.
+  /// Waits until every record is delivered or has failed. Cut short by the deadline, it may be called again.
   func flush() throws(LogError) {
     try LogError.check(rd_kafka_flush(handle.raw, requestTimeout), "Waiting for the delivery of records")
   }
@@ -102,10 +109,12 @@ final class KafkaProducer {
 
   /// Waits until the predecessor's transaction has ended, and fences it.
   func initTransactions() throws(LogError) {
-    let deadline = ContinuousClock.now + .milliseconds(KafkaDefaults.takeoverTimeoutMilliseconds)
+    let deadline = ContinuousClock.now + takeoverTimeout
     while true {
       do {
-        return try check(rd_kafka_init_transactions(handle.raw, requestTimeout), "Preparing transactions")
+        let left = (deadline - .now) / .milliseconds(1)
+        let timeout = min(requestTimeout, max(1, Int32(clamping: Int64(left))))
+        return try check(rd_kafka_init_transactions(handle.raw, timeout), "Preparing transactions")
       } catch {
         guard error.remedy == .retry, ContinuousClock.now < deadline else { throw error }
         events.report(.warning, error.message)
@@ -119,17 +128,20 @@ final class KafkaProducer {
   }
 
   func send(_ offsets: borrowing PartitionList, of metadata: OpaquePointer) throws(LogError) {
-    let error = rd_kafka_send_offsets_to_transaction(handle.raw, offsets.raw, metadata, requestTimeout)
+    let error = rd_kafka_send_offsets_to_transaction(handle.raw, offsets.raw, metadata, transactionTimeout)
     try check(error, "Adding offsets to the transaction")
   }
 
+  /// What was sent has to be flushed before.
   func commit() throws(LogError) {
-    // -1: what is left of the transaction's time. The library advises against anything else.
-    try check(rd_kafka_commit_transaction(handle.raw, -1), "Committing the transaction")
+    // Shorter than the transaction's time, a commit that the brokers have made could pass for a failed one here.
+    try check(rd_kafka_commit_transaction(handle.raw, transactionTimeout), "Committing the transaction")
   }
 
-  func abort(timeoutMilliseconds: Int32 = -1) throws(LogError) {
-    try check(rd_kafka_abort_transaction(handle.raw, timeoutMilliseconds), "Aborting the transaction")
+  /// Cut short by the deadline, it may be called again: the library goes on meanwhile.
+  func abort(timeoutMilliseconds: Int32? = nil) throws(LogError) {
+    let timeout = min(requestTimeout, timeoutMilliseconds ?? .max)
+    try check(rd_kafka_abort_transaction(handle.raw, timeout), "Aborting the transaction")
     _ = events.takeFailure()
   }
 
@@ -139,7 +151,7 @@ final class KafkaProducer {
     if found.remedy == .abort, let failure = takeFailure() {
       // The library counts the records that failed; why they did decides whether a second attempt makes sense.
       found.message += "; \(failure.message)"
-      if failure.remedy == .fatal { found.remedy = .fatal }
+      if failure.remedy != .abort { found.remedy = failure.remedy }
     }
     throw found
   }

@@ -14,7 +14,8 @@ public final class ReplayLog: EventLogPort {
     _ options: KafkaOptions, ends: [TopicPartition: Int64],
     report: @escaping @Sendable (KafkaSeverity, String) -> Void
   ) throws(LogError) {
-    consumer = try KafkaConsumer(options, topics: nil, events: ClientEvents(log: report))
+    consumer = try KafkaConsumer(
+      options, topics: nil, events: ClientEvents(.replay, options, log: report))
     partitions = Array(ends.keys)
     self.ends = ends
   }

@@ -40,7 +40,7 @@ public final class TopicAdmin {
   public init(
     _ options: KafkaOptions, report: @escaping @Sendable (KafkaSeverity, String) -> Void
   ) throws(LogError) {
-    handle = try KafkaHandle(options, .admin, ClientEvents(log: report))
+    handle = try KafkaHandle(options, .admin, ClientEvents(.admin, options, log: report))
     timeout = Int32(clamping: options.requestTimeoutMilliseconds)
   }
 

@@ -48,7 +48,7 @@ public final class TopicReader {
   public init(
     _ options: KafkaOptions, report: @escaping @Sendable (KafkaSeverity, String) -> Void
   ) throws(LogError) {
-    events = ClientEvents(log: report)
+    events = ClientEvents(.reader, options, log: report)
     handle = try KafkaHandle(options, .reader, events)
     requestTimeout = Int32(clamping: options.requestTimeoutMilliseconds)
     guard let raw = rd_kafka_queue_new(handle.raw) else { throw LogError(.fatal, "Out of memory") }
@@ -168,7 +168,7 @@ public final class TopicReader {
       if message.pointee.offset >= ends[index] { finish(index) }
       return
     }
-    let error = LogError(reading: message, partition, next: owned.next(partition))
+    let error = LogError(reading: message, partition, next: owned.next(partition), client: handle.raw)
     guard error.remedy == .retry else { return heldError = heldError ?? error }
     events.report(.warning, error.message)
   }

@@ -23,7 +23,7 @@ public final class TopicWriter {
       throw LogError(.fatal, "The topic '\(topic)' doesn't exist: create it, or check the brokers' address")
     }
     self.topic = topic
-    producer = try KafkaProducer(options, events: ClientEvents(log: report))
+    producer = try KafkaProducer(options, events: ClientEvents(.producer, options, log: report))
   }
 
   /// Hands a record over for sending; copies its bytes. Without a key the partition is any. Throws what an earlier

@@ -31,10 +31,12 @@ struct Setting: Sendable {
       parse: { settings, text in number(text, 1...256) { settings.workers = $0 } },
       print: { "\($0.workers)" }),
     Setting(
-      name: "instance", expects: "a name without spaces",
+      // Kafka's rule for a group's members.
+      name: "instance", expects: "at most 200 letters, digits, '.', '_' and '-'",
       parse: { settings, text in
         settings.instance = text
-        return !text.isEmpty && !text.contains(where: \.isWhitespace)
+        return (1...200).contains(text.utf8.count)
+          && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) }
       }, print: { $0.instance ?? "the host's name" }),
     Setting(
       name: "delivery", expects: "exactly_once or at_least_once",

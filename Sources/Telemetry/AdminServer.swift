@@ -1,6 +1,7 @@
 import Foundation
 import Hummingbird
 public import Logging
+import Metrics
 
 /// Answers `/metrics`, `/healthz` and `/readyz` over HTTP.
 public final class AdminServer: Sendable {
@@ -14,8 +15,11 @@ public final class AdminServer: Sendable {
     now: @escaping @Sendable () -> Int64
   ) throws {
     let router = Router()
+    let ready = Meter(label: "plumb_ready", dimensions: [], factory: registry)
     router.get("/metrics") { _, _ in
-      Self.response(.ok, registry.text, type: "text/plain; version=0.0.4; charset=utf-8")
+      // Asked here: a worker that waits in a call says nothing.
+      ready.set(health.objections(.ready, now: now()).isEmpty ? 1 : 0)
+      return Self.response(.ok, registry.text, type: "text/plain; version=0.0.4; charset=utf-8")
     }
     router.get("/healthz") { _, _ in Self.answer(health.objections(.alive, now: now())) }
     router.get("/readyz") { _, _ in Self.answer(health.objections(.ready, now: now())) }

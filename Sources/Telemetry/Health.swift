@@ -13,7 +13,7 @@ public final class Health: Sendable {
 
   private struct Report {
     var milliseconds: Int64
-    var isMember: Bool
+    var contact: BrokerContact
     var status: LoopStatus
   }
 
@@ -23,6 +23,10 @@ public final class Health: Sendable {
   /// Without a sign of a worker for so long it is taken for stuck: longer than the longest wait for Kafka, twice.
   public static let patienceMilliseconds: Int64 = 150_000
 
+  /// Without a sign of a worker, or an answer of a broker, for so long nobody knows how old is what is served: longer than
+  /// three heartbeats.
+  public static let readyPatienceMilliseconds: Int64 = 10_000
+
   /// The health of some workers, none of which has said anything. Times are of one monotonic clock, in milliseconds.
   public init(workers: Int, now: Int64) {
     reports = Mutex([Report?](repeating: nil, count: workers))
@@ -30,8 +34,8 @@ public final class Health: Sendable {
   }
 
   /// A worker's sign of life.
-  public func report(worker: Int, isMember: Bool, _ status: LoopStatus, now: Int64) {
-    reports.withLock { $0[worker] = Report(milliseconds: now, isMember: isMember, status: status) }
+  public func report(worker: Int, _ contact: BrokerContact, _ status: LoopStatus, now: Int64) {
+    reports.withLock { $0[worker] = Report(milliseconds: now, contact: contact, status: status) }
   }
 
   /// What stands against it, a line for each worker that has something; empty if all is well.
@@ -43,7 +47,13 @@ public final class Health: Sendable {
       }
       if question == .alive { return nil }
       guard let report else { return "worker \(index): starting" }
-      if !report.isMember { return "worker \(index): waiting for the consumer group" }
+      if silence > Self.readyPatienceMilliseconds {
+        return "worker \(index): waiting for an answer for \(silence / 1000) s"
+      }
+      if let silent = report.contact.silentMilliseconds, silent + silence > Self.readyPatienceMilliseconds {
+        return "worker \(index): no broker has answered for \((silent + silence) / 1000) s"
+      }
+      if !report.contact.isMember { return "worker \(index): waiting for the consumer group" }
       if report.status.isHeld || report.status.waiting > 0 {
         return "worker \(index): waiting for Kafka or Redis"
       }

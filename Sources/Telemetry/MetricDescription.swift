@@ -59,13 +59,16 @@ extension MetricDescription {
     Self("plumb_cache_misses_total", .counter, "States that were asked of Redis."),
     Self("plumb_cached_states", .gauge, "States in memory."),
     Self("plumb_tasks", .gauge, "Partitions, by what is done with them: running, recovering or waiting."),
+    Self("plumb_partitions_owned", .gauge, "Partitions that the group has given to this process."),
+    Self("plumb_partitions_expected", .gauge, "Partitions that all processes should own together."),
     Self("plumb_ready", .gauge, "1 if /readyz says so, else 0."),
     Self(
       "plumb_lag_records", .gauge,
       "Offsets of a partition that are not folded yet, transaction marks included."),
     Self(
       "plumb_lag_event_time_seconds", .gauge,
-      "Age of the latest event folded, while there are records to fold."),
+      "Age of the latest event folded, while there are records to fold; while nobody answers, the time since that."
+    ),
     Self(
       "plumb_commit_seconds", .histogram(secondsBuckets),
       "Duration of the phases of a commit: log, then store."),

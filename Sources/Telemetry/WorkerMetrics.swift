@@ -7,12 +7,13 @@ public final class WorkerMetrics {
   private let registry: PrometheusRegistry
   private var last = LoopCounts()
   private let counters: [(count: KeyPath<LoopCounts, Int>, counter: Counter)]
-  private let ready: Meter
   private let cachedStates: Meter
   private let tasks: [(state: KeyPath<TaskStates, Int>, meter: Meter)]
   private var lastTasks = TaskStates()
   private var lastCached = 0
-  private var lags: [TopicPartition: (records: Meter, seconds: Meter)] = [:]
+  private let lags: LagMetrics
+  private let ownedPartitions: Meter
+  private var lastOwned = 0
 
   /// How many tasks are in which state.
   private struct TaskStates {
@@ -21,9 +22,10 @@ public final class WorkerMetrics {
     var waiting = 0
   }
 
-  /// The metrics of a worker, in a registry of `MetricDescription.service`.
-  public init(_ registry: PrometheusRegistry) {
+  /// The metrics of a worker, in a registry of `MetricDescription.service`; `lags` are those of the process.
+  public init(_ registry: PrometheusRegistry, _ lags: LagMetrics) {
     self.registry = registry
+    self.lags = lags
     func counter(_ name: String, _ dimensions: [(String, String)] = []) -> Counter {
       Counter(label: name, dimensions: dimensions, factory: registry)
     }
@@ -41,8 +43,8 @@ public final class WorkerMetrics {
       (\.storeErrors, counter("plumb_errors_total", [("of", "redis")])),
       (\.cacheHits, counter("plumb_cache_hits_total")), (\.cacheMisses, counter("plumb_cache_misses_total")),
     ]
-    ready = Meter(label: "plumb_ready", dimensions: [], factory: registry)
     cachedStates = Meter(label: "plumb_cached_states", dimensions: [], factory: registry)
+    ownedPartitions = Meter(label: "plumb_partitions_owned", dimensions: [], factory: registry)
     func tasks(_ state: String) -> Meter {
       Meter(label: "plumb_tasks", dimensions: [("state", state)], factory: registry)
     }
@@ -52,12 +54,11 @@ public final class WorkerMetrics {
   }
 
   /// Takes over what the worker did since the start and where it is. `lag` tells how many offsets of a partition are
-  /// not read yet; `isReady` is that of the whole process, `now` the wall clock.
+  /// not read yet; `now` is the wall clock.
   public func update(
-    _ counts: LoopCounts, _ status: LoopStatus, isReady: Bool, now: EventTime,
+    _ counts: LoopCounts, _ status: LoopStatus, _ contact: BrokerContact, now: EventTime,
     lag: (TopicPartition) -> Int64?
   ) {
-    ready.set(isReady ? 1 : 0)
     for (count, counter) in counters { counter.increment(by: counts[keyPath: count] - last[keyPath: count]) }
     for (reason, count) in counts.deadLetters {
       Counter(label: "plumb_dead_letters_total", dimensions: [("reason", reason)], factory: registry)
@@ -68,7 +69,13 @@ public final class WorkerMetrics {
     cachedStates.increment(by: Double(cached - lastCached))
     lastCached = cached
     update(tasksOf: status)
-    update(lagOf: status, now: now, lag)
+    let owned = contact.isMember ? status.owned.count : 0
+    ownedPartitions.increment(by: Double(owned - lastOwned))
+    lastOwned = owned
+    let records = Dictionary(
+      status.tasks.compactMap { task in lag(task.partition).map { (task.partition, $0) } }
+    ) { first, _ in first }
+    lags.update(of: ObjectIdentifier(self), status, contact, records: records, now: now)
   }
 
   private func update(tasksOf status: LoopStatus) {
@@ -88,33 +95,5 @@ public final class WorkerMetrics {
       meter.increment(by: Double(states[keyPath: state] - lastTasks[keyPath: state]))
     }
     lastTasks = states
-  }
-
-  private func update(lagOf status: LoopStatus, now: EventTime, _ lag: (TopicPartition) -> Int64?) {
-    let partitions = Set(status.tasks.map(\.partition))
-    for (partition, meters) in lags where !partitions.contains(partition) {
-      // Another worker reports it from now on.
-      meters.records.destroy()
-      meters.seconds.destroy()
-      lags[partition] = nil
-    }
-    for task in status.tasks {
-      let meters = lags[task.partition] ?? makeLag(task.partition)
-      lags[task.partition] = meters
-      guard let records = lag(task.partition) else { continue }
-      meters.records.set(records)
-      // Without anything to fold, the age of the last event says nothing about the service. The mark of the last
-      // transaction stays unread.
-      let age = task.latest.map { Double(now.microseconds - $0.microseconds) / 1e6 } ?? 0
-      meters.seconds.set(records > 1 ? max(0, age) : 0)
-    }
-  }
-
-  private func makeLag(_ partition: TopicPartition) -> (records: Meter, seconds: Meter) {
-    let labels = [("topic", partition.topic), ("partition", "\(partition.partition)")]
-    return (
-      Meter(label: "plumb_lag_records", dimensions: labels, factory: registry),
-      Meter(label: "plumb_lag_event_time_seconds", dimensions: labels, factory: registry)
-    )
   }
 }

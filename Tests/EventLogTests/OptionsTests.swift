@@ -1,8 +1,12 @@
 import CRDKafka
+import Glibc
 import Processor
+import Synchronization
 import Testing
 
 @testable import EventLog
+
+private final class Flag: Sendable { let value = Atomic(false) }
 
 /// What needs no broker.
 @Suite struct OptionsTests {
@@ -53,6 +57,42 @@ import Testing
     #expect(admin["group.id"] == nil && admin["linger.ms"] == nil)
   }
 
+  @Test(arguments: [
+    (
+      ["transaction.timeout.ms": "10000"], 5_001,
+      "transaction.timeout.ms is 10000 and commit_interval_ms is 5001"
+    ),
+    (["producer.transaction.timeout.ms": "60000"], 60_000, "transaction.timeout.ms is 60000"),
+    (["consumer.max.poll.interval.ms": "15000"], 8_000, "max.poll.interval.ms is 15000"),
+    (["session.timeout.ms": "5000"], 100, "session.timeout.ms is 5000 and heartbeat.interval.ms is 3000"),
+    (["max.poll.interval.ms": "9000"], 100, "max.poll.interval.ms is 9000 and session.timeout.ms is 10000"),
+    (["message.timeout.ms": "20000"], 100, "transaction.timeout.ms is 10000 and message.timeout.ms is 20000"),
+  ])
+  func settingsThatExcludeEachOtherAreRefusedTogether(
+    properties: [String: String], interval: Int, message: String
+  ) {
+    func refusal(_ properties: [String: String], _ delivery: KafkaDelivery) -> LogError? {
+      let options = KafkaOptions(
+        brokers: "b", group: "g", transactionalID: "t", delivery: delivery, properties: properties)
+      do throws(LogError) {
+        try options.refuseExclusions(commitIntervalMilliseconds: interval)
+        return nil
+      } catch { return error }
+    }
+    #expect(refusal(properties, .exactlyOnce)?.remedy == .fatal)
+    #expect(refusal(properties, .exactlyOnce)?.message.contains(message) == true)
+    #expect((refusal(properties, .atLeastOnce) == nil) == message.hasPrefix("transaction"))
+    // A second one is named beside the first.
+    let both = refusal(properties.merging(["heartbeat.interval.ms": "9999"]) { $1 }, .exactlyOnce)
+    #expect(both?.message.contains(message.prefix { $0 != " " }) == true)
+    #expect(both?.message.contains("heartbeat.interval.ms is 9999") == true)
+  }
+
+  @Test func theDefaultsExcludeNothing() throws {
+    let options = KafkaOptions(brokers: "b", group: "g", transactionalID: "t")
+    try options.refuseExclusions(commitIntervalMilliseconds: 5_000)
+  }
+
   @Test func secretsAreMasked() {
     let names = ["sasl.password", "ssl.key.password", "producer.sasl.password", "ssl.key.pem"]
     let options = KafkaOptions(
@@ -72,7 +112,7 @@ import Testing
   @Test(arguments: [
     (RD_KAFKA_RESP_ERR_PRODUCER_FENCED, LogError.Remedy.fenced), (RD_KAFKA_RESP_ERR__FENCED, .fenced),
     (RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, .fenced), (RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID, .fenced),
-    (RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, .fenced), (RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, .abort),
+    (RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, .fatal), (RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, .abort),
     (RD_KAFKA_RESP_ERR__TRANSPORT, .retry), (RD_KAFKA_RESP_ERR_NOT_COORDINATOR, .retry),
     (RD_KAFKA_RESP_ERR__QUEUE_FULL, .retry), (RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, .fatal),
     (RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, .fatal), (RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, .fatal),
@@ -82,5 +122,65 @@ import Testing
     #expect(error.remedy == remedy)
     #expect(error.message.hasPrefix("Doing this: "))
     #expect(error.message.contains(code.name))
+  }
+
+  /// Every code that InitProducerId, AddPartitionsToTxn, Produce, AddOffsetsToTxn, TxnOffsetCommit and EndTxn can answer
+  /// with (Kafka 3.9's protocol), and those that the library makes itself of a transaction.
+  private static let transactionCodes: [Int32] =
+    [2, 3, 5, 6, 7, 10, 13, 14, 15, 16, 17, 18, 19, 20, 22, 24, 25, 27, 29, 30, 31, 35, 43]
+    + [45, 46, 47, 48, 49, 50, 51, 52, 53, 55, 56, 58, 59, 74, 75, 82, 87, 88, 89, 90]
+    + [-195, -192, -185, -168, -166, -152, -151, -150, -149, -148, -147, -144, -172, -181]
+
+  @Test func everyCodeOfATransactionIsDecided() {
+    #expect(KafkaDecisions.byCode.count == KafkaDecisions.table.reduce(0) { $0 + $1.codes.count })
+    let undecided = Self.transactionCodes.map { rd_kafka_resp_err_t(rawValue: $0) }
+      .filter { $0.decision == nil }.map { "\($0.rawValue) \($0.name)" }
+    #expect(undecided == [])
+  }
+
+  /// The library's view counts where the code leaves room for it.
+  @Test(arguments: [
+    // Forgotten by the brokers: an abort would meet it again, for ever.
+    (RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING, false, true, false, LogError.Remedy.fenced),
+    (RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID, false, true, false, .fenced),
+    (RD_KAFKA_RESP_ERR_INVALID_TXN_STATE, true, false, false, .fenced),
+    (RD_KAFKA_RESP_ERR__STATE, false, false, true, .retry),
+    (RD_KAFKA_RESP_ERR__STATE, false, false, false, .fenced),
+    (RD_KAFKA_RESP_ERR__TIMED_OUT, false, true, false, .abort),
+    (RD_KAFKA_RESP_ERR__TIMED_OUT, false, false, true, .retry),
+    // The commit was made, and the library had given it up: another producer goes on.
+    (RD_KAFKA_RESP_ERR__TIMED_OUT, true, false, false, .fenced),
+    (RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, false, true, false, .fatal),
+    (RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, true, false, false, .fatal),
+    (RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, true, false, false, .fatal),
+    (RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, false, false, true, .retry),
+  ])
+  func flagsNameARemedy(
+    code: rd_kafka_resp_err_t, isFatal: Bool, requiresAbort: Bool, isRetriable: Bool, remedy: LogError.Remedy
+  ) {
+    #expect(
+      code.remedy(isFatal: isFatal, requiresAbort: requiresAbort, isRetriable: isRetriable) == remedy)
+  }
+
+  @Test func statisticsTellTheLatestAnswer() {
+    func idle(_ text: String) -> Int64? {
+      Array(text.utf8).withUnsafeBytes(BrokerStatistics.idleMicroseconds)
+    }
+    #expect(
+      idle(#"{"brokers":{"a":{"rxidle":700,"x":1},"b":{"rxidle":-1},"c":{"txidle":3,"rxidle":52}}}"#) == 52)
+    #expect(idle(#"{"brokers":{"a":{"rxidle":-1}}}"#) == nil)
+    #expect(idle(#"{"rxidle":"#) == nil && idle("") == nil)
+  }
+
+  /// As librdkafka's threads sometimes do.
+  @Test func aCallThatNeverReturnsIsLeftBehind() {
+    let isReleased = Flag()
+    let start = ContinuousClock.now
+    let isOver = Deadline.run(milliseconds: 50) {
+      while !isReleased.value.load(ordering: .relaxed) { usleep(1_000) }
+    }
+    #expect(!isOver && .now - start < .seconds(30))
+    isReleased.value.store(true, ordering: .relaxed)
+    #expect(Deadline.run(milliseconds: 60_000) {})
   }
 }

@@ -98,9 +98,10 @@ extension BrokerSuite {
       let topic = try bench.newTopic()
       let partition = TopicPartition(topic, 0)
       let options = bench.options()
-      let producer = try KafkaProducer(options, events: ClientEvents(log: quiet))
+      let producer = try KafkaProducer(options, events: ClientEvents(.producer, options, log: quiet))
       try producer.initTransactions()
-      let consumer = try KafkaConsumer(options, topics: [topic], events: ClientEvents(log: quiet))
+      let consumer = try KafkaConsumer(
+        options, topics: [topic], events: ClientEvents(.consumer, options, log: quiet))
       let patience = Patience()
       var isAssigned = false
       while !isAssigned {

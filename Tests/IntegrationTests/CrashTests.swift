@@ -88,7 +88,7 @@ extension Integration.CrashTests {
 
   /// Static members come back to their partitions at once; what a dynamic one had moves when its session is over.
   private static let instances = [
-    Site.Instance("a", isStatic: true), Site.Instance("b", isStatic: true), Site.Instance("c", workers: 2),
+    Site.Instance("a"), Site.Instance("b"), Site.Instance("c", workers: 2),
   ]
 
   /// Lets something happen to one of the processes. Returns how many tasks a kill has left with less in the store than

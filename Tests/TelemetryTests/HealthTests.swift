@@ -12,17 +12,19 @@ import Testing
       LoopStatus.Task(
         partition: TopicPartition("clicks", 0), position: 4, latest: nil, isCatchingUp: false, cachedStates: 0
       )
-    ], waiting: 0, isHeld: false)
+    ], pending: [], isHeld: false)
 
   @Test func isReadyWhenEveryWorkerIs() {
     let health = Health(workers: 2, now: 0)
     #expect(health.objections(.alive, now: 10) == [])
     #expect(health.objections(.ready, now: 10).count == 2)
-    health.report(worker: 0, isMember: true, working, now: 10)
-    health.report(worker: 1, isMember: false, LoopStatus(tasks: [], waiting: 0, isHeld: false), now: 10)
+    health.report(worker: 0, BrokerContact(isMember: true), working, now: 10)
+    health.report(
+      worker: 1, BrokerContact(isMember: false), LoopStatus(tasks: [], pending: [], isHeld: false), now: 10)
     #expect(health.objections(.ready, now: 10) == ["worker 1: waiting for the consumer group"])
     // A member without partitions is ready: there are more workers than partitions.
-    health.report(worker: 1, isMember: true, LoopStatus(tasks: [], waiting: 0, isHeld: false), now: 10)
+    health.report(
+      worker: 1, BrokerContact(isMember: true), LoopStatus(tasks: [], pending: [], isHeld: false), now: 10)
     #expect(health.objections(.ready, now: 10) == [])
   }
 
@@ -30,20 +32,35 @@ import Testing
     let health = Health(workers: 1, now: 0)
     var status = working
     status.tasks[0].isCatchingUp = true
-    health.report(worker: 0, isMember: true, status, now: 10)
+    health.report(worker: 0, BrokerContact(isMember: true), status, now: 10)
     #expect(health.objections(.ready, now: 10) == ["worker 0: recovering clicks-0"])
     status.isHeld = true
-    health.report(worker: 0, isMember: true, status, now: 10)
+    health.report(worker: 0, BrokerContact(isMember: true), status, now: 10)
     #expect(health.objections(.ready, now: 10) == ["worker 0: waiting for Kafka or Redis"])
   }
 
   @Test func aStuckWorkerIsNotAlive() {
     let health = Health(workers: 1, now: 0)
-    health.report(worker: 0, isMember: true, working, now: 10)
+    health.report(worker: 0, BrokerContact(isMember: true), working, now: 10)
     let late = 11 + Health.patienceMilliseconds
     #expect(health.objections(.alive, now: late - 1) == [])
     #expect(health.objections(.alive, now: late) == ["worker 0: no sign of life for 150 s"])
     #expect(health.objections(.ready, now: late).count == 1)
+  }
+
+  /// What is served is of unknown age while a worker waits in a call, or no broker answers.
+  @Test func silenceIsNotReadiness() {
+    let health = Health(workers: 1, now: 0)
+    let patience = Health.readyPatienceMilliseconds
+    health.report(
+      worker: 0, BrokerContact(isMember: true, silentMilliseconds: patience - 10), working, now: 50)
+    #expect(health.objections(.ready, now: 60) == [])
+    #expect(health.objections(.ready, now: 61) == ["worker 0: no broker has answered for 10 s"])
+    #expect(health.objections(.alive, now: 61) == [])
+    health.report(worker: 0, BrokerContact(isMember: true), working, now: 100)
+    #expect(health.objections(.ready, now: 100 + patience) == [])
+    #expect(health.objections(.ready, now: 101 + patience) == ["worker 0: waiting for an answer for 10 s"])
+    #expect(health.objections(.alive, now: 101 + patience) == [])
   }
 
   @Test func answersOverHTTP() throws {
@@ -51,11 +68,13 @@ import Testing
     let health = Health(workers: 1, now: 0)
     let server = try AdminServer(
       host: "127.0.0.1", port: 0, registry, health, logger: Logger(label: "test"), now: { 0 })
-    _ = WorkerMetrics(registry)
+    _ = WorkerMetrics(registry, LagMetrics(registry))
     #expect(try get("/healthz", server.port).hasPrefix("HTTP/1.1 200"))
     #expect(try get("/readyz", server.port).hasPrefix("HTTP/1.1 503"))
-    health.report(worker: 0, isMember: true, working, now: 0)
+    #expect(try get("/metrics", server.port).contains("\nplumb_ready 0\n"))
+    health.report(worker: 0, BrokerContact(isMember: true), working, now: 0)
     #expect(try get("/readyz", server.port).hasPrefix("HTTP/1.1 200"))
+    #expect(try get("/metrics", server.port).contains("\nplumb_ready 1\n"))
     let metrics = try get("/metrics", server.port)
     #expect(metrics.contains("text/plain; version=0.0.4") && metrics.contains("\nplumb_commits_total 0\n"))
     #expect(try get("/else", server.port).hasPrefix("HTTP/1.1 404"))

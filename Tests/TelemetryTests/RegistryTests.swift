@@ -38,20 +38,22 @@ import Testing
   /// Two workers' counts add up; a partition that was given away is no longer reported.
   @Test func addsUpWorkers() {
     let registry = PrometheusRegistry(MetricDescription.service)
-    let workers = [WorkerMetrics(registry), WorkerMetrics(registry)]
+    let lags = LagMetrics(registry)
+    let workers = [WorkerMetrics(registry, lags), WorkerMetrics(registry, lags)]
+    let member = BrokerContact(isMember: true)
     var counts = LoopCounts()
     counts.records = 10
     counts.deadLetters = ["malformed_json": 2]
     let owned = status([0, 1])
-    workers[0].update(counts, owned, isReady: false, now: EventTime(microseconds: 9_000_000)) { _ in 5 }
-    workers[1].update(counts, status([2]), isReady: false, now: EventTime(microseconds: 9_000_000)) { _ in 0 }
+    workers[0].update(counts, owned, member, now: EventTime(microseconds: 9_000_000)) { _ in 5 }
+    workers[1].update(counts, status([2]), member, now: EventTime(microseconds: 9_000_000)) { _ in 0 }
     counts.records = 15
-    workers[0].update(counts, status([0]), isReady: true, now: EventTime(microseconds: 9_000_000)) { _ in 5 }
+    workers[0].update(counts, status([0]), member, now: EventTime(microseconds: 9_000_000)) { _ in 5 }
     #expect(registry.value("plumb_records_consumed_total") == 25)
     #expect(registry.value("plumb_dead_letters_total", [("reason", "malformed_json")]) == 4)
     #expect(registry.value("plumb_tasks", [("state", "running")]) == 2)
     #expect(registry.value("plumb_cached_states") == 14)
-    #expect(registry.value("plumb_ready") == 1)
+    #expect(registry.value("plumb_partitions_owned") == 2)
     func lag(_ metric: String, _ partition: Int) -> Double? {
       registry.value(metric, [("topic", "clicks"), ("partition", "\(partition)")])
     }
@@ -61,13 +63,64 @@ import Testing
     #expect(lag("plumb_lag_event_time_seconds", 2) == 0)
   }
 
+  /// An outage, as a worker sees it: the brokers fall silent, the group is lost, all comes back.
+  @Test func lagGrowsWhileNothingIsConfirmed() {
+    let registry = PrometheusRegistry(MetricDescription.service)
+    let lags = LagMetrics(registry)
+    let workers = [WorkerMetrics(registry, lags), WorkerMetrics(registry, lags)]
+    func lag(_ metric: String = "plumb_lag_event_time_seconds") -> Double? {
+      registry.value(metric, [("topic", "clicks"), ("partition", "0")])
+    }
+    func update(
+      _ worker: Int, at seconds: Int64, _ status: LoopStatus, silent: Int64 = 0, isMember: Bool = true,
+      records: Int64? = 0
+    ) {
+      let contact = BrokerContact(isMember: isMember, silentMilliseconds: silent * 1_000)
+      workers[worker].update(
+        LoopCounts(), status, contact, now: EventTime(microseconds: seconds * 1_000_000)
+      ) { _ in records }
+    }
+    var waiting = LoopStatus(tasks: [], pending: [TopicPartition("clicks", 0)], isHeld: true)
+    update(0, at: 100, status([0]))
+    #expect(lag() == 0)
+    update(0, at: 105, status([0]), silent: 5)
+    #expect(lag() == 0)
+    update(0, at: 120, status([0]), silent: 20)
+    #expect(lag() == 20)
+    // An abort that the brokers don't answer: the task is to be begun anew.
+    update(0, at: 130, waiting, silent: 30)
+    #expect(lag() == 30)
+    #expect(registry.value("plumb_partitions_owned") == 1)
+    // The session is over.
+    waiting.pending = []
+    update(0, at: 150, waiting, silent: 50, isMember: false, records: nil)
+    #expect(lag() == 50)
+    #expect(lag("plumb_lag_records") == 0)
+    #expect(registry.value("plumb_partitions_owned") == 0)
+    // The other worker of the process gets the partition: the first has no say any more.
+    update(1, at: 160, status([0]), records: 5)
+    update(0, at: 161, waiting, silent: 61, isMember: false, records: nil)
+    update(0, at: 162, status([]))
+    #expect(lag() == 157)
+    #expect(lag("plumb_lag_records") == 5)
+    update(1, at: 163, status([0]), records: 1)
+    #expect(lag() == 0)
+    // Held back by its store.
+    var held = status([0])
+    held.isHeld = true
+    update(1, at: 173, held)
+    #expect(lag() == 10)
+    update(1, at: 174, status([]))
+    #expect(lag() == nil)
+  }
+
   private func status(_ partitions: [Int32]) -> LoopStatus {
     LoopStatus(
       tasks: partitions.map {
         LoopStatus.Task(
           partition: TopicPartition("clicks", $0), position: 1, latest: EventTime(microseconds: 3_000_000),
           isCatchingUp: false, cachedStates: 7)
-      }, waiting: 0, isHeld: false)
+      }, pending: [], isHeld: false)
   }
 
   /// Who is paged finds every metric explained.

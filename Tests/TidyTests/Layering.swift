@@ -21,7 +21,7 @@ let layers: [String: AllowedImports] = [
   "Simulation": .only(["FeatureCore", "Processor", "BrokerCore"]),
   "TLSClient": .only(["COpenSSL", "Glibc"]),
   "OnlineStore": .only(["FeatureCore", "Processor", "TLSClient", "CHiredis", "Glibc"]),
-  "EventLog": .only(["Processor", "CRDKafka"]),
+  "EventLog": .only(["Processor", "CRDKafka", "Glibc", "Synchronization"]),
   "OutputRecords": .only(["SwiftProtobuf", "Foundation", "FoundationEssentials"]),
   "Verification": .only([
     "FeatureCore", "Processor", "OutputRecords", "OfflineStore", "SwiftProtobuf", "Foundation", "Glibc",

@@ -38,6 +38,7 @@ extension ProcessorLoop {
 
   /// Goes on with a commit that was interrupted. Every step may be repeated.
   func completeCommit(now: Int64) throws(LoopFault) {
+    try completeAbort()
     if phase == .publishing {
       let offsets = orderedTasks.filter(\.hasNews).map { ($0.partition, $0.position) }
       try onLog { () throws(LogError) in try log.commit(offsets) }

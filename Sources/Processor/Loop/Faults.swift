@@ -87,16 +87,29 @@ extension ProcessorLoop {
   func abort(because cause: String) throws(ProcessorError) {
     counts.aborts += 1
     if phase.isInTransaction { noteAbort(cause) }
-    do throws(LogError) {
-      if phase.isInTransaction { try log.abort() }
-    } catch {
-      // Whatever it was: the transaction may still be open, and no other can begin. A new producer ends it.
-      throw ProcessorError(remedy: .restart, description: error.message)
-    }
-    phase = .folding
+    phase = phase.isInTransaction ? .aborting : .folding
     foldsSinceCommit = 0
     bytesSinceCommit = 0
     beginAnew(orderedTasks.map(\.partition))
+    do throws(LoopFault) {
+      try completeAbort()
+    } catch {
+      // While the brokers don't answer the next step tries again: the group keeps this member meanwhile.
+      guard case .log = error else { return try handle(error) }
+    }
+  }
+
+  /// Goes on with an abort that was not answered.
+  func completeAbort() throws(LoopFault) {
+    guard phase == .aborting else { return }
+    do throws(LogError) {
+      try log.abort()
+    } catch {
+      if error.remedy == .retry { throw .log(error) }
+      // Whatever it was: the transaction may still be open, and no other can begin. A new producer ends it.
+      throw .failed(ProcessorError(remedy: .restart, description: error.message))
+    }
+    phase = .folding
   }
 
   /// Fetches again from where each task stands: records of the last poll may not have been folded.

@@ -92,16 +92,22 @@ public struct LoopStatus: Hashable, Sendable {
   /// The tasks, by topic and partition.
   public var tasks: [Task]
   /// Partitions that were assigned but not begun: the log or the store is away.
-  public var waiting: Int
+  public var pending: [TopicPartition]
   /// Whether the last attempt at the log or the store failed, so that nothing is fetched.
   public var isHeld: Bool
 
   /// A status from its parts.
-  public init(tasks: [Task], waiting: Int, isHeld: Bool) {
+  public init(tasks: [Task], pending: [TopicPartition], isHeld: Bool) {
     self.tasks = tasks
-    self.waiting = waiting
+    self.pending = pending
     self.isHeld = isHeld
   }
+
+  /// How many partitions wait.
+  public var waiting: Int { pending.count }
+
+  /// Everything that was assigned.
+  public var owned: [TopicPartition] { tasks.map(\.partition) + pending }
 
   /// Whether what is served from the store is only as old as the lag says: every task is at work, and none folds again.
   public var isCurrent: Bool { waiting == 0 && !isHeld && !tasks.contains(where: \.isCatchingUp) }
@@ -116,6 +122,6 @@ extension ProcessorLoop {
           partition: task.partition, position: task.position,
           latest: task.views.compactMap(\.fold.latest).max(), isCatchingUp: task.isCatchingUp,
           cachedStates: task.views.reduce(0) { $0 + $1.cache.count })
-      }, waiting: pending.count + begun.count, isHeld: held != nil || outage != nil)
+      }, pending: pending + begun.map(\.partition), isHeld: held != nil || outage != nil)
   }
 }

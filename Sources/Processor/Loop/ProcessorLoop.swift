@@ -48,7 +48,7 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   public internal(set) var counts = LoopCounts()
 
   /// How far the next commit is: folding → sending → publishing → storing → folding, or without anything to send at once
-  /// from folding to storing. An abort leads back to folding from wherever a transaction is open.
+  /// from folding to storing. An abort leads by aborting back to folding from wherever a transaction is open.
   enum Phase {
     /// No transaction is open.
     case folding
@@ -58,9 +58,12 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
     case publishing
     /// The log has it, the store not yet: nothing else is folded before that.
     case storing
+    /// What was folded is forgotten, and the brokers have not said yet that the transaction is, too: nothing else is begun
+    /// before that.
+    case aborting
 
     /// Whether a transaction is open.
-    var isInTransaction: Bool { self == .sending || self == .publishing }
+    var isInTransaction: Bool { self == .sending || self == .publishing || self == .aborting }
   }
 
   /// A loop without tasks; `now` is a monotonic time in milliseconds. `partitions` says how many an input has, by its

@@ -12,28 +12,33 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
   private let isStopping: () -> Bool
   private let report: (String) -> Void
   private let note: (String) -> Void
-  private let observe: (LoopCounts, LoopStatus, Log) -> Void
+  private let observe: (LoopCounts, LoopStatus, Log?) -> Void
   /// Long ago, but not so long that the distance overflows.
   private var lastObservation = Int64.min / 2
   /// What is passed on when a loop is replaced.
   private var past = LoopCounts()
   private var current: (log: Log, loop: ProcessorLoop<Log, Store>)?
-  /// Until when a stopping worker tries to complete its last commit.
-  private var finishDeadline: Int64?
+  /// Whether it was told that there is no log yet.
+  private var isWaitingForLog = false
+  /// When it was first seen that the worker is to stop.
+  private var stopSeen: Int64?
 
   /// How long a stopping worker tries to complete its last commit: what is left is folded again by the next owner.
-  public static var finishMilliseconds: Int64 { 10_000 }
+  public static var finishMilliseconds: Int64 { 6_000 }
+  /// How long it tries to leave the group, too; from the signal on both take less than 10 s.
+  public static var leaveMilliseconds: Int64 { 3_000 }
 
   /// Between two observations.
   private static var observationMilliseconds: Int64 { 500 }
 
   /// A runner. `partitions` is as for `ProcessorLoop`. `now` is a monotonic time in milliseconds; `isStopping` is asked
-  /// between two steps. `observe` is told a few times a second what was done since the start and where the loop is.
+  /// between two steps. `observe` is told a few times a second what was done since the start and where the loop is, without
+  /// a log while none can be had. `makeLog` may fail as often as the brokers don't answer, and then takes some seconds.
   public init(
     _ plan: Plan, store: Store, limits: WorkerLimits, partitions: [String: Int32], now: @escaping () -> Int64,
     isStopping: @escaping () -> Bool, report: @escaping (String) -> Void,
     note: @escaping (String) -> Void = { _ in },
-    observe: @escaping (LoopCounts, LoopStatus, Log) -> Void = { _, _, _ in },
+    observe: @escaping (LoopCounts, LoopStatus, Log?) -> Void = { _, _, _ in },
     makeLog: @escaping () throws(LogError) -> Log
   ) {
     self.plan = plan
@@ -88,14 +93,18 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
         plan, log: log, store: store, limits: limits, partitions: partitions, now: now(), report: report,
         note: note)
       current = (log, loop)
+      if isWaitingForLog { report("the brokers answer: joining the group") }
+      isWaitingForLog = false
     } catch {
       guard error.remedy == .retry else { throw ProcessorError(remedy: .stop, description: error.message) }
-      report(error.message)
+      if !isWaitingForLog { report("\(error.message); trying again until the brokers answer") }
+      isWaitingForLog = true
+      tell(nil, nil, now())
     }
   }
 
   private func close(_ log: Log, _ loop: ProcessorLoop<Log, Store>) {
-    log.close(timeoutMilliseconds: Int(Self.finishMilliseconds))
+    log.close(timeoutMilliseconds: Int(Self.leaveMilliseconds))
     past.add(loop.counts)
     current = nil
   }
@@ -109,16 +118,16 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
     return true
   }
 
-  private func tell(_ loop: ProcessorLoop<Log, Store>, _ log: Log, _ now: Int64) {
+  private func tell(_ loop: ProcessorLoop<Log, Store>?, _ log: Log?, _ now: Int64) {
     guard now >= lastObservation + Self.observationMilliseconds else { return }
     lastObservation = now
-    observe(counts, loop.status, log)
+    observe(counts, loop?.status ?? LoopStatus(tasks: [], pending: [], isHeld: true), log)
   }
 
   /// Returns whether the last commit is complete, or has taken too long.
   private func finish(_ loop: ProcessorLoop<Log, Store>, _ now: Int64) throws(ProcessorError) -> Bool {
-    let deadline = finishDeadline ?? now + Self.finishMilliseconds
-    finishDeadline = deadline
+    let deadline = (stopSeen ?? now) + Self.finishMilliseconds
+    stopSeen = stopSeen ?? now
     if try loop.finish(now: now) { return true }
     if self.now() < deadline { return false }
     report("the last commit could not be completed in time; the next owner folds it again")

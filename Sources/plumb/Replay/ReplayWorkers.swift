@@ -52,8 +52,8 @@ struct ReplayWorkers {
         return done
       }
     }
-    let done = try group.wait()
-    return unfinished.withLock { $0 } == 0 ? done : nil
+    let (done, isWhole) = try group.wait()
+    return isWhole && unfinished.withLock { $0 } == 0 ? done : nil
   }
 
   /// What was folded, how fast, for people.

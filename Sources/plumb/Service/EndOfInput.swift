@@ -24,7 +24,10 @@ final class EndOfInput {
 
   init(_ plan: Plan, _ settings: ServiceSettings, _ archive: TopicArchive?) throws {
     self.archive = archive
-    options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).until")
+    var options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).until")
+    // Between two looks it is seen whether the service is to end.
+    options.requestTimeoutMilliseconds = 5_000
+    self.options = options
     routing = Routing(plan)
     store = OnlineReader(
       try settings.redisOptions(), keys: StoreKeys(name: plan.name, version: plan.version))

@@ -16,6 +16,7 @@ struct Service {
   private let archive: TopicArchive?
   private let logger: Logger
   private let registry = PrometheusRegistry(MetricDescription.service)
+  private let lags: LagMetrics
   private let start = ContinuousClock.now
   private let health: Health
 
@@ -31,6 +32,7 @@ struct Service {
       LineLogHandler(format, level: level, write: StandardError.print)
     }
     health = Health(workers: settings.workers, now: 0)
+    lags = LagMetrics(registry)
   }
 
   /// Milliseconds since the start.
@@ -38,9 +40,12 @@ struct Service {
 
   /// Runs until a signal comes or a worker fails, or until everything is processed that the sources hold now.
   func run(untilEnd: Bool = false) throws {
+    try settings.kafkaOptions(plan, transactionalID: instance)
+      .refuseExclusions(commitIntervalMilliseconds: settings.commitIntervalMilliseconds)
     for line in settings.lines(isSecret: KafkaOptions.isSecret) { logger.debug("setting \(line)") }
     let server = try listen()
     let metadata = try prepare()
+    lags.expect(partitions: Int(metadata.partitions.values.reduce(0, +)))
     let group = WorkerGroup()
     for index in 0..<settings.workers {
       group.start { (isStopping) throws(ProcessorError) in try work(index, metadata, isStopping) }
@@ -52,15 +57,29 @@ struct Service {
         "instance": "\(instance)", "http": "\(server.map { "\($0.port)" } ?? "off")",
       ])
     let end = try untilEnd ? EndOfInput(plan, settings, archive) : nil
-    let counts = try withExtendedLifetime(server) {
-      while let end, !group.wait(milliseconds: EndOfInput.intervalMilliseconds) {
+    let (counts, isWhole) = try withExtendedLifetime(server) {
+      while let end, !group.wait(milliseconds: EndOfInput.intervalMilliseconds), !group.isToEnd {
         if try end.isReached() { group.stop() }
       }
       return try group.wait()
     }
     logger.info(
-      "stopped", metadata: ["records": "\(counts.records)", "snapshots": "\(counts.snapshots)"])
+      "stopped",
+      metadata: [
+        "records": "\(counts.records)", "snapshots": "\(counts.snapshots)",
+        "dead_letters": "\(counts.deadLetters.values.reduce(0, +))",
+      ])
+    if !isWhole {
+      logger.warning(
+        "workers still wait for Kafka or Redis and are left behind: what they had not committed, the next owner folds again"
+      )
+      // Their threads are inside the client libraries: nothing of those may be torn down.
+      _exit(EXIT_SUCCESS)
+    }
   }
+
+  /// How long one attempt at the brokers may take.
+  private static let attemptMilliseconds = 5_000
 
   private var instance: String { settings.instance ?? ProcessInfo.processInfo.hostName }
 
@@ -108,22 +127,29 @@ struct Service {
   private func work(
     _ index: Int, _ metadata: StoreMetadata, _ isStopping: @escaping () -> Bool
   ) throws(ProcessorError) -> LoopCounts {
-    let options = settings.kafkaOptions(
+    var options = settings.kafkaOptions(
       plan, transactionalID: "\(plan.name).\(plan.version).\(instance).\(index)")
+    options.groupInstance = "\(instance)-\(index)"
+    // The loop tries again by itself: between two attempts it says where it is, and sees that it is to stop.
+    options.requestTimeoutMilliseconds = Self.attemptMilliseconds
+    options.takeoverTimeoutMilliseconds = Self.attemptMilliseconds
     var limits = WorkerLimits()
     limits.commitIntervalMilliseconds = Int64(settings.commitIntervalMilliseconds)
     limits.cachedStatesMax = settings.cachedStates
     var logger = logger
     logger[metadataKey: "worker"] = "\(index)"
     let own = logger
-    let metrics = WorkerMetrics(registry)
+    let metrics = WorkerMetrics(registry, lags)
     let runner = WorkerRunner(
       plan, store: ObservedStore(RedisStateStore(redis, keys: keys, metadata: metadata), registry),
       limits: limits, partitions: metadata.partitions, now: { now }, isStopping: isStopping,
       report: { own.warning("\($0)") }, note: { own.info("\($0)") },
       observe: { counts, status, log in
-        health.report(worker: index, isMember: log.base.base.isMember, status, now: now)
-        metrics.update(counts, status, isReady: health.objections(.ready, now: now).isEmpty, log.base.lag)
+        let contact = BrokerContact(
+          isMember: log?.base.base.isMember ?? false,
+          silentMilliseconds: log?.base.base.silenceMilliseconds)
+        health.report(worker: index, contact, status, now: now)
+        metrics.update(counts, status, contact) { log?.base.lag($0) }
       }
     ) { () throws(LogError) -> ObservedLog<ArchivedEventLog<KafkaLog>> in
       let topics = Routing(plan).inputs.map(\.topic)
@@ -136,9 +162,9 @@ struct Service {
 
 extension WorkerMetrics {
   fileprivate func update(
-    _ counts: LoopCounts, _ status: LoopStatus, isReady: Bool, _ lag: (TopicPartition) -> Int64?
+    _ counts: LoopCounts, _ status: LoopStatus, _ contact: BrokerContact, _ lag: (TopicPartition) -> Int64?
   ) {
     let seconds = Date().timeIntervalSince1970
-    update(counts, status, isReady: isReady, now: EventTime(microseconds: Int64(seconds * 1e6)), lag: lag)
+    update(counts, status, contact, now: EventTime(microseconds: Int64(seconds * 1e6)), lag: lag)
   }
 }

@@ -5,8 +5,14 @@ import Synchronization
 /// Threads that run until a signal comes or one of them fails. Blocking C calls stay off the cooperative pool.
 final class WorkerGroup: Sendable {
   private let isStopping = Atomic(false)
+  /// When the threads were first told to end.
+  private let stopped = Mutex<ContinuousClock.Instant?>(nil)
   private let outcomes = Mutex<[Result<LoopCounts, ProcessorError>]>([])
   private let finished = DispatchGroup()
+
+  /// How long threads may take to end once they are told to: whatever they wait for, an orchestrator kills a process that
+  /// takes longer.
+  static let patience = Duration.seconds(10)
 
   init() {
     for number in [SIGTERM, SIGINT] {
@@ -14,7 +20,7 @@ final class WorkerGroup: Sendable {
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
       // The handler keeps its source alive: it is needed as long as the process.
       source.setEventHandler { [self] in
-        isStopping.store(true, ordering: .relaxed)
+        stop()
         withExtendedLifetime(source) {}
       }
       source.resume()
@@ -32,26 +38,39 @@ final class WorkerGroup: Sendable {
       } catch {
         outcome = .failure(error)
         // The others could go on, but half a service is found later than none.
-        isStopping.store(true, ordering: .relaxed)
+        self.stop()
       }
       outcomes.withLock { $0.append(outcome) }
       finished.leave()
     }
   }
 
+  /// Whether the threads were told to end.
+  var isToEnd: Bool { isStopping.load(ordering: .relaxed) }
+
   /// Lets every thread end as a signal does.
-  func stop() { isStopping.store(true, ordering: .relaxed) }
+  func stop() {
+    stopped.withLock { $0 = $0 ?? .now }
+    isStopping.store(true, ordering: .relaxed)
+  }
 
   /// Waits for every thread, so long at most; whether they have all ended.
   func wait(milliseconds: Int) -> Bool {
     finished.wait(timeout: .now() + .milliseconds(milliseconds)) == .success
   }
 
-  /// Waits for every thread; returns what they did together, or throws the first failure.
-  func wait() throws(ProcessorError) -> LoopCounts {
-    finished.wait()
+  /// Waits for every thread, and once they are told to end no longer than `patience`; returns what they did together and
+  /// whether all have ended, or throws the first failure.
+  func wait() throws(ProcessorError) -> (counts: LoopCounts, isWhole: Bool) {
+    var isWhole = wait(milliseconds: Self.sliceMilliseconds)
+    while !isWhole, stopped.withLock({ $0.map { .now < $0 + Self.patience } ?? true }) {
+      isWhole = wait(milliseconds: Self.sliceMilliseconds)
+    }
     var counts = LoopCounts()
     for outcome in outcomes.withLock({ $0 }) { counts.add(try outcome.get()) }
-    return counts
+    return (counts, isWhole)
   }
+
+  /// Between two looks at whether the threads' time is over.
+  private static let sliceMilliseconds = 100
 }

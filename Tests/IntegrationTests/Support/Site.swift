@@ -126,13 +126,10 @@ final class Site {
   struct Instance {
     var name: String
     var workers: Int
-    /// Whether the group knows it again when it comes back; only with one worker.
-    var isStatic: Bool
 
-    init(_ name: String, workers: Int = 1, isStatic: Bool = false) {
+    init(_ name: String, workers: Int = 1) {
       self.name = name
       self.workers = workers
-      self.isStatic = isStatic
     }
   }
 
@@ -146,7 +143,6 @@ final class Site {
       "-X", "consumer.session.timeout.ms=\(session)", "-X", "consumer.heartbeat.interval.ms=\(session / 4)",
     ]
     arguments += more
-    if instance.isStatic { arguments += ["-X", "consumer.group.instance.id=\(instance.name)"] }
     services[instance.name] = try ChildProcess(
       Self.binary, arguments, log: folder.appendingPathComponent("\(instance.name)-\(past.count).log"))
   }
