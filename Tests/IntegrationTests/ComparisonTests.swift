@@ -111,6 +111,7 @@ extension Integration.ComparisonTests {
       let out = site.path("\(feature.view)-\(moment).ndjson")
       _ = try site.output(of: [
         "training-set", "--as", moment, "--spine", spine, "--view", feature.view, "--out", out,
+        "--allow-missing",
       ])
       return try String(contentsOfFile: out, encoding: .utf8).split(separator: "\n").map { line in
         NSDictionary(

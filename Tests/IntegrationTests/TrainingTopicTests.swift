@@ -31,10 +31,20 @@ extension Integration.TrainingTopicTests {
       let overlapping = try Self.rows(site, ["--archive", archive.path])
       try archive.cutTopics(before: \.next)
       let joined = try Self.rows(site, ["--archive", archive.path])
-      let without = try Self.rows(site, [])
+      let refused = try site.command(
+        [
+          "training-set", "--as", "happened", "--spine", site.path("s.ndjson"), "--view", "users", "--out",
+          site.path("t.ndjson"),
+        ])
+      let isRefused =
+        try refused.status(within: 60) == 1
+        && refused.text.contains("of 60 rows, the latest of 2100-01-01T00:00:00Z, need events")
+        && refused.text.contains("read them from an archive (--archive)")
+      let without = try Self.rows(site, ["--allow-missing"])
       var problems = try Self.differences(site, whole)
       if overlapping != whole { problems.append("an archive that overlaps its topics gives other rows") }
       if joined != whole { problems.append("an archive that goes on in its topics gives other rows") }
+      if !isRefused { problems.append("rows of events that are gone: \(refused.text)") }
       if without == whole { problems.append("without the archive nothing is missing") }
       return problems.map { "seed \(seed): \($0)" }
     }

@@ -53,10 +53,21 @@ final class ComparedProgress: EntityProgress {
   /// The time of the view's first snapshot, whatever its entity.
   private let firstSnapshot: Int64
   private let bytes = ValueBuffer()
+  private let lostEvents: LostRecords?
+  private let lostSnapshots: LostRecords?
+  private var eventsUntil = Int64.min
+  private var snapshotsUntil = Int64.min
+  private var watch: LossWatch
+  private var isServed = false
 
-  init(_ view: ViewPlan, firstSnapshot: Int64) {
+  init(
+    _ view: ViewPlan, firstSnapshot: Int64, _ lostEvents: LostRecords?, _ lostSnapshots: LostRecords?
+  ) {
     self.view = view
     self.firstSnapshot = firstSnapshot
+    self.lostEvents = lostEvents
+    self.lostSnapshots = lostSnapshots
+    watch = LossWatch(view)
     let fold = ViewFold(view)
     entity = EntityComparison(view) { inputs, time, state in
       inputs.withUnsafeBytes { fold.fold(inputs: $0, time: time, into: &state) }
@@ -65,14 +76,34 @@ final class ComparedProgress: EntityProgress {
 
   var result: UnsafeRawBufferPointer { bytes.contents }
 
-  func reset() { entity.reset() }
+  func reset(_ key: UnsafeRawBufferPointer) {
+    entity.reset()
+    isServed = false
+    eventsUntil = lostEvents?.until(key) ?? .min
+    snapshotsUntil = lostSnapshots?.until(key) ?? .min
+    watch.reset(lostUntil: eventsUntil)
+  }
+
+  /// Rows before the view's first snapshot are not compared.
+  func note(rowAt time: Int64, in lacks: inout LaneLacks) {
+    guard firstSnapshot < time else { return }
+    if eventsUntil > .min, watch.lacksEvents(rowAt: time, lostUntil: eventsUntil) {
+      lacks.events.add(rowAt: time)
+    }
+    if snapshotsUntil > .min, !isServed, view.sees(eventAt: snapshotsUntil, from: time) {
+      lacks.snapshots.add(rowAt: time)
+    }
+  }
 
   func add(_ event: UnsafeRawBufferPointer, time: Int64, order: Int64) {
     switch ComparedRecord(event) {
     case .event(let inputs, let offset, let arrived):
+      watch.add(eventAt: time)
       entity.add(inputs, time: time, offset: offset, arrived: arrived)
     case .forwarded(let inputs, let offset): entity.addForwarded(inputs, time: time, offset: offset)
-    case .snapshot(let snapshot): entity.add(snapshot: snapshot.state, offset: snapshot.position.offset)
+    case .snapshot(let snapshot):
+      isServed = true
+      entity.add(snapshot: snapshot.state, offset: snapshot.position.offset)
     }
   }
 

@@ -9,6 +9,7 @@ import Parquet
 public struct ExportedSnapshots {
   private let folder: ExportFolder
   private let progress: [Int32: ExportManifest.Progress]
+  private let begins: [Int32: (first: Int64, time: EventTime)]
 
   /// Opens an export of a version of the definitions.
   public init(folder path: String, version: Int) throws(TableError) {
@@ -37,6 +38,19 @@ public struct ExportedSnapshots {
     }
     folder = ExportFolder(path: path, topic: text.header.topic)
     progress = text.progress
+    begins = text.begins
+  }
+
+  /// What snapshots the topic had lost before it was exported; nil if none. Which partition an entity's were in isn't
+  /// known. `maxAhead` is how far an event may be ahead of its record.
+  public func lost(maxAhead: Int64) -> LostRecords? {
+    let cut = begins.filter { $0.value.first > 0 }
+    guard let latest = cut.max(by: { $0.value.time < $1.value.time }) else { return nil }
+    return LostRecords(
+      until: [latest.value.time.microseconds.addingSaturated(maxAhead)], key: .other,
+      description:
+        "the export of \(folder.topic)-\(latest.key) begins at offset \(latest.value.first), of \(RFC3339.format(latest.value.time))"
+    )
   }
 
   /// Passes on every snapshot of a view, with the time of its commit. A snapshot is valid while `body` runs.

@@ -6,6 +6,8 @@ struct ManifestText {
   var header: ExportManifest.Header
   /// By partition of the topic.
   var progress: [Int32: ExportManifest.Progress] = [:]
+  /// By partition, where its first segment begins and when that was committed.
+  var begins: [Int32: (first: Int64, time: EventTime)] = [:]
   /// Of its complete lines.
   var byteCount: Int
 
@@ -33,6 +35,9 @@ struct ManifestText {
         throw TableError(
           path: path, line: Int64(index + 1), problem: "this is no line of a manifest",
           remedy: "restore the file, or export anew into another folder")
+      }
+      if text.begins[partition] == nil, case .timestamp(let time) = row[3] {
+        text.begins[partition] = (first, time)
       }
       text.progress[partition] = ExportManifest.Progress(first: first, next: next)
     }

@@ -6,10 +6,13 @@ protocol EntityProgress: AnyObject {
   var result: UnsafeRawBufferPointer { get }
 
   /// Begins another entity.
-  func reset()
+  func reset(_ key: UnsafeRawBufferPointer)
 
   /// Takes an event.
   func add(_ event: UnsafeRawBufferPointer, time: Int64, order: Int64) throws(TableError)
+
+  /// Counts a row that needs what the logs have lost.
+  func note(rowAt time: Int64, in lacks: inout LaneLacks)
 
   /// Makes the result of a row.
   func makeResult(time: Int64) throws(TableError)
@@ -33,15 +36,33 @@ final class HappenedProgress: EntityProgress {
   private let fold: ViewFold
   @exclusivity(unchecked) private var state: State?
   private let features = FeatureBytes()
+  private let lost: LostRecords?
+  private var lostUntil = Int64.min
+  @exclusivity(unchecked) private var watch: LossWatch
 
-  init(_ view: ViewPlan) { fold = ViewFold(view) }
+  init(_ view: ViewPlan, _ lost: LostRecords?) {
+    fold = ViewFold(view)
+    self.lost = lost
+    watch = LossWatch(view)
+  }
 
   var result: UnsafeRawBufferPointer { features.bytes.contents }
 
-  func reset() { state = nil }
+  func reset(_ key: UnsafeRawBufferPointer) {
+    state = nil
+    guard let lost else { return }
+    lostUntil = lost.until(key)
+    watch.reset(lostUntil: lostUntil)
+  }
 
   func add(_ event: UnsafeRawBufferPointer, time: Int64, order: Int64) {
     fold.fold(inputs: event, time: time, into: &state)
+    if lostUntil > .min { watch.add(eventAt: time) }
+  }
+
+  func note(rowAt time: Int64, in lacks: inout LaneLacks) {
+    guard lostUntil > .min, watch.lacksEvents(rowAt: time, lostUntil: lostUntil) else { return }
+    lacks.events.add(rowAt: time)
   }
 
   func makeResult(time: Int64) { features.set(fold.view, state, at: EventTime(microseconds: time)) }
@@ -56,15 +77,33 @@ final class ServedProgress: EntityProgress {
   private var state: State?
   private var isDecoded = true
   private let features = FeatureBytes()
+  private let firstSnapshot: Int64
+  private let lost: LostRecords?
+  private var lostUntil = Int64.min
 
-  init(_ view: ViewPlan) { self.view = view }
+  init(_ view: ViewPlan, firstSnapshot: Int64, _ lost: LostRecords?) {
+    self.view = view
+    self.firstSnapshot = firstSnapshot
+    self.lost = lost
+  }
 
   var result: UnsafeRawBufferPointer { features.bytes.contents }
 
-  func reset() {
+  func reset(_ key: UnsafeRawBufferPointer) {
     position = nil
     state = nil
     isDecoded = true
+    lostUntil = lost?.until(key) ?? .min
+  }
+
+  func note(rowAt time: Int64, in lacks: inout LaneLacks) {
+    guard position == nil else { return }
+    if firstSnapshot >= time {
+      lacks.unserved.add(rowAt: time)
+    } else if lostUntil > .min, view.sees(eventAt: lostUntil, from: time) {
+      // A snapshot that is lost has seen nothing later, so windows that see nothing of then have the values of nothing.
+      lacks.snapshots.add(rowAt: time)
+    }
   }
 
   func add(_ event: UnsafeRawBufferPointer, time: Int64, order: Int64) {
@@ -142,18 +181,31 @@ final class LabelProgress: EntityProgress {
   private let within: Int64
   private var next: Int64?
   private let bytes = ValueBuffer()
+  private let lost: LostRecords?
+  private var lostUntil = Int64.min
 
-  init(within: Int64) { self.within = within }
+  init(within: Int64, _ lost: LostRecords?) {
+    self.within = within
+    self.lost = lost
+  }
 
   var result: UnsafeRawBufferPointer { bytes.contents }
 
-  func reset() { next = nil }
+  func reset(_ key: UnsafeRawBufferPointer) {
+    next = nil
+    lostUntil = lost?.until(key) ?? .min
+  }
+
+  func note(rowAt time: Int64, in lacks: inout LaneLacks) {
+    if time < lostUntil, !isFollowed(time) { lacks.events.add(rowAt: time) }
+  }
+
+  private func isFollowed(_ time: Int64) -> Bool { next.map { $0 <= time.addingSaturated(within) } ?? false }
 
   func add(_ event: UnsafeRawBufferPointer, time: Int64, order: Int64) { next = time }
 
   func makeResult(time: Int64) {
-    let isFollowed = next.map { $0 <= time.addingSaturated(within) } ?? false
     bytes.removeAll()
-    bytes.append(.bool(isFollowed))
+    bytes.append(.bool(isFollowed(time)))
   }
 }

@@ -1,4 +1,5 @@
 import FeatureCore
+import Synchronization
 
 /// The rows of a spine and what one view, or the label, makes of events: sorted by entity and time, then folded entity by
 /// entity. Memory holds what the budgets allow and one entity's state; everything else waits on disk.
@@ -19,10 +20,15 @@ final class JoinLane {
   @exclusivity(unchecked) private var sorters: [RecordSorter]
   /// The spine's entities, and the time from which on no row sees an event.
   private let entities: EntityTimes
-  /// The time of the first snapshot of the view, if what is served is compared.
-  private var firstSnapshot = Int64.max
+  /// The time of the view's first snapshot.
+  private(set) var firstSnapshot = Int64.max
   /// By row.
   private(set) var results: [RecordSorter] = []
+  /// What is lost of the events and of the snapshots.
+  var lostEvents: LostRecords?
+  var lostSnapshots: LostRecords?
+  /// Of the rows, once there are results.
+  private(set) var lacks = LaneLacks()
 
   convenience init(_ joined: JoinedView, _ budgets: [MemoryBudget]) {
     let purpose: Purpose =
@@ -124,15 +130,21 @@ final class JoinLane {
   /// Makes the result of every row; threads share the entities.
   func makeResults(_ budgets: [MemoryBudget]) throws(TableError) {
     results = budgets.map { RecordSorter($0) }
+    let found = Mutex(LaneLacks())
     nonisolated(unsafe) let lane = self
-    try Threads.run(budgets.count) { (part) throws(TableError) in try lane.makeResults(part: part) }
+    try Threads.run(budgets.count) { (part) throws(TableError) in
+      let lacks = try lane.makeResults(part: part)
+      found.withLock { $0.add(lacks) }
+    }
+    lacks = found.withLock { $0 }
     sorters = []
   }
 
-  private func makeResults(part: Int) throws(TableError) {
+  private func makeResults(part: Int) throws(TableError) -> LaneLacks {
     let records = try SortedRecords(sorters, part: part)
     let result = results[part]
     var entities = EntityPool { self.makeProgress() }
+    var lacks = LaneLacks()
     while let (place, bytes) = try records.next() {
       let record = LaneRecord(bytes)
       let entity = entities.entity(record.key, hash: place.first)
@@ -141,6 +153,7 @@ final class JoinLane {
         try entity.add(record.rest, time: time, order: Int64(place.third & ~(1 << 63)))
         continue
       }
+      entity.note(rowAt: time, in: &lacks)
       try entity.makeResult(time: time)
       let bytes = entity.result
       try result.append(SortKey(first: place.third, second: 0, third: 0), bytesMax: bytes.count) { room in
@@ -149,14 +162,15 @@ final class JoinLane {
       }
     }
     try result.finish()
+    return lacks
   }
 
   private func makeProgress() -> any EntityProgress {
     switch purpose {
-    case .happened: HappenedProgress(view)
-    case .served: ServedProgress(view)
-    case .label(let within): LabelProgress(within: within)
-    case .compared: ComparedProgress(view, firstSnapshot: firstSnapshot)
+    case .happened: HappenedProgress(view, lostEvents)
+    case .served: ServedProgress(view, firstSnapshot: firstSnapshot, lostSnapshots)
+    case .label(let within): LabelProgress(within: within, lostEvents)
+    case .compared: ComparedProgress(view, firstSnapshot: firstSnapshot, lostEvents, lostSnapshots)
     }
   }
 }
@@ -201,7 +215,7 @@ private struct EntityPool {
     if count == entities.count { entities.append(([], make())) }
     entities[count].key.removeAll(keepingCapacity: true)
     entities[count].key.append(contentsOf: key)
-    entities[count].progress.reset()
+    entities[count].progress.reset(key)
     count += 1
     return entities[count - 1].progress
   }

@@ -23,6 +23,7 @@ public final class TrainingJoin {
 
   private let time: SpineTime
   private let version: Int64
+  private let allowsMissing: Bool
   /// Snapshots that have come: their place in the log.
   private var arrivals: Int64 = 0
   private let budgets: [MemoryBudget]
@@ -32,11 +33,13 @@ public final class TrainingJoin {
   private var eventRows: (index: Int, source: SourcePlan, events: SpineEvents)?
 
   /// A join of a spine, whose rows' time is in a column, with views of a version of the definitions and perhaps a label.
+  /// Rows that need events or snapshots that the logs have lost are an error, unless `allowsMissing`.
   public init(
     _ views: [JoinedView], version: Int, label: JoinedLabel? = nil, time: SpineTime, hasAges: Bool = true,
-    resources: JoinResources = JoinResources()
+    allowsMissing: Bool = false, resources: JoinResources = JoinResources()
   ) {
     self.version = Int64(version)
+    self.allowsMissing = allowsMissing
     self.views = views
     self.time = time
     added = TrainingColumns(views.map(\.view), hasLabel: label != nil, hasAges: hasAges)
@@ -122,6 +125,18 @@ public final class TrainingJoin {
     }
   }
 
+  /// Takes notice of events of a source that its log has lost; which, may depend on the entity.
+  public func note(
+    lostEventsOf source: Int, _ lost: (_ entity: [EntityColumn]) -> LostRecords?
+  ) {
+    for lane in lanes where lane.sourceIndex == source { lane.lostEvents = lost(lane.view.entity) }
+  }
+
+  /// Takes notice of snapshots that their log has lost.
+  public func note(lostSnapshots lost: (_ view: ViewPlan) -> LostRecords?) {
+    for lane in lanes where lane.snapshotHeaderBytes != nil { lane.lostSnapshots = lost(lane.view) }
+  }
+
   // MARK: Output
 
   /// Joins, once everything has been added: the rows of the spine, to be read once.
@@ -144,6 +159,11 @@ public final class TrainingJoin {
     return report
   }
 
+  /// What rows lack, once they have been joined, for people.
+  public var lacking: [String] {
+    lanes.flatMap { $0.lackErrors(rows: count) }.map { "\($0.path): \($0.problem)" }
+  }
+
   private func makeResults() throws(TableError) -> SpineTable {
     guard let spine else { preconditionFailure("Cannot join without a spine") }
     // The results need room, and what is being read can't be moved.
@@ -151,6 +171,9 @@ public final class TrainingJoin {
     if budgets.contains(where: { $0.used + wanted > $0.limit }) { for lane in lanes { try lane.spill() } }
     for lane in lanes { try lane.finishAdding() }
     for lane in lanes { try lane.makeResults(budgets) }
+    if !allowsMissing, let error = lanes.lazy.flatMap({ $0.lackErrors(rows: spine.count) }).first {
+      throw error
+    }
     return spine
   }
 

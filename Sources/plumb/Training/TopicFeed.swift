@@ -77,11 +77,58 @@ struct TopicFeed {
     return .max
   }
 
-  /// Partitions of some sources whose logs have lost their beginning.
-  func cutPartitions(_ sources: [Int]) throws -> [TopicPartition] {
-    try Routing(plan).inputs.filter { sources.contains($0.source) && !$0.isRepartitioned }.flatMap { input in
-      try log.ends(of: input.topic).map(\.partition).filter { try log.firstOffset($0) > 0 }
+  /// Tells a join which events of some sources the logs have lost.
+  func noteLost(_ sources: [Int], to join: TrainingJoin) throws {
+    for input in Routing(plan).inputs where sources.contains(input.source) && !input.isRepartitioned {
+      let source = plan.sources[input.source].source
+      let log = try begins(of: input.topic)
+      join.note(lostEventsOf: input.source) { entity in
+        let isKey = source.partitioner == .murmur2 && entity.map(\.name) == [source.key]
+        return log.lost(maxAhead: source.maxAhead, key: isKey ? .entity : .other)
+      }
     }
+  }
+
+  private func begins(of topic: String) throws -> LogBegins {
+    LogBegins(
+      try log.ends(of: topic).map { partition, end in
+        let first = try log.firstOffset(partition)
+        let time = first == 0 ? .min : try begin(partition, first..<max(first, end))
+        return LogBegins.Partition(name: "\(partition)", first: first, time: time)
+      })
+  }
+}
+
+/// Where the partitions of a topic begin.
+struct LogBegins {
+  struct Partition {
+    var name: String
+    /// The first offset.
+    var first: Int64
+    /// When its record was written, in microseconds since the epoch.
+    var time: Int64
+  }
+
+  private let partitions: [Partition]
+
+  init(_ partitions: [Partition]) { self.partitions = partitions }
+
+  /// What is lost; nil if every partition begins at offset 0. An event isn't later than its record by more than
+  /// `maxAhead`.
+  func lost(maxAhead: Int64, key: LostRecords.Key) -> LostRecords? {
+    let cut = partitions.filter { $0.first > 0 }
+    guard let example = cut.max(by: { $0.time < $1.time }) else { return nil }
+    let begin =
+      example.time == .max
+      ? "has lost all its \(example.first) records"
+      : "begins at offset \(example.first), of \(RFC3339.format(EventTime(microseconds: example.time)))"
+    return LostRecords(
+      until: partitions.map { partition in
+        guard partition.first > 0 else { return .min }
+        return partition.time.addingReportingOverflow(maxAhead).overflow ? .max : partition.time + maxAhead
+      }, key: key,
+      description:
+        "\(example.name) \(begin)\(cut.count > 1 ? " (\(cut.count) partitions don't begin at 0)" : "")")
   }
 }
 

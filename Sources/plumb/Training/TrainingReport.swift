@@ -14,7 +14,7 @@ struct TrainingReport {
   /// A comparison of a selection's views.
   init(
     _ selection: TrainingSelection, events: EventArguments, archive: String?, _ snapshots: SnapshotFeed,
-    _ settings: ServiceSettings, _ resources: JoinResources
+    _ settings: ServiceSettings, allowsMissing: Bool, _ resources: JoinResources
   ) throws {
     let plan = selection.plan
     let topics = TopicLog(settings.kafkaOptions(plan, transactionalID: "\(plan.name).training-set"))
@@ -25,7 +25,9 @@ struct TrainingReport {
     self.feed = feed
     set = TrainingSet(
       selection: selection, events: events, archive: archive, settings: settings,
-      join: TrainingJoin(joined, version: plan.version, time: selection.time, resources: resources))
+      join: TrainingJoin(
+        joined, version: plan.version, time: selection.time, allowsMissing: allowsMissing,
+        resources: resources))
     self.snapshots = snapshots
     sources = Set(selection.views.map(\.source)).sorted()
   }
@@ -49,12 +51,7 @@ struct TrainingReport {
     output.buffer += report.json
     output.buffer.append(0x0A)
     _ = try output.flush(unless: { _ in false })
-    let cut = try feed.cutPartitions(sources)
-    if let first = cut.first {
-      StandardError.print(
-        "\(first)\(cut.count > 1 ? " and others" : "") no longer begins at offset 0: what the events before would have "
-          + "changed is taken for differences; use --archive")
-    }
+    for lacking in set.join.lacking { StandardError.print(lacking) }
     StandardError.write(report.text)
     StandardError.print(
       "\(counted(records, "event")), \(counted(set.join.snapshots, "snapshot")), \(counted(report.rows, "row")); "

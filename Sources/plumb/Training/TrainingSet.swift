@@ -38,7 +38,9 @@ struct TrainingSet {
     }
     let topics = TopicLog(settings.kafkaOptions(plan, transactionalID: "\(plan.name).training-set"))
     let log = ArchivedLog(try archive.map(TopicArchive.init), topics: topics)
-    return try TopicFeed(plan, log).add(sources, to: join, letters)
+    let feed = TopicFeed(plan, log)
+    try feed.noteLost(sources, to: join)
+    return try feed.add(sources, to: join, letters)
   }
 }
 

@@ -25,6 +25,9 @@ struct TrainingSetCommand: ParsableCommand {
       in a committed state, window_tail was evaluated at another time, ahead_of_time came from clocks that are ahead, \
       arrival_order was folded in another order. It reads the topics, or with --archive from where plumb archive began.
 
+      Rows that need what the logs no longer hold (retention has cut a topic, or nothing had been served yet) are an error \
+      that names it; --allow-missing makes them of what is left.
+
       Memory is bounded: what doesn't fit is sorted in the folder for temporary files (TMPDIR).
 
       Examples:
@@ -71,6 +74,8 @@ struct TrainingSetCommand: ParsableCommand {
   var out: String?
   @Option(help: "Keep events that can't be used in this file, as NDJSON with file, line and reason.")
   var deadLetters: String?
+  @Flag(help: "Make rows of what is left where the logs have lost events or snapshots that they need.")
+  var allowMissing = false
   @Option(help: ArgumentHelp("Bytes of rows and events in memory, such as 256M.", valueName: "bytes"))
   var memory = ByteCount(bytes: JoinResources().memoryBytes)
 
@@ -119,7 +124,7 @@ struct TrainingSetCommand: ParsableCommand {
       if let report {
         let comparison = try TrainingReport(
           selection, events: events, archive: archive, try feed(), try log.settings(),
-          .ofCommand(memory: memory.bytes))
+          allowsMissing: allowMissing, .ofCommand(memory: memory.bytes))
         try comparison.run(rows, letters, to: report)
       } else if let view, let out {
         try makeTable(selection, events, view, letters, to: out)
@@ -143,7 +148,7 @@ struct TrainingSetCommand: ParsableCommand {
     let set = TrainingSet(
       selection: selection, events: events, archive: archive, settings: try log.settings(),
       join: TrainingJoin(
-        joined, version: plan.version, label: label, time: selection.time,
+        joined, version: plan.version, label: label, time: selection.time, allowsMissing: allowMissing,
         resources: .ofCommand(memory: memory.bytes)))
     var sources: Set<Int> = view == .happened ? Set(selection.views.map(\.source)) : []
     if let label { sources.insert(label.sourceIndex) }
@@ -163,6 +168,7 @@ struct TrainingSetCommand: ParsableCommand {
     } else {
       try table.write(path: out, format: out.hasSuffix(".csv") ? .csv : .ndjson)
     }
+    for lacking in set.join.lacking { StandardError.print(lacking) }
     StandardError.print("\(summary(set.join, records)); \(letters.summary)")
   }
 
