@@ -17,6 +17,13 @@ public enum Limits {
   public static let expressionNodesMax = 1024
   /// Nesting of one expression, for the same reason.
   public static let expressionDepthMax = 64
+  /// Bytes of an encoded state. With its values, key and position a snapshot then fits a record of 1,114,112 bytes, which is
+  /// what the snapshot topic takes. An event that would make a state larger is a dead letter.
+  public static let stateBytesMax = 768 << 10
+  /// Bytes that the values of one snapshot may take: the other part of that record.
+  public static let snapshotValueBytesMax = 256 << 10
+  /// Bytes of a derived feature's text: a longer one has failed, and is null.
+  public static let derivedTextBytesMax = 4096
   /// Features of one view, before windows.
   public static let featuresPerViewMax = 512
   /// Tiles that one window may span: bounds the bytes of a state and the time of an evaluate.

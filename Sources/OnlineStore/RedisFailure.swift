@@ -41,7 +41,9 @@ enum RedisFailure {
   /// The error for an error reply. `doing` says what was attempted.
   static func error(reply: String, doing: String, at place: String) -> StoreError {
     let prefix = "\(doing) at \(place): \(reply)"
-    if let rule = rule(reply) { return StoreError(rule.remedy, "\(prefix): \(rule.advice)", answer: rule.code) }
+    if let rule = rule(reply) {
+      return StoreError(rule.remedy, "\(prefix): \(rule.advice)", answer: rule.code)
+    }
     if reply.hasPrefix("ERR max number of clients") {
       return StoreError(.retry, "\(prefix): raise maxclients, or find who holds connections (CLIENT LIST)")
     }

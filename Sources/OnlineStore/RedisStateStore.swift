@@ -306,7 +306,7 @@ public final class RedisStateStore: StateStorePort {
     }
     guard stored == epoch else {
       try? discard(client, task)
-      throw fenced("remove keys of task \(task) at \(client.options.endpoint)", own: epoch, stored: stored)
+      throw fenced("remove keys of task \(task) at \(client.place)", own: epoch, stored: stored)
     }
     commands.removeAll()
     commands.begin("UNLINK", arguments: 1 + keys.count)

@@ -44,20 +44,23 @@ public final class BatchProcessor {
 
   /// A class around a table, so that an array can hold tables, which can't be copied.
   private final class TableBox {
-    var table = StateTable()
+    var table: StateTable
+    init(secret: UInt64) { table = StateTable(secret: secret) }
   }
 
   /// A processor of one source's records. `deadLetter` is called for what can't be used, in log order within a
   /// view; the views must all be of the source. Events after `until` are left out.
+  /// `hashSecret` is as in `WorkerLimits`.
   public init(
     _ source: SourcePlan, views: [ViewPlan], until: EventTime = EventTime(microseconds: .max),
-    batchRecords: Int = BatchProcessor.batchRecordsDefault, deadLetter: @escaping (DeadLetter) -> Void
+    batchRecords: Int = BatchProcessor.batchRecordsDefault, hashSecret: UInt64 = 0,
+    deadLetter: @escaping (DeadLetter) -> Void
   ) {
     self.source = source
     self.until = until
     batch = EventBatch(source.schema, capacity: batchRecords)
     folds = views.map(ViewFold.init)
-    tables = views.map { _ in TableBox() }
+    tables = views.map { _ in TableBox(secret: hashSecret) }
     payloads.reserveCapacity(batchRecords)
     self.deadLetter = deadLetter
   }

@@ -14,6 +14,8 @@ public struct ServiceSettings: Sendable {
   public internal(set) var commitIntervalMilliseconds = 100
   /// States of one view of one partition in memory.
   public internal(set) var cachedStates = 100_000
+  /// MiB that the states in memory of one worker take up, about.
+  public internal(set) var cachedMegabytes = 1024
   /// Where metrics and health are answered over HTTP; nil: nowhere.
   public internal(set) var http: HostAndPort?
   /// The least grave log lines that are written.

@@ -51,6 +51,10 @@ struct Setting: Sendable {
       parse: { settings, text in number(text, 2...Int(Int32.max)) { settings.cachedStates = $0 } },
       print: { "\($0.cachedStates)" }),
     Setting(
+      name: "cached_megabytes", expects: "1 or more",
+      parse: { settings, text in number(text, 1...1_000_000) { settings.cachedMegabytes = $0 } },
+      print: { "\($0.cachedMegabytes)" }),
+    Setting(
       name: "http", expects: "host:port, or off",
       parse: { settings, text in
         settings.http = ServiceSettings.HostAndPort(text)

@@ -1,5 +1,6 @@
 import Foundation
 import LiveView
+import OnlineStore
 import Testing
 
 extension Integration {
@@ -45,8 +46,10 @@ extension Integration.StoreFaultTests {
       }
       // The last bit of whoever has most events: he comes again.
       guard
-        var (key, value) = users.max(by: { ($0.value.count, $0.key.count) < ($1.value.count, $1.key.count) })
+        let (key, healthy) = users.max(by: { ($0.value.count, $0.key.count) < ($1.value.count, $1.key.count) }
+        )
       else { return ["no states"] }
+      var value = healthy
       value[value.count - 1] ^= 1
       try site.redis.set(key, value)
       try site.start(Site.Instance("a"))

@@ -9,6 +9,8 @@
 enum DistinctSketch {
   static let precision = 12
   static let registerCount = 1 << precision
+  /// Bytes of the encoded dense form.
+  static let denseBytes = registerCount * 6 / 8
   /// Largest register: the 52 hash bits after the index are all zero.
   static let registerMax = 64 - precision + 1
 

@@ -23,12 +23,14 @@ public struct Plan: Sendable {
   /// Identifies the semantics of all views together; neither comments nor order nor formatting change it.
   public let fingerprint: UInt64
 
-  /// Checks and compiles definitions. `zones` holds the rules of every time zone that they name. Throws every
-  /// mistake at once.
+  /// Checks and compiles definitions. `zones` holds the rules of every time zone that they name. `stateBytesMax` is smaller
+  /// in tests only. Throws every mistake at once.
   public init(
-    _ definitions: Definitions, zones: [String: TimeZoneRules] = ["UTC": .utc]
+    _ definitions: Definitions, zones: [String: TimeZoneRules] = ["UTC": .utc],
+    stateBytesMax: Int = Limits.stateBytesMax
   ) throws(DefinitionMistakes) {
     var compiler = PlanCompiler(zones: zones)
+    compiler.stateBytesMax = stateBytesMax
     let compiled = compiler.compile(definitions)
     guard compiler.mistakes.isEmpty else { throw DefinitionMistakes(compiler.mistakes) }
     name = definitions.name
@@ -51,6 +53,7 @@ public struct Plan: Sendable {
 /// Checks definitions and compiles what is sound, collecting mistakes instead of stopping at the first.
 struct PlanCompiler {
   let zones: [String: TimeZoneRules]
+  var stateBytesMax = Limits.stateBytesMax
   private(set) var mistakes: [Mistake] = []
 
   init(zones: [String: TimeZoneRules]) { self.zones = zones }
@@ -93,6 +96,7 @@ struct PlanCompiler {
       // What is wrong with the source has been said; its views can't be checked against it.
       guard let source = sources[index] else { continue }
       var compiler = ViewCompiler(view, sourceIndex: index, source: source, path: path, zones: zones)
+      compiler.stateBytesMax = stateBytesMax
       if let plan = compiler.compile() { views.append(plan) }
       mistakes += compiler.mistakes
     }

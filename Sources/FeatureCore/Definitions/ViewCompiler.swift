@@ -7,6 +7,7 @@ struct ViewCompiler {
   let source: SourcePlan
   let path: DefinitionPath
   let zones: [String: TimeZoneRules]
+  var stateBytesMax = Limits.stateBytesMax
   private(set) var mistakes: [Mistake] = []
 
   private var builder: ProgramBuilder
@@ -47,11 +48,31 @@ struct ViewCompiler {
     checkOutputNames(outputs)
     guard mistakes.isEmpty else { return nil }
     let layout = StateLayout(levels: levels, bucketTables: bucketTables, calendars: calendars)
-    return ViewPlan(
+    let plan = ViewPlan(
       view: view, source: sourceIndex, entity: entity, program: builder.build(), filter: filter?.index ?? -1,
       inputs: inputs, layout: layout, outputs: outputs, derivedOrder: derivedOrder,
       summaries: FeatureSummary.make(view, outputs),
-      fingerprint: Fingerprint.of(view, source: source.source, calendars: calendars))
+      fingerprint: Fingerprint.of(view, source: source.source, calendars: calendars),
+      stateBytesMax: stateBytesMax)
+    checkSizes(plan)
+    return mistakes.isEmpty ? plan : nil
+  }
+
+  /// What no entity could be kept of, or no snapshot could be sent of.
+  private mutating func checkSizes(_ plan: ViewPlan) {
+    let place = path.child("features")
+    if plan.room.growthMax > Limits.stateBytesMax / 2 {
+      report(
+        place,
+        "one event can add \(plan.room.growthMax) bytes to a state, more than half of the \(Limits.stateBytesMax) that one may have",
+        "split the view, or use fewer different hops")
+    }
+    if plan.valueBytesMax > Limits.snapshotValueBytesMax {
+      report(
+        place,
+        "the values of a snapshot can take \(plan.valueBytesMax) bytes, more than the \(Limits.snapshotValueBytesMax) that fit a record",
+        "split the view, or use a smaller k")
+    }
   }
 
   // MARK: Entity and names

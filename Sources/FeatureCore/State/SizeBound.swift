@@ -29,12 +29,32 @@ extension ViewPlan {
   }
 }
 
+extension ViewPlan {
+  /// Bytes that the values of a snapshot take at most, each in a message of the snapshot.
+  var valueBytesMax: Int { outputs.map { 6 + valueBytesMax(of: $0) }.reduce(0, +) }
+
+  private func valueBytesMax(of output: Output) -> Int {
+    switch output.type {
+    case .scalar(.string): 6 + (output.isDerived ? Limits.derivedTextBytesMax : Limits.stateTextBytesMax)
+    case .scalar: 11
+    case .list(let type):
+      elementsMax(of: output) * (3 + (type == .string ? 6 + Limits.stateTextBytesMax : 11)) + 6
+    }
+  }
+
+  private func elementsMax(of output: Output) -> Int {
+    guard case .window(let level, let column, _, _) = output.origin else { return 0 }
+    let accumulator = layout.columns(of: layout.levels[level])[column].accumulator
+    return max(accumulator.k, accumulator.kind == .histogram ? accumulator.bucketCount : 0)
+  }
+}
+
 extension Tiling {
   /// Bytes of a tile's place: a session's is a stretch of time, the others' is a distance in tiles.
-  fileprivate var placeBytesMax: Int { if case .session = self { 9 } else { 3 } }
+  var placeBytesMax: Int { if case .session = self { 9 } else { 3 } }
 
   /// Tiles that can be kept at once: those that the longest window covers, and the one that its tail is in.
-  fileprivate var tilesMax: Int {
+  var tilesMax: Int {
     switch self {
     case .hops(let hop, let retention): Int((retention + hop - 1) / hop) + 1
     case .lifetime, .session: 1
@@ -57,7 +77,7 @@ extension Accumulator {
   }
 
   /// Bytes of a full accumulator in one tile.
-  fileprivate var bytesMax: Int {
+  var bytesMax: Int {
     switch kind {
     case .count: Self.varintMax
     case .sumInt64: 19
@@ -72,7 +92,7 @@ extension Accumulator {
     case .histogram: bucketCount * Self.varintMax
     case .minText, .maxText: valueMax
     case .firstList, .lastList: 1 + k * (Self.timeMax + valueMax)
-    case .distinct: 1 + max(8 * Limits.distinctExactMax, DistinctSketch.registerCount * 6 / 8)
+    case .distinct: 1 + max(8 * Limits.distinctExactMax, DistinctSketch.denseBytes)
     // A bucket's distance of up to 3 bytes, and its count.
     case .quantiles: 3 + Limits.quantileBucketsMax * (3 + Self.varintMax)
     case .topCounts: 2 + TopCounts.capacity(k: k) * (valueMax + Self.varintMax)

@@ -28,6 +28,17 @@ public struct State: Sendable {
     words.count * 8 + cells.reduce(0) { $0 + $1.words.count * 8 + $1.bytes.count }
   }
 
+  /// About the bytes that it takes up: what it holds, and the headers of its arrays and their places in the heap.
+  var footprint: Int {
+    var bytes =
+      words.capacity * 8 + 48 + cells.capacity * MemoryLayout<Cell>.stride + (cells.isEmpty ? 0 : 48)
+    for cell in cells {
+      if cell.words.capacity > 0 { bytes += cell.words.capacity * 8 + 48 }
+      if cell.bytes.capacity > 0 { bytes += cell.bytes.capacity + 48 }
+    }
+    return bytes
+  }
+
   /// States up to this size are given exactly the memory they need. Beyond, copying one for every new tile would
   /// cost more than the memory.
   private static let exactWordsMax = 128

@@ -36,7 +36,7 @@ struct BatchProbe: ~Copyable {
     var touched: UInt64 = 0
     for row in 0..<batch.count {
       if let key = try? EntityKey.make(batch.row(row), entity, arena: arena) {
-        let hash = Hash64.hash(key)
+        let hash = table.hasher.hash(key)
         entries[row] = Entry(key: key, hash: hash, slot: Entry.absent)
         touched &+= table.touchIndex(hash)
       } else {

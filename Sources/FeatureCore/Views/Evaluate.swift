@@ -130,7 +130,9 @@ extension ViewPlan {
   private func derive(_ feature: DerivedFeature, _ values: [FeatureValue], _ arena: TextArena) -> FeatureValue
   {
     let operands = feature.operands.map { values[$0] }
-    return feature.program.value(of: feature.result, columns: operands, arena: arena)
+    let value = feature.program.value(of: feature.result, columns: operands, arena: arena)
+    if case .string(let text) = value, text.utf8.count > Limits.derivedTextBytesMax { return .null }
+    return value
   }
 }
 

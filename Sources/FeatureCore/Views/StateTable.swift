@@ -12,6 +12,8 @@ public struct StateTable: ~Copyable {
     var isChanged = false
     /// There is a state, but it can't be read: nothing is folded.
     var isDamaged = false
+    /// Its share of the table's bytes.
+    var bytes: Int32
   }
 
   /// The upper half of a key's hash and its slot + 1 (0: free).
@@ -22,11 +24,21 @@ public struct StateTable: ~Copyable {
   private var changed: ContiguousArray<Int> = []
   /// Keeps the loads that are there to fetch cache lines from being optimised away.
   private var touched: UInt64 = 0
+  /// What the table itself needs for an entity, its place in the index included.
+  private static let entityBytes = MemoryLayout<Entity>.stride + 24
   /// States whose cache lines are asked for at once: more than a core can wait for, few enough to stay in its cache.
   private static let touchedAhead = 32
 
-  /// An empty table.
-  public init() { index = ContiguousArray(repeating: 0, count: 1024) }
+  /// What keys are looked up by.
+  let hasher: KeyHash
+  /// About the bytes that its states have in memory.
+  public private(set) var bytes = 0
+
+  /// An empty table, looked up by a hash with the secret of a process.
+  public init(secret: UInt64 = 0) {
+    hasher = KeyHash(secret: secret)
+    index = ContiguousArray(repeating: 0, count: 1024)
+  }
 
   /// Entities.
   public var count: Int { entities.count }
@@ -50,7 +62,10 @@ public struct StateTable: ~Copyable {
   /// Adds an entity that is not in the table; returns its slot.
   mutating func insert(_ key: UnsafeRawBufferPointer, hash: UInt64, _ state: State) -> Int {
     let slot = entities.count
-    entities.append(Entity(state: state, keyStart: keyBytes.count, keyCount: key.count))
+    let size = Self.entityBytes + key.count + state.footprint
+    bytes += size
+    entities.append(
+      Entity(state: state, keyStart: keyBytes.count, keyCount: key.count, bytes: Int32(clamping: size)))
     keyBytes.append(contentsOf: key)
     if entities.count * 2 > index.count { grow() }
     place(hash, slot)
@@ -77,20 +92,23 @@ public struct StateTable: ~Copyable {
 
   /// The state of an entity, if anything of it was folded.
   public func state(_ key: UnsafeRawBufferPointer) -> State? {
-    let slot = find(key, hash: Hash64.hash(key))
+    let slot = find(key, hash: hasher.hash(key))
     return slot < 0 || entities[slot].isDamaged ? nil : entities[slot].state
   }
 
   /// Adds a state that was kept elsewhere; the entity must not be in the table.
   public mutating func insert(_ key: UnsafeRawBufferPointer, _ state: State) {
-    _ = insert(key, hash: Hash64.hash(key), state)
+    _ = insert(key, hash: hasher.hash(key), state)
   }
 
   /// Notes that an entity's state can't be read; the entity must not be in the table.
   public mutating func insertDamaged(_ key: UnsafeRawBufferPointer) {
-    let slot = insert(key, hash: Hash64.hash(key), State(words: [0], cells: []))
+    let slot = insert(key, hash: hasher.hash(key), State(words: [0], cells: []))
     entities[slot].isDamaged = true
   }
+
+  /// The state of a slot.
+  func state(_ slot: Int) -> State { entities[slot].state }
 
   /// Whether the state of a slot can't be read.
   @inline(__always)
@@ -98,12 +116,14 @@ public struct StateTable: ~Copyable {
 
   /// Takes an entity out of the table; nil if it isn't there, or can't be read.
   public mutating func remove(_ key: UnsafeRawBufferPointer) -> State? {
-    let slot = find(key, hash: Hash64.hash(key))
+    let slot = find(key, hash: hasher.hash(key))
     if slot < 0 || entities[slot].isDamaged { return nil }
     // The slot stays behind, with a key that nothing equals.
     entities[slot].keyCount = -1
     let state = entities[slot].state
     entities[slot].state = State(words: [], cells: [])
+    bytes -= Int(entities[slot].bytes)
+    entities[slot].bytes = 0
     return state
   }
 
@@ -124,14 +144,24 @@ public struct StateTable: ~Copyable {
   /// How many entities were changed since `forgetChanges`.
   public var changedCount: Int { changed.count }
 
+  /// The bytes of the state of a slot that is not changed yet, else 0.
+  func unchangedBytes(_ slot: Int) -> Int {
+    entities[slot].isChanged ? 0 : max(0, entities[slot].keyCount) + entities[slot].state.memoryBytes
+  }
+
   /// The bytes that changed entities have in memory, leaving out the first `start` of them.
   public func changedBytes(from start: Int) -> Int {
     changed[start...].reduce(0) { $0 + max(0, entities[$1].keyCount) + entities[$1].state.memoryBytes }
   }
 
-  /// From here on, changes are counted anew.
+  /// From here on, changes are counted anew; `bytes` has taken them in.
   public mutating func forgetChanges() {
-    for slot in changed { entities[slot].isChanged = false }
+    for slot in changed {
+      entities[slot].isChanged = false
+      let size = Self.entityBytes + max(0, entities[slot].keyCount) + entities[slot].state.footprint
+      bytes += size - Int(entities[slot].bytes)
+      entities[slot].bytes = Int32(clamping: size)
+    }
     changed.removeAll(keepingCapacity: true)
   }
 
@@ -179,7 +209,7 @@ public struct StateTable: ~Copyable {
     precondition(entities.count < 1 << 31, "Cannot hold more than 2^31 entities in one table")
     index = ContiguousArray(repeating: 0, count: index.count * 2)
     for slot in 0..<(entities.count - 1) where entities[slot].keyCount >= 0 {
-      place(keyBytes.withUnsafeBytes { Hash64.hash(key(slot, $0)) }, slot)
+      place(keyBytes.withUnsafeBytes { hasher.hash(key(slot, $0)) }, slot)
     }
   }
 }

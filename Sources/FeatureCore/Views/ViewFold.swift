@@ -11,6 +11,8 @@ public struct ViewFailure: Error, Hashable, Sendable {
     case failed(ScalarFailure, feature: String?)
     /// The entity's state is damaged.
     case stateDamaged
+    /// The entity's state is as large as it may get.
+    case stateTooLarge
   }
 
   /// The view.
@@ -25,6 +27,7 @@ public struct ViewFailure: Error, Hashable, Sendable {
     case .keyTooLong: "key_too_long"
     case .failed: "expression_failed"
     case .stateDamaged: "state_damaged"
+    case .stateTooLarge: "state_too_large"
     }
   }
 
@@ -32,7 +35,7 @@ public struct ViewFailure: Error, Hashable, Sendable {
   public var isOfState: Bool {
     switch reason {
     case .missingKey, .keyTooLong, .failed: false
-    case .stateDamaged: true
+    case .stateDamaged, .stateTooLarge: true
     }
   }
 
@@ -49,6 +52,9 @@ public struct ViewFailure: Error, Hashable, Sendable {
     case .failed(let failure, .none): "view '\(view)', 'where': \(failure.explanation)"
     case .stateDamaged:
       "view '\(view)': the entity's state in the store is damaged, so nothing is folded into it"
+    case .stateTooLarge:
+      "view '\(view)': the entity's state has no room for the event: it may have \(Limits.stateBytesMax) bytes. Use longer hops, "
+        + "shorter windows, or fewer lists and sketches; or leave the entity out in the view's 'where'"
     }
   }
 }
@@ -79,6 +85,7 @@ public final class ViewFold {
   /// The largest event time folded.
   @exclusivity(unchecked) public private(set) var latest: EventTime?
 
+  private let hasRoomAlways: Bool
   private let registers: UnsafeMutablePointer<Scalar>
   /// Texts that the program makes for one event.
   private let arena = TextArena()
@@ -99,6 +106,7 @@ public final class ViewFold {
   /// A fold for a view.
   public init(_ view: ViewPlan) {
     self.view = view
+    hasRoomAlways = view.room.isAlways
     registers = .allocate(capacity: view.program.registerCount)
     registers.initialize(repeating: .null, count: view.program.registerCount)
     view.program.prepare(registers)
@@ -132,7 +140,7 @@ public final class ViewFold {
         }
         let time = batch.time(index)
         let slot = try probe[index].slot >= 0 ? probe[index].slot : slot(of: row, probe[index], time, &table)
-        try check(slot, table)
+        try check(slot, time, table)
         let isLate = table.update(slot) { fold(into: &$0, time: time) }
         count(isLate: isLate, time: time)
       } catch {
@@ -151,11 +159,11 @@ public final class ViewFold {
       return nil
     }
     let key = try key(of: row)
-    let hash = Hash64.hash(key)
+    let hash = table.hasher.hash(key)
     let time = batch.time(index)
     let found = table.find(key, hash: hash)
     let slot = found >= 0 ? found : table.insert(key, hash: hash, State(asOf: time, layout: view.layout))
-    try check(slot, table)
+    try check(slot, time, table)
     let isLate = table.update(slot) { fold(into: &$0, time: time) }
     count(isLate: isLate, time: time)
     return key
@@ -175,6 +183,18 @@ public final class ViewFold {
     return keys
   }
 
+  /// At most the bytes that folding a batch adds to those of the changed states, apart from growth: `missing` was the last
+  /// call, for this batch. An entity counts as often as it comes.
+  public func unchangedBytes(_ batch: EventBatch, in table: borrowing StateTable) -> Int {
+    var bytes = 0
+    for index in 0..<batch.count where probe[index].slot != BatchProbe.Entry.keyless {
+      let slot =
+        probe[index].slot >= 0 ? probe[index].slot : table.find(probe[index].key, hash: probe[index].hash)
+      if slot >= 0 { bytes += table.unchangedBytes(slot) }
+    }
+    return bytes
+  }
+
   /// Folds one event into the state of its entity. Returns whether it took it.
   @discardableResult
   public func fold(_ row: UnsafePointer<Scalar>, time: Int64, into state: inout State?) throws(ViewFailure)
@@ -184,6 +204,7 @@ public final class ViewFold {
       counts.filtered += 1
       return false
     }
+    if !hasRoomAlways, let state { try checkRoom(state, time) }
     // Taken out so that the state has one owner and is changed in place.
     var folded = state.take() ?? State(asOf: time, layout: view.layout)
     let isLate = fold(into: &folded, time: time)
@@ -203,8 +224,10 @@ public final class ViewFold {
     keptInputs.write(registers, to: bytes)
   }
 
-  /// Folds an event from what `writeInputs` wrote, by any fold of the same view, into the state of its entity.
+  /// Folds an event from what `writeInputs` wrote, by any fold of the same view, into the state of its entity, if that has
+  /// room for it.
   public func fold(inputs: UnsafeRawBufferPointer, time: Int64, into state: inout State?) {
+    if !hasRoomAlways, let state, !view.room.admits(time, state, view.layout) { return }
     keptInputs.read(inputs, into: keptRegisters)
     var folded = state.take() ?? State(asOf: time, layout: view.layout)
     let isLate = folded.fold(keptRegisters, time: time, layout: view.layout)
@@ -237,8 +260,17 @@ public final class ViewFold {
 
   /// Throws if nothing may be folded into the state of a slot.
   @inline(__always)
-  private func check(_ slot: Int, _ table: borrowing StateTable) throws(ViewFailure) {
+  private func check(_ slot: Int, _ time: Int64, _ table: borrowing StateTable) throws(ViewFailure) {
     if table.isDamaged(slot) { throw ViewFailure(view: view.name, reason: .stateDamaged) }
+    if !hasRoomAlways { try checkRoom(table.state(slot), time) }
+  }
+
+  /// Throws if an event would make a state larger than one may be.
+  @inline(never)
+  private func checkRoom(_ state: State, _ time: Int64) throws(ViewFailure) {
+    if !view.room.admits(time, state, view.layout) {
+      throw ViewFailure(view: view.name, reason: .stateTooLarge)
+    }
   }
 
   @inline(__always)

@@ -46,6 +46,8 @@ public final class ViewPlan: Sendable {
   /// The inputs of every aggregate, for telling failures before anything is folded.
   let inputs: [AggregateInput]
   let layout: StateLayout
+  /// How large a state may get.
+  let room: StateRoom
   let outputs: [Output]
   /// The outputs that are no derived ones, by level and span.
   let windows: [WindowOutput]
@@ -57,7 +59,7 @@ public final class ViewPlan: Sendable {
   init(
     view: View, source: Int, entity: [EntityColumn], program: Program, filter: Int,
     inputs: [AggregateInput], layout: StateLayout, outputs: [Output], derivedOrder: [Int],
-    summaries: [FeatureSummary], fingerprint: UInt64
+    summaries: [FeatureSummary], fingerprint: UInt64, stateBytesMax: Int
   ) {
     name = view.name
     self.source = source
@@ -70,12 +72,18 @@ public final class ViewPlan: Sendable {
     self.filter = filter
     self.inputs = inputs
     self.layout = layout
+    room = StateRoom(layout, bytesMax: stateBytesMax)
     self.outputs = outputs
     windows = WindowOutput.sorted(outputs)
     windowGroups = WindowGroup.groups(of: windows)
     self.derivedOrder = derivedOrder
     codec = StateCodec(layout: layout, fingerprint: fingerprint)
   }
+
+  /// Bytes that the largest state may have.
+  public var stateBytesMax: Int { min(room.bytesMax, sizeBound.bytes) }
+  /// Bytes that each of many events adds to a state at most.
+  public var growthUsual: Int { room.growthUsual }
 
   /// The canonical bytes of a state.
   public func encode(_ state: State) -> [UInt8] {
@@ -126,6 +134,8 @@ struct Output: Sendable {
   var name: String
   var type: FeatureType
   var origin: Origin
+  /// Whether it is an expression over others.
+  var isDerived: Bool { if case .derived = origin { true } else { false } }
   /// Replaces null.
   var fallback: FeatureValue
 }

@@ -61,7 +61,7 @@ extension ProcessorLoop {
         task.name, epoch: task.epoch, from: task.stored, to: task.position, states: task.states)
     }
     let wasCatchingUp = task.isCatchingUp
-    task.didStore()
+    task.didStore(cacheBytesMax: limits.cachedBytesMax / max(1, tasks.count * max(1, task.views.count)))
     if wasCatchingUp, !task.isCatchingUp { noteRecovery(of: task) }
   }
 

@@ -49,14 +49,25 @@ extension ProcessorLoop {
       while end < records.endIndex, end - next < batchMax,
         !task.isCatchingUp || records[end].offset < task.published
       { end += 1 }
-      try foldBatch(UnsafeBufferPointer(rebasing: records[next..<end]), task)
+      try foldBatch(UnsafeBufferPointer(rebasing: records[next..<end]), task, now: now)
       if isFull { try commit(now: now) }
       next = end
     }
   }
 
+  /// Whether folding a batch could make the next commit larger than what is due at once, by as much as is due at once.
+  private func isTooLarge(_ task: WorkerTask) -> Bool {
+    let batch = task.batch
+    let most = task.views.reduce(0) { $0 + $1.fold.view.stateBytesMax }
+    if batch.count <= 1 || batch.count * most <= limits.commitBytesMax { return false }
+    let bytes = task.views.reduce(0) { $0 + $1.fold.unchangedBytes(batch, in: $1.cache.young) }
+    return bytes > limits.commitBytesMax
+  }
+
   /// Decodes, loads, folds. Until the states are loaded nothing has changed and nothing was sent.
-  private func foldBatch(_ records: UnsafeBufferPointer<LogRecord>, _ task: WorkerTask) throws(LoopFault) {
+  private func foldBatch(
+    _ records: UnsafeBufferPointer<LogRecord>, _ task: WorkerTask, now: Int64
+  ) throws(LoopFault) {
     let batch = task.batch
     let judge = RecordJudge(plan, task.input)
     var letters = judge.decode(records, into: batch)
@@ -65,6 +76,12 @@ extension ProcessorLoop {
       reportOnce(misplaced, task, records)
       letters = misplaced + judge.decode(records, into: batch, leavingOut: Set(misplaced.map(\.record)))
       _ = try load(task)
+    }
+    if isTooLarge(task) {
+      let middle = records.count / 2
+      try foldBatch(UnsafeBufferPointer(rebasing: records[..<middle]), task, now: now)
+      if isFull { try commit(now: now) }
+      return try foldBatch(UnsafeBufferPointer(rebasing: records[middle...]), task, now: now)
     }
     let isSilent = task.isCatchingUp
     let position = records[records.count - 1].offset + 1
@@ -81,7 +98,9 @@ extension ProcessorLoop {
     }
     // Recovered ones too: what is bounded is the write to the store.
     foldsSinceCommit += records.count * max(1, task.views.count)
-    for view in task.views { bytesSinceCommit += view.cache.takeChangedBytes() }
+    for view in task.views {
+      bytesSinceCommit += view.cache.takeChangedBytes() + batch.count * view.fold.view.growthUsual
+    }
     task.position = position
   }
 
@@ -153,7 +172,9 @@ extension ProcessorLoop {
   private func setAside(_ key: [UInt8], _ reason: String, _ view: WorkerTask.TaskView, _ task: WorkerTask) {
     key.withUnsafeBytes { view.cache.young.insertDamaged($0) }
     let name = view.keyPrefix + key
-    if task.reportedDamage.count < WorkerTask.reportedDamageMax, task.reportedDamage.insert(name).inserted {
+    if task.reportedEntities.count < WorkerTask.reportedEntitiesMax,
+      task.reportedEntities.insert(name).inserted
+    {
       report(
         "task \(task.name): the store's state of entity '\(Text(utf8: key))' in view '\(view.fold.view.name)' is damaged: "
           + "\(reason). Its events go to '\(routing.deadLetterTopic)' until it is restored: stop the service, then plumb "
@@ -172,13 +193,27 @@ extension ProcessorLoop {
         try foldEmitting(view, task, records, &letters)
         continue
       }
+      var full: [Int] = []
       view.fold.fold(task.batch, into: &view.cache.young, isLookedUp: true) { row, failure in
+        if failure.reason == .stateTooLarge { full.append(row) }
         // The source's task has sent this one.
         if task.input.isRepartitioned && !failure.isOfState { return }
         let record = Int(task.batch.sequence(row))
         letters.append((record, DeadLetter(failure, records[record].payload, sequence: Int64(record))))
       }
+      for row in full { tellFull(row, view, task) }
     }
+  }
+
+  /// Names an entity whose state has no room left, once: each event is told by its dead letter.
+  private func tellFull(_ row: Int, _ view: WorkerTask.TaskView, _ task: WorkerTask) {
+    guard task.reportedEntities.count < WorkerTask.reportedEntitiesMax,
+      let key = try? view.fold.key(of: task.batch.row(row)),
+      task.reportedEntities.insert(view.keyPrefix + key).inserted
+    else { return }
+    report(
+      "task \(task.name): the state of entity '\(Text(key))' in view '\(view.fold.view.name)' is as large as one may be: its "
+        + "events go to '\(routing.deadLetterTopic)' until its windows have left enough behind")
   }
 
   /// Folds with a snapshot after every event.
@@ -192,6 +227,7 @@ extension ProcessorLoop {
       do throws(ViewFailure) {
         key = try view.fold.fold(task.batch, row: row, into: &view.cache.young)
       } catch {
+        if error.reason == .stateTooLarge { tellFull(row, view, task) }
         if !task.input.isRepartitioned || error.isOfState {
           letters.append((record, DeadLetter(error, records[record].payload, sequence: Int64(record))))
         }

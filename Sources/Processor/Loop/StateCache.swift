@@ -6,20 +6,26 @@ import FeatureCore
 /// capacity it becomes the old one, whose unused rest is dropped. Only what the store has is ever dropped.
 final class StateCache {
   private let generationMax: Int
+  private let secret: UInt64
   /// Every changed state is in it.
-  var young = StateTable()
-  private var old = StateTable()
+  var young: StateTable
+  private var old: StateTable
   /// Changed states whose size was told.
   private var measured = 0
 
-  /// A cache of about `capacity` states, between two commits more.
-  init(capacity: Int) {
+  /// A cache of about `capacity` states, between two commits more, looked up by a hash with a secret.
+  init(capacity: Int, secret: UInt64) {
     precondition(capacity >= 2, "Cannot cache \(capacity) states")
     generationMax = capacity / 2
+    self.secret = secret
+    young = StateTable(secret: secret)
+    old = StateTable(secret: secret)
   }
 
   /// States in memory.
   var count: Int { young.count + old.count }
+  /// About the bytes that they take up.
+  var bytes: Int { young.bytes + old.bytes }
 
   /// Moves a state from the old generation to the young one; false if it isn't there.
   func promote(_ key: [UInt8]) -> Bool {
@@ -36,12 +42,12 @@ final class StateCache {
     return young.changedBytes(from: measured)
   }
 
-  /// After a commit: nothing is changed against the store any more.
-  func committed() {
+  /// After a commit: nothing is changed against the store any more. `bytesMax` is what the cache may take up.
+  func committed(bytesMax: Int) {
     young.forgetChanges()
     measured = 0
-    guard young.count >= generationMax else { return }
+    guard young.count >= generationMax || young.bytes >= bytesMax / 2 else { return }
     swap(&young, &old)
-    young = StateTable()
+    young = StateTable(secret: secret)
   }
 }

@@ -17,8 +17,8 @@ final class WorkerTask {
   /// Whether it began with nothing although the store may have states of it: those that its position doesn't cover are
   /// of a past that is folded again from its beginning.
   let beginsAnew: Bool
-  /// Entities that were reported because the store's state of them is damaged.
-  var reportedDamage: Set<[UInt8]> = []
+  /// Entities that were reported because their state is damaged or full.
+  var reportedEntities: Set<[UInt8]> = []
 
   /// Where it began, and when, in milliseconds.
   let start: Int64
@@ -47,10 +47,10 @@ final class WorkerTask {
     /// What the keys of its states begin with.
     let keyPrefix: [UInt8]
 
-    init(_ index: Int, _ plan: ViewPlan, cachedStatesMax: Int) {
+    init(_ index: Int, _ plan: ViewPlan, _ limits: WorkerLimits) {
       self.index = index
       fold = ViewFold(plan)
-      cache = StateCache(capacity: cachedStatesMax)
+      cache = StateCache(capacity: limits.cachedStatesMax, secret: limits.hashSecret)
       keyPrefix = StateKey.prefix(view: plan.name)
     }
   }
@@ -68,7 +68,7 @@ final class WorkerTask {
     self.partition = partition
     self.input = input
     name = "\(input.name).\(partition.partition)"
-    views = input.views.map { TaskView($0, plan.views[$0], cachedStatesMax: limits.cachedStatesMax) }
+    views = input.views.map { TaskView($0, plan.views[$0], limits) }
     forwards = input.forwards.map { forward in
       TaskForward(topic: forward.topic, folds: forward.views.map { ViewFold(plan.views[$0]) })
     }
@@ -89,7 +89,7 @@ final class WorkerTask {
   }
 
   /// Entities of a task that are reported by name; more of them are a broken store, and no news.
-  static let reportedDamageMax = 100
+  static let reportedEntitiesMax = 100
 
   /// Whether a state that the store has is one of the task's present, by the position that it was written with.
   func covers(_ position: Int64) -> Bool { stored.map { position <= $0 } ?? false }
@@ -98,10 +98,10 @@ final class WorkerTask {
   var hasNews: Bool { !isCatchingUp && position > published }
 
   /// The store has the states and the position.
-  func didStore() {
+  func didStore(cacheBytesMax: Int) {
     stored = position
     encoded = nil
-    for view in views { view.cache.committed() }
+    for view in views { view.cache.committed(bytesMax: cacheBytesMax) }
     if position >= published { isCatchingUp = false }
   }
 
@@ -131,6 +131,10 @@ public struct WorkerLimits: Sendable {
   public var checkIntervalMilliseconds: Int64 = 1000
   /// States of one view of one task in memory.
   public var cachedStatesMax = 100_000
+  /// Bytes that the states of all views and tasks take up in memory, about; between two commits more.
+  public var cachedBytesMax = 1 << 30
+  /// What makes the hash of the index in memory one that nobody can choose colliding keys for. No result depends on it.
+  public var hashSecret: UInt64 = 0
 
   /// The defaults.
   public init() {}

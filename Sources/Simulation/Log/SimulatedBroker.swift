@@ -9,6 +9,8 @@ final class SimulatedBroker {
   private var consumers: [SimulatedConsumer] = []
   private var waiting: [UInt64: SimulatedConsumer] = [:]
   private var lastToken: UInt64 = 0
+  /// Commits of all groups.
+  private(set) var commits = 0
   /// What each group has committed, in order: the borders of its commits.
   private(set) var borders: [String: [Place: [Int64]]] = [:]
 
@@ -60,11 +62,19 @@ final class SimulatedBroker {
 
   /// Notes where a group's commit ended.
   func noteBorders(_ group: String, _ places: [Place]) {
+    commits += 1
     for place in places {
       guard let offset = committed(group, place) else { continue }
       if let last = borders[group]?[place]?.last, last >= offset { continue }
       borders[group, default: [:]][place, default: []].append(offset)
     }
+  }
+
+  /// Lets a partition begin above 0, as if retention had been at work before.
+  func startAbove(_ place: Place, records: Int) {
+    for _ in 0..<records { produce(Record(key: nil, value: nil, timestamp: world.wallClock), to: place) }
+    _ = try? core.deleteRecords(place, before: Int64(records))
+    log(place).restart()
   }
 
   func produce(_ record: Record, to place: Place) {

@@ -97,6 +97,10 @@ final class SimulatedProducer {
     _ offsets: [(partition: Processor.TopicPartition, offset: Int64)], _ consumer: SimulatedConsumer
   ) throws(LogError) {
     let places = offsets.map(\.partition.place)
+    if phase == .idle {
+      world.violate("\(life.name) committed a transaction that was not begun")
+      throw LogError(.fatal, "no transaction is open")
+    }
     if phase == .open {
       try write()
       if world.strikes(.transactionTimedOut) {

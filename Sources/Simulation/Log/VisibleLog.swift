@@ -16,6 +16,8 @@ final class VisibleLog {
   private(set) var records: [VisibleRecord] = []
   /// Where reading goes on.
   private(set) var end: Int64 = 0
+  /// Where it began when the run did.
+  private(set) var first: Int64 = 0
 
   init(_ place: Place, _ partition: Partition) {
     self.place = place
@@ -23,6 +25,13 @@ final class VisibleLog {
   }
 
   var logStart: Int64 { partition.logStartOffset }
+
+  /// Begins with what is left, and forgets what was there before.
+  func restart() {
+    first = logStart
+    end = first
+    records = []
+  }
 
   /// Reads what has become stable.
   func sync() {

@@ -17,7 +17,7 @@ final class Audit {
   private var lastForward: [[Place]: Int64] = [:]
   /// Positions of the snapshots of each entity.
   private var snapshots: [[UInt8]: [Int64]] = [:]
-  private var lastCommitted: [String: Int64] = [:]
+  private var lastCommitted: [String: [Place: Int64]] = [:]
 
   init(_ world: World, _ broker: SimulatedBroker) {
     self.world = world
@@ -33,7 +33,10 @@ final class Audit {
     broker.syncLogs()
     for deployment in deployments {
       for oracle in deployment.oracles { sync(oracle) }
-      for oracle in deployment.oracles { checkStore(deployment, oracle) }
+      for oracle in deployment.oracles {
+        checkStore(deployment, oracle)
+        checkOffset(deployment, oracle.place)
+      }
     }
     for topic in Set(deployments.flatMap(\.outputTopics)).sorted() {
       for place in broker.places(topic) { judge(place) }
@@ -75,6 +78,16 @@ final class Audit {
       "the store's states of \(oracle.name) at \(position) are not the fold up to there: \(names)")
   }
 
+  /// A group's offset only goes back by a person.
+  private func checkOffset(_ deployment: Deployment, _ place: Place) {
+    guard let committed = broker.committed(deployment.group, place) else { return }
+    let last = lastCommitted[deployment.group]?[place] ?? 0
+    if committed < last, !deployment.isReset(place) {
+      world.violate("\(deployment.group)'s offset of \(place.logged) went from \(last) back to \(committed)")
+    }
+    lastCommitted[deployment.group, default: [:]][place] = committed
+  }
+
   private func judge(_ place: Place) {
     let log = broker.log(place)
     while judged[place, default: 0] < log.records.count, world.violation == nil {
@@ -98,6 +111,9 @@ final class Audit {
       return world.violate("a dead letter came twice or was not due: \(letter)")
     }
     dueLetters[letter] = due - 1
+    if visible.record.key ?? [] != letter.key {
+      world.violate("\(place.logged)@\(visible.offset) has another key than the record that it is about")
+    }
   }
 
   private func judgeForward(_ visible: VisibleRecord, _ place: Place) {
@@ -169,8 +185,9 @@ final class Audit {
       for oracle in deployment.oracles {
         // The marks of transactions are passed, too: retention removes them like records.
         let end = broker.log(oracle.place).end
-        let committed = broker.committed(deployment.group, oracle.place) ?? 0
-        let stored = deployment.redis.tasks[oracle.name]?.position ?? 0
+        let first = broker.log(oracle.place).first
+        let committed = broker.committed(deployment.group, oracle.place) ?? first
+        let stored = deployment.redis.tasks[oracle.name]?.position ?? first
         if committed < end || stored < committed {
           return "\(deployment.group) \(oracle.name): group at \(committed), store at \(stored), end \(end)"
         }

@@ -115,7 +115,7 @@ final class TaskOracle {
       views[key] = fold.view
       versions[key, default: []].append(Version(offset: visible.offset + 1, bytes: fold.view.encode(state)))
     } catch {
-      if !input.isRepartitioned { due(error.code, error.view, visible) }
+      if !input.isRepartitioned || error.isOfState { due(error.code, error.view, visible) }
     }
   }
 

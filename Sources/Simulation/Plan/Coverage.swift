@@ -32,6 +32,7 @@ public enum RecoveryBranch: String, CaseIterable, Sendable {
   case deadLettered = "dead letter sent"
   case forwarded = "record forwarded"
   case late = "late record"
+  case tooLarge = "event of a state that has no room"
   case misplaced = "record in the wrong partition"
 }
 

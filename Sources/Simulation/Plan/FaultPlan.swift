@@ -22,6 +22,7 @@ public enum FaultKind: String, CaseIterable, Sendable {
   case takeover = "log: transactional id taken over"
   case rebalance = "log: rebalance forced"
   case retention = "log: old records removed"
+  case lateBeginning = "log: begins above 0"
   // The store.
   case storeUnavailable = "store: request lost"
   case storeReplyLost = "store: reply lost"
@@ -99,6 +100,7 @@ extension FaultKind {
     case .logCut, .storeCut, .coordinatorMoved: 6
     case .transactionFailed, .transactionTimedOut, .queueFull: 10
     case .retention: 20
+    case .lateBeginning: 500
     case .storeTailLost, .storeFailover: 12
     case .storeLost, .storePositionLost, .storePositionSetBack: 4
     case .storeFull: 8

@@ -61,6 +61,15 @@ final class Deployment {
 
   // MARK: The operator
 
+  /// What makes a store lack what the log has no more.
+  private static let losses: [FaultKind] = [
+    .retention, .storeLost, .storeTailLost, .storeFailover, .storePositionLost, .storePositionSetBack,
+  ]
+
+  private func lacksRecords(_ oracle: TaskOracle, _ low: Int64) -> Bool {
+    redis.tasks[oracle.name]?.position ?? 0 < low || low > 0 && redis.setBack.contains(oracle.name)
+  }
+
   func isReset(_ place: Place) -> Bool { resets[place] != nil }
 
   /// Moves the group's offset of some partition back, while nobody is in the group.
@@ -117,9 +126,7 @@ final class Deployment {
         resets[oracle.place] = nil
         commit(oracle.place, right)
         isRepaired = true
-      } else if redis.tasks[oracle.name]?.position ?? 0 < low
-        || (low > 0 && redis.setBack.contains(oracle.name))
-      {
+      } else if lacksRecords(oracle, low), Self.losses.contains(where: world.faults.isOn) {
         world.coverage.hit(.stopsForRetention)
         world.trace("operator  restores \(oracle.name) at \(committed) from the snapshots")
         oracle.sync()

@@ -28,6 +28,8 @@ public final class Simulation {
   private var definitions: DefinitionGenerator
   private var input: InputGenerator
   private var deployments: [Deployment] = []
+  /// Small in some runs, so that states run into it.
+  private let stateBytesMax: Int
   private var turns = 0
   private var recordsLeft: Int
 
@@ -50,6 +52,7 @@ public final class Simulation {
     sources = definitions.sources(random.pick([1, 1, 2]))
     partitions = sources.map { _ in Int32(1 + random.below(3)) }
     input = InputGenerator(random.fork(), sources)
+    stateBytesMax = random.pick([Limits.stateBytesMax, Limits.stateBytesMax, 1_000, 4_000])
     recordsLeft = 20 + random.below(50)
     world.trace("seed \(seed): \(faults.enabled.map(\.rawValue).joined(separator: ", "))")
     world.runOthers = { [unowned self] turns in
@@ -60,6 +63,13 @@ public final class Simulation {
   /// Runs it.
   public func run() -> SimulationOutcome {
     for (source, count) in zip(sources, partitions) { broker.createTopic(source.topic, partitions: count) }
+    if world.strikes(.lateBeginning) {
+      for (source, count) in zip(sources, partitions) {
+        for partition in 0..<count where world.draws.oneIn(2) {
+          broker.startAbove(Place(source.topic, partition), records: 1 + world.draws.below(5))
+        }
+      }
+    }
     deploy()
     while turns < Self.stormTurns, world.violation == nil { turn() }
     calm()
@@ -73,7 +83,7 @@ public final class Simulation {
     let version = deployments.count + 1
     let made = definitions.definitions(sources, version: version, views: world.draws.pick([1, 2, 2, 3]))
     let plan: Plan
-    do throws(DefinitionMistakes) { plan = try Plan(made) } catch {
+    do throws(DefinitionMistakes) { plan = try Plan(made, stateBytesMax: stateBytesMax) } catch {
       preconditionFailure("Cannot compile generated definitions: \(error)")
     }
     var limits = WorkerLimits()
@@ -83,6 +93,9 @@ public final class Simulation {
     limits.commitIntervalMilliseconds = Int64(world.draws.pick([20, 100, 300]))
     limits.checkIntervalMilliseconds = Int64(world.draws.pick([50, 300, 1000]))
     limits.cachedStatesMax = world.draws.pick([2, 3, 6, 100])
+    limits.commitBytesMax = world.draws.pick([500, 5_000, 64 << 20])
+    limits.cachedBytesMax = world.draws.pick([1_000, 1 << 30])
+    limits.hashSecret = world.draws.next()
     let deployment = Deployment(
       plan, limits, world, broker, partitions: partitions, faults: adapterFaults)
     deployments.append(deployment)
@@ -220,6 +233,15 @@ public final class Simulation {
 
   // MARK: The calm
 
+  /// When everything is processed, nothing is committed any more.
+  private func checkRest() {
+    let commits = broker.commits
+    for _ in 0..<20 where world.violation == nil { turn() }
+    if audit.isComplete, broker.commits > commits {
+      world.violate("\(broker.commits - commits) commits of nothing")
+    }
+  }
+
   private func calm() {
     guard world.violation == nil else { return }
     world.trace("calm")
@@ -231,7 +253,10 @@ public final class Simulation {
     let end = turns + Self.calmTurnsMax
     while turns < end, world.violation == nil {
       turn()
-      if turns % 5 == 0, audit.isComplete { return audit.checkEnd() }
+      if turns % 5 == 0, audit.isComplete {
+        audit.checkEnd()
+        return checkRest()
+      }
     }
     if world.violation == nil, let laggard = audit.laggard {
       world.violate("not everything was processed in time: \(laggard)")

@@ -35,7 +35,10 @@ final class Worker {
         life, deployment.redis, world, faults: faults,
         // What is there before the commit is due, and the batch after which it is.
         statesMax: deployment.limits.commitFoldsMax - 1
-          + max(deployment.limits.commitFoldsMax, deployment.plan.views.count)),
+          + max(deployment.limits.commitFoldsMax, deployment.plan.views.count),
+        // What is there before the commit is due, a batch that is as large, and a record that is larger by itself.
+        bytesMax: 2 * deployment.limits.commitBytesMax
+          + deployment.plan.views.reduce(0) { $0 + $1.stateBytesMax + $1.growthUsual }),
       limits: deployment.limits, partitions: deployment.partitions,
       now: { [unowned self] in world.now + clockOffset },
       isStopping: { [unowned self] in isStopping },
@@ -105,6 +108,7 @@ final class Worker {
     world.coverage.hit(.deadLettered, counts.deadLetters.values.reduce(0, +))
     world.coverage.hit(.forwarded, counts.forwarded)
     world.coverage.hit(.late, counts.late)
+    world.coverage.hit(.tooLarge, counts.deadLetters["state_too_large"] ?? 0)
     world.coverage.hit(.misplaced, counts.deadLetters["wrong_partition"] ?? 0)
     runner = nil
   }

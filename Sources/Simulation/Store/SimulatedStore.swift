@@ -6,15 +6,20 @@ final class SimulatedStore: StateStorePort {
   private let redis: SimulatedRedis
   private let world: World
   private let faults: AdapterFaults
-  /// States that the loop may write at once.
+  /// States, and their bytes, that the loop may write at once.
   private let statesMax: Int
+  private let bytesMax: Int
 
-  init(_ life: Life, _ redis: SimulatedRedis, _ world: World, faults: AdapterFaults, statesMax: Int) {
+  init(
+    _ life: Life, _ redis: SimulatedRedis, _ world: World, faults: AdapterFaults, statesMax: Int,
+    bytesMax: Int
+  ) {
     self.life = life
     self.redis = redis
     self.world = world
     self.faults = faults
     self.statesMax = statesMax
+    self.bytesMax = bytesMax
   }
 
   func claim(_ task: String) throws(StoreError) -> TaskClaim {
@@ -66,6 +71,9 @@ final class SimulatedStore: StateStorePort {
     }
     if states.count > statesMax {
       world.violate("\(life.name) wrote \(states.count) states of \(task) at once, more than \(statesMax)")
+    }
+    if states.byteCount > bytesMax {
+      world.violate("\(life.name) wrote \(states.byteCount) bytes of \(task) at once, more than \(bytesMax)")
     }
     let call = "storing \(states.count) states of \(task) \(from ?? -1)..\(position)"
     try gate(call) { () throws(StoreError) in

@@ -34,6 +34,11 @@ struct CheckCommand: ParsableCommand {
     print(
       "  state    up to \(byteText(size.bytes)) an entity: \(size.tiles) tiles in \(size.levels) levels; an entity "
         + "with one event has about \(byteText(size.bytesOfOneEvent))")
+    if size.bytes > Limits.stateBytesMax {
+      print(
+        "           more than the \(byteText(Limits.stateBytesMax)) that one may have: events that an entity has no room for go to "
+          + "the dead letters (state_too_large)")
+    }
     var rows = [["feature", "type", "windows", "computation"]]
     rows += view.summaries.map {
       [$0.name, $0.type.description, $0.windows.joined(separator: " "), $0.computation]

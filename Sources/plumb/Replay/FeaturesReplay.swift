@@ -24,7 +24,8 @@ struct FeaturesReplay {
     var writer = try TableWriter(path: out, format: format, columns: columns)
     let sink = DeadLetterSink()
     let processor = BatchProcessor(
-      source, views: [view], until: time ?? EventTime(microseconds: .max), deadLetter: sink.collect)
+      source, views: [view], until: time ?? EventTime(microseconds: .max),
+      hashSecret: .random(in: .min ... .max), deadLetter: sink.collect)
     try readEvents(paths) { path, lines in
       for line in lines {
         if line.isOversized {

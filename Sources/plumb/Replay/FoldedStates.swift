@@ -49,7 +49,11 @@ final class FoldedStates: StateStorePort, Sendable {
       (0..<keys.count).map { index in keys.withBytes(index) { tasks[task]?.states[Array($0)] } }
     }
     for (index, state) in found.enumerated() {
-      if let state { state.withUnsafeBytes { body(index, .state($0, position: position ?? 0)) } } else { body(index, .none) }
+      if let state {
+        state.withUnsafeBytes { body(index, .state($0, position: position ?? 0)) }
+      } else {
+        body(index, .none)
+      }
     }
   }
 

@@ -28,6 +28,8 @@ struct ReplayWorkers {
     self.counts = counts
     self.ends = ends
     limits.cachedStatesMax = settings.cachedStates
+    limits.cachedBytesMax = settings.cachedMegabytes << 20
+    limits.hashSecret = .random(in: .min ... .max)
   }
 
   /// Milliseconds since the start.

@@ -83,6 +83,8 @@ struct RunFlags: ParsableArguments {
   var commitInterval: String?
   @Option(help: "States of one view of one partition in memory. (default: 100000)")
   var cachedStates: String?
+  @Option(help: "MiB that the states in memory of one worker take up, about. (default: 1024)")
+  var cachedMegabytes: String?
   @Option(help: "Where /metrics, /healthz and /readyz are answered: host:port, or off. (default: off)")
   var http: String?
   @Option(help: "trace, debug, info, notice, warning, error or critical. (default: info)")
@@ -100,7 +102,8 @@ private struct RunSettings: SettingFlags {
   var flags: [(name: String, text: String)] {
     let more = [
       ("workers", own.workers), ("instance", own.instance), ("delivery", own.delivery),
-      ("commit_interval_ms", own.commitInterval), ("cached_states", own.cachedStates), ("http", own.http),
+      ("commit_interval_ms", own.commitInterval), ("cached_states", own.cachedStates),
+      ("cached_megabytes", own.cachedMegabytes), ("http", own.http),
       ("log_level", own.logLevel), ("log_format", own.logFormat),
     ]
     return service.flags + more.compactMap { name, text in text.map { (name, $0) } }

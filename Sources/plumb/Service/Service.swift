@@ -136,6 +136,8 @@ struct Service {
     var limits = WorkerLimits()
     limits.commitIntervalMilliseconds = Int64(settings.commitIntervalMilliseconds)
     limits.cachedStatesMax = settings.cachedStates
+    limits.cachedBytesMax = settings.cachedMegabytes << 20
+    limits.hashSecret = .random(in: .min ... .max)
     var logger = logger
     logger[metadataKey: "worker"] = "\(index)"
     let own = logger

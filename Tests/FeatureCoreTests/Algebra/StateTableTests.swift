@@ -8,7 +8,7 @@ import Testing
   private func insert(_ key: String, _ number: Int64, hash: UInt64? = nil, into table: inout StateTable) {
     var bytes = Array(key.utf8)
     bytes.withUnsafeBytes { key in
-      _ = table.insert(key, hash: hash ?? Hash64.hash(key), State(asOf: number, layout: layout))
+      _ = table.insert(key, hash: hash ?? table.hasher.hash(key), State(asOf: number, layout: layout))
     }
     // The table has keys of its own.
     bytes = []

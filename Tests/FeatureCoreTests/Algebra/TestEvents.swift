@@ -64,8 +64,11 @@ enum TestSource {
       views: [View("view", source: "events", entity: ["user"], where: filter, features: features)])
   }
 
-  static func plan(_ features: [Feature], where filter: String? = nil) throws -> ViewPlan {
-    try Plan(definitions(features, where: filter), zones: TestZones.all).views[0]
+  static func plan(
+    _ features: [Feature], where filter: String? = nil, stateBytesMax: Int = Limits.stateBytesMax
+  ) throws -> ViewPlan {
+    try Plan(definitions(features, where: filter), zones: TestZones.all, stateBytesMax: stateBytesMax).views[
+      0]
   }
 }
 
