@@ -49,6 +49,7 @@ let package = Package(
       name: "OfflineStore", dependencies: ["FeatureCore", "EventFiles", "Parquet"], swiftSettings: strict),
     .target(name: "Parquet", dependencies: ["FeatureCore", "CZlib", "CZstd"], swiftSettings: strict),
     .target(name: "Clickstream", swiftSettings: strict),
+    .target(name: "FeastDefinitions", dependencies: ["FeatureCore"], swiftSettings: strict),
     .target(name: "LiveView", swiftSettings: strict),
     .target(name: "BrokerCore", swiftSettings: strict),
     .target(
@@ -90,7 +91,8 @@ let package = Package(
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
         "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Simulation", "Telemetry",
-        "LiveView", "ServiceConfiguration", "Verification", .product(name: "Logging", package: "swift-log"),
+        "LiveView", "ServiceConfiguration", "Verification", "FeastDefinitions",
+        .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
@@ -105,7 +107,8 @@ let package = Package(
       name: "AdapterTests",
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "ServiceConfiguration",
-        "OutputRecords", "Parquet", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+        "OutputRecords", "Parquet", "Processor", "Verification", "FeastDefinitions",
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
     .testTarget(
       name: "ParquetTests", dependencies: ["FeatureCore", "Parquet"], exclude: ["Python"],
@@ -137,8 +140,7 @@ let package = Package(
       name: "IntegrationTests",
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "LiveView", "Processor", "EventLog", "OnlineStore",
-        "CRDKafka",
-        "plumb",
+        "OutputRecords", "CRDKafka", "plumb", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ],
       exclude: ["Python"], swiftSettings: strict),
     .testTarget(

@@ -16,6 +16,7 @@ let layers: [String: AllowedImports] = [
   "OfflineStore": .only(["FeatureCore", "EventFiles", "Parquet", "Glibc", "Synchronization"]),
   "Parquet": .only(["FeatureCore", "CZlib", "CZstd", "Glibc"]),
   "Clickstream": .only([]),
+  "FeastDefinitions": .only(["FeatureCore"]),
   "LiveView": .only(["Glibc"]),
   "Processor": .only(["FeatureCore"]),
   "Simulation": .only(["FeatureCore", "Processor", "BrokerCore"]),
