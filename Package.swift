@@ -39,6 +39,7 @@ let package = Package(
     .systemLibrary(name: "CRDKafka", providers: [.apt(["librdkafka-dev"])]),
     .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
     .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CLibPQ", providers: [.apt(["libpq-dev"])]),
     .target(name: "FeatureCore", swiftSettings: strict),
     .target(
       name: "DefinitionFiles",
@@ -66,6 +67,10 @@ let package = Package(
       swiftSettings: strict),
     .target(name: "EventLog", dependencies: ["Processor", "CRDKafka"], swiftSettings: strict),
     .target(
+      name: "Capture", dependencies: ["FeatureCore", "Processor", "OfflineStore"], swiftSettings: strict),
+    .target(
+      name: "PostgresTables", dependencies: ["FeatureCore", "Capture", "Processor", "CLibPQ"], swiftSettings: strict),
+    .target(
       name: "OutputRecords", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
       swiftSettings: strict),
     .target(
@@ -90,7 +95,7 @@ let package = Package(
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
         "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Simulation", "Telemetry",
-        "LiveView", "ServiceConfiguration", "Verification", .product(name: "Logging", package: "swift-log"),
+        "LiveView", "ServiceConfiguration", "Verification", "Capture", "PostgresTables", .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
@@ -107,6 +112,8 @@ let package = Package(
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "ServiceConfiguration",
         "OutputRecords", "Parquet", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
+    .testTarget(
+      name: "CaptureTests", dependencies: ["Capture", "FeatureCore", "OfflineStore"], swiftSettings: strict),
     .testTarget(
       name: "ParquetTests", dependencies: ["FeatureCore", "Parquet"], exclude: ["Python"],
       swiftSettings: strict),
