@@ -39,6 +39,7 @@ let package = Package(
     .systemLibrary(name: "CRDKafka", providers: [.apt(["librdkafka-dev"])]),
     .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
     .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
+    .systemLibrary(name: "CLibPQ", providers: [.apt(["libpq-dev"])]),
     .target(name: "FeatureCore", swiftSettings: strict),
     .target(
       name: "DefinitionFiles",
@@ -67,6 +68,10 @@ let package = Package(
       swiftSettings: strict),
     .target(name: "EventLog", dependencies: ["Processor", "CRDKafka"], swiftSettings: strict),
     .target(
+      name: "Capture", dependencies: ["FeatureCore", "Processor", "OfflineStore"], swiftSettings: strict),
+    .target(
+      name: "PostgresTables", dependencies: ["FeatureCore", "Capture", "Processor", "CLibPQ"], swiftSettings: strict),
+    .target(
       name: "OutputRecords", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
       swiftSettings: strict),
     .target(
@@ -91,7 +96,7 @@ let package = Package(
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
         "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Simulation", "Telemetry",
-        "LiveView", "ServiceConfiguration", "Verification", "FeastDefinitions",
+        "LiveView", "ServiceConfiguration", "Verification", "FeastDefinitions", "Capture", "PostgresTables",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
@@ -110,6 +115,8 @@ let package = Package(
         "OutputRecords", "Parquet", "Processor", "Verification", "FeastDefinitions",
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
+    .testTarget(
+      name: "CaptureTests", dependencies: ["Capture", "FeatureCore", "OfflineStore"], swiftSettings: strict),
     .testTarget(
       name: "ParquetTests", dependencies: ["FeatureCore", "Parquet"], exclude: ["Python"],
       swiftSettings: strict),

@@ -11,6 +11,8 @@ declare -A debian_packages=(
   [libzstd-dev]='test -e /usr/include/zstd.h'
   [zlib1g-dev]='test -e /usr/include/zlib.h'
   [librdkafka-dev]='test -e /usr/include/librdkafka/rdkafka.h'
+  [libpq-dev]='test -e /usr/include/postgresql/libpq-fe.h'
+  [postgresql-15]='test -e /usr/lib/postgresql/15/bin/postgres'
   [kcat]='command -v kcat'
   [zstd]='command -v zstd'
   [tzdata]='test -e /usr/share/zoneinfo/Europe/Berlin'
@@ -18,7 +20,7 @@ declare -A debian_packages=(
 )
 
 # What a build needs.
-build_packages=(libhiredis-dev librdkafka-dev libssl-dev libzstd-dev zlib1g-dev)
+build_packages=(libhiredis-dev librdkafka-dev libssl-dev libzstd-dev zlib1g-dev libpq-dev)
 
 step() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s: %s\n' "$0" "$*" >&2; exit 1; }

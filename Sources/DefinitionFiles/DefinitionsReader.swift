@@ -93,7 +93,7 @@ extension DefinitionsReader {
   ]
 
   private func source(_ name: String, _ place: Place) -> Source? {
-    let keys = ["topic", "key", "timestamp", "fields", "partitioner", "max_ahead"]
+    let keys = ["topic", "key", "timestamp", "fields", "partitioner", "max_ahead", "table", "capture"]
     guard let fields = reader.fields(place, "a source", keys: keys + Self.annotationKeys) else { return nil }
     let timestamp = reader.required("timestamp", of: fields, example: "timestamp: { field: ts, unit: ms }")
       .flatMap(timestamp)
@@ -109,6 +109,8 @@ extension DefinitionsReader {
       } ?? .murmur2,
       maxAhead: fields["max_ahead"].flatMap(reader.duration) ?? Source.defaultMaxAhead)
     source.annotations = annotations(fields)
+    source.isTable = fields["table"].flatMap(reader.bool) ?? false
+    source.capture = fields["capture"].flatMap { capture($0, source: name) }
     return source
   }
 

@@ -222,6 +222,14 @@ final class ShapeReader {
     }
   }
 
+  /// `true` or `false`.
+  func bool(_ place: Place) -> Bool? {
+    guard let literal = literal(place, expected: "true or false") else { return nil }
+    if case .bool(let value) = literal { return value }
+    reportWrongType(place, expected: "true or false")
+    return nil
+  }
+
   /// One of a few names.
   func choice<Choice: RawRepresentable<String> & CaseIterable>(
     _ place: Place, _ what: String, synonyms: [String: Choice] = [:]

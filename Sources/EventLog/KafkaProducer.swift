@@ -36,13 +36,15 @@ final class KafkaProducer {
 
   // MARK: Records
 
+  /// Adds a record; `timestamp`, in milliseconds since the epoch, goes with any partition.
   func send(
-    topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
+    topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?,
+    timestamp: Int64? = nil
   ) throws(LogError) {
     let handleOfTopic = try topics.find(topic, client: handle.raw)
     var deadline: ContinuousClock.Instant?
     while true {
-      let code = enqueue(handleOfTopic, partition, key, value)
+      let code = enqueue(handleOfTopic, partition, key, value, timestamp)
       if code == RD_KAFKA_RESP_ERR_NO_ERROR {
         recordsSent += 1
         return
@@ -63,14 +65,18 @@ final class KafkaProducer {
 
   private func enqueue(
     _ topic: OpaquePointer, _ partition: Int32?, _ key: UnsafeRawBufferPointer?,
-    _ value: UnsafeRawBufferPointer?
+    _ value: UnsafeRawBufferPointer?, _ timestamp: Int64?
   ) -> rd_kafka_resp_err_t {
     // A pointer tells what is empty from what is null, and Swift's empty buffers have none.
     withUnsafeBytes(of: 0 as UInt8) { something in
-      plumb_produce(
-        topic, partition ?? RD_KAFKA_PARTITION_UA,
-        key.flatMap { $0.baseAddress ?? something.baseAddress }, key?.count ?? 0,
-        value.flatMap { $0.baseAddress ?? something.baseAddress }, value?.count ?? 0)
+      let keyBytes = key.flatMap { $0.baseAddress ?? something.baseAddress }
+      let valueBytes = value.flatMap { $0.baseAddress ?? something.baseAddress }
+      if let timestamp {
+        return plumb_produce_at(
+          handle.raw, topic, timestamp, keyBytes, key?.count ?? 0, valueBytes, value?.count ?? 0)
+      }
+      return plumb_produce(
+        topic, partition ?? RD_KAFKA_PARTITION_UA, keyBytes, key?.count ?? 0, valueBytes, value?.count ?? 0)
     }
   }
 

@@ -14,7 +14,7 @@ struct Plumb: AsyncParsableCommand {
       CheckCommand.self, GenerateCommand.self, ReplayCommand.self, RunCommand.self, GetCommand.self,
       WatchCommand.self, VerifyCommand.self,
       SnapshotsCommand.self, DeadLettersCommand.self, ExportCommand.self, ArchiveCommand.self,
-      TrainingSetCommand.self, TopicsCommand.self, BrokerCommand.self,
+      TrainingSetCommand.self, TopicsCommand.self, CaptureCommand.self, BrokerCommand.self,
       SimulateCommand.self, DiffCommand.self, PromoteCommand.self, RetireCommand.self,
       FeastCommand.self,
     ])

@@ -31,6 +31,8 @@ let layers: [String: AllowedImports] = [
   "Telemetry": .only([
     "FeatureCore", "Processor", "Logging", "Metrics", "Hummingbird", "Foundation", "Synchronization",
   ]),
+  "Capture": .only(["FeatureCore", "Processor", "OfflineStore"]),
+  "PostgresTables": .only(["FeatureCore", "Capture", "CLibPQ", "Glibc"]),
   "plumb": .everythingButC,
 ]
 

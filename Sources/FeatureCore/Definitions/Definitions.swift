@@ -79,6 +79,10 @@ public struct Source: Sendable, Hashable {
   public var partitioner: Partitioner
   /// Microseconds by which an event time may exceed its record's timestamp; more is dead-lettered.
   public var maxAhead: Int64
+  /// Whether its records are whole rows by key: the last in the log counts, and a null value deletes.
+  public var isTable = false
+  /// Where a table's rows come from; nil if others write the topic.
+  public var capture: TableCapture?
   /// What people are told of it.
   public var annotations = Annotations()
 

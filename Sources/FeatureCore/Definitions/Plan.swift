@@ -146,6 +146,12 @@ struct PlanCompiler {
       report(path.child("fields").child(field.name), "only timestamps have a unit", "remove 'unit'")
     }
     if let key = source.key { checkKey(key, source, names, at: path.child("key")) }
+    if source.capture != nil, !source.isTable {
+      report(path.child("capture"), "only a table is captured", "add \"table: true\"")
+    }
+    if source.isTable, source.key == nil {
+      report(path, "a table has no 'key'", "name the field that identifies a row")
+    }
     if source.maxAhead < 0 { report(path.child("max_ahead"), "max_ahead is negative", "use 0s or more") }
     return mistakes.count == before
   }

@@ -37,12 +37,15 @@ public struct Routing: Sendable {
   public let deadLetterTopic: String
   /// The topic of the answers to requests for features.
   public let servedTopic: String
+  /// The topic of how far tables have been captured.
+  public let capturedTopic: String
 
   /// The routing of a plan.
   public init(_ plan: Plan) {
     snapshotTopic = "\(plan.name).snapshots"
     deadLetterTopic = "\(plan.name).dead-letters"
     servedTopic = "\(plan.name).served"
+    capturedTopic = "\(plan.name).captured"
     var inputs: [Input] = []
     for (index, source) in plan.sources.enumerated() {
       let views = plan.views.indices.filter { plan.views[$0].source == index }

@@ -10,6 +10,8 @@ public enum TopicKind: String, CaseIterable, Sendable {
   case deadLetters = "dead-letters"
   /// The answers to requests for features.
   case served
+  /// How far each table's topic has been captured.
+  case captured
 
   /// How many partitions a topic has.
   public enum Partitions: String, Sendable {
@@ -25,7 +27,7 @@ public enum TopicKind: String, CaseIterable, Sendable {
   public var topic: String {
     switch self {
     case .repartition: "<app>.<version>.<source>.by-<entity>"
-    case .snapshots, .deadLetters, .served: "<app>.\(rawValue)"
+    case .snapshots, .deadLetters, .served, .captured: "<app>.\(rawValue)"
     }
   }
 
@@ -34,7 +36,7 @@ public enum TopicKind: String, CaseIterable, Sendable {
     switch self {
     case .repartition: .asSource
     case .snapshots: .asWidestSource
-    case .deadLetters, .served: .atLeastOne
+    case .deadLetters, .served, .captured: .atLeastOne
     }
   }
 
@@ -46,9 +48,10 @@ public enum TopicKind: String, CaseIterable, Sendable {
       case .snapshots: "-1"
       case .deadLetters: "2592000000"
       case .served: "7776000000"
+      case .captured: "-1"
       }
     return [
-      "cleanup.policy": "delete", "retention.ms": retention, "max.message.bytes": "\(Self.recordBytesMax)",
+      "cleanup.policy": self == .captured ? "compact" : "delete", "retention.ms": retention, "max.message.bytes": "\(Self.recordBytesMax)",
     ]
   }
 
@@ -63,6 +66,7 @@ public enum TopicKind: String, CaseIterable, Sendable {
     case .snapshots: "<view>:<entity key>"
     case .deadLetters: "the source record's"
     case .served: "the request's id"
+    case .captured: "the captured topic's name"
     }
   }
 
@@ -73,6 +77,7 @@ public enum TopicKind: String, CaseIterable, Sendable {
     case .snapshots: "every state, for training"
     case .deadLetters: "records that can't be used, and why"
     case .served: "the answers to requests for features, as they were given"
+    case .captured: "how far each table's topic has been captured"
     }
   }
 
@@ -88,6 +93,9 @@ public enum TopicKind: String, CaseIterable, Sendable {
     case .served:
       "Three months of answers are enough to train on, and to export what is to be kept for longer. One answer's "
         + "records are in one partition."
+    case .captured:
+      "Only the last record of a topic counts: it is written in one transaction with the rows, so that each change is "
+        + "captured once."
     }
   }
 }
@@ -116,10 +124,12 @@ extension Routing {
         name: input.topic, kind: .repartition,
         partitions: partitions[plan.sources[input.source].source.topic] ?? widest)
     }
+    let captures = plan.sources.contains { $0.source.capture != nil }
     let logsAnswers = plan.services.contains { ($0.service.servedShare ?? 0) > 0 }
     return forwards + [
       TopicSpec(name: snapshotTopic, kind: .snapshots, partitions: widest),
       TopicSpec(name: deadLetterTopic, kind: .deadLetters, partitions: 1),
     ] + (logsAnswers ? [TopicSpec(name: servedTopic, kind: .served, partitions: widest)] : [])
+      + (captures ? [TopicSpec(name: capturedTopic, kind: .captured, partitions: 1)] : [])
   }
 }

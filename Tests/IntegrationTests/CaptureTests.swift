@@ -1,0 +1,29 @@
+import Foundation
+import Testing
+
+extension Integration {
+  /// `plumb capture` of a real PostgreSQL.
+  @Suite(.enabled(if: Postgres.programs != nil, "there is no PostgreSQL: install postgresql-15"))
+  struct CaptureTests {}
+}
+
+private enum Postgres {
+  /// The folder of the newest server's programs, as Debian installs it.
+  static let programs: String? = {
+    let versions = (try? FileManager.default.contentsOfDirectory(atPath: "/usr/lib/postgresql")) ?? []
+    return versions.compactMap(Int.init).max().map { "/usr/lib/postgresql/\($0)/bin" }
+  }()
+}
+
+extension Integration.CaptureTests {
+  /// Random transactions of four sessions while capture, broker and PostgreSQL are killed: each key's records are what
+  /// triggers remembered, in order.
+  @Test func killsLoseAndRepeatNothing() throws {
+    let seed = Integration.seed()
+    let programs = try #require(Postgres.programs)
+    let result = try Python.run([
+      "\(Python.scripts)/capture_chaos.py", Site.binary, programs, "\(seed % 1_000_000)", "15",
+    ])
+    #expect(result.status == 0, "\(result.output)")
+  }
+}

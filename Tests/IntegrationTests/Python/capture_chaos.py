@@ -1,0 +1,266 @@
+"""Captures a PostgreSQL table while it changes and everything is killed, and compares the topic with what triggers remembered.
+
+usage: capture_chaos.py PLUMB BIN SEED SECONDS
+PLUMB is the program, BIN the folder of PostgreSQL's programs. Exit status 0 if the topic has each change once, in order.
+"""
+
+import json
+import os
+import pwd
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+from confluent_kafka import Consumer, TopicPartition
+
+PLUMB, BIN, SEED, SECONDS = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
+PATIENCE = 120
+FOLDER = tempfile.mkdtemp(prefix="plumb-capture-", dir="/tmp")
+os.chmod(FOLDER, 0o755)
+
+DEFINITIONS = """
+name: shop
+sources:
+  users:
+    table: true
+    topic: shop.users
+    key: user_id
+    timestamp: { field: _at, unit: us }
+    fields: { user_id: string, country: string, tier: string, age: int64, score: double, signup: timestamp, bio: string }
+    capture: { postgres: "${USERS_DB}", table: public.users }
+views:
+  user_profile:
+    source: users
+    entity: [user_id]
+    features:
+      rows: { aggregate: count, windows: [lifetime] }
+"""
+
+SCHEMA = """
+create type tier as enum ('free', 'gold');
+create table users (user_id text primary key, country text, tier tier, age int, score numeric(12,3), signup timestamptz, bio text);
+create table history (id bigserial primary key, user_id text, content json);
+create function remember() returns trigger language plpgsql as $$
+begin
+  if tg_op = 'DELETE' or (tg_op = 'UPDATE' and old.user_id <> new.user_id) then
+    insert into history(user_id) values (old.user_id);
+  end if;
+  if tg_op <> 'DELETE' then
+    insert into history(user_id, content) values (new.user_id, json_build_object('user_id', new.user_id, 'country', new.country,
+      'tier', new.tier, 'age', new.age, 'score', new.score, 'signup', (extract(epoch from new.signup) * 1000000)::bigint,
+      'bio', new.bio));
+  end if;
+  return null;
+end $$;
+create trigger remember after insert or update or delete on users for each row execute function remember();
+insert into users select 'u' || i, (array['DE', 'FR', 'U"S'])[1 + i % 3], 'free', i % 90, i * 1.5,
+  '2026-01-01'::timestamptz + i * interval '1 minute', E'tab\\t, back\\\\slash\\nline' from generate_series(1, 500) i;
+"""
+
+
+def wait_until(what, condition):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        if time.monotonic() > deadline:
+            raise SystemExit(f"seed {SEED}: waited in vain until {what}")
+        time.sleep(0.02)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Process:
+    """A program that is killed and started again."""
+
+    def __init__(self, arguments, log, **options):
+        self.arguments, self.log, self.options = arguments, os.path.join(FOLDER, log), options
+        self.start()
+
+    def start(self):
+        self.child = subprocess.Popen(
+            self.arguments, stdin=subprocess.DEVNULL, stdout=open(self.log, "ab"), stderr=subprocess.STDOUT, **self.options)
+
+    def end(self, number):
+        if self.child.poll() is None:
+            self.child.send_signal(number)
+        return self.child.wait(PATIENCE)
+
+    def text(self):
+        with open(self.log, errors="replace") as file:
+            return file.read()
+
+
+class Postgres(Process):
+    """PostgreSQL on a socket, as an ordinary user: it refuses root."""
+
+    def __init__(self):
+        user = next(name for name in ("postgres", "nobody") if name in [entry.pw_name for entry in pwd.getpwall()])
+        self.user = {"user": user, "extra_groups": []} if os.geteuid() == 0 else {}
+        self.data = os.path.join(FOLDER, "postgres")
+        os.mkdir(self.data, 0o700)
+        if self.user:
+            os.chown(self.data, pwd.getpwnam(user).pw_uid, -1)
+        cluster = os.path.join(self.data, "cluster")
+        subprocess.run(
+            [f"{BIN}/initdb", "-D", cluster, "-A", "trust", "-U", "shop", "--no-sync"], check=True, capture_output=True,
+            **self.user)
+        with open(os.path.join(cluster, "postgresql.conf"), "a") as file:
+            file.write(f"listen_addresses = ''\nunix_socket_directories = '{FOLDER}'\nwal_level = logical\nfsync = off\n")
+        os.chmod(FOLDER, 0o777)
+        super().__init__([f"{BIN}/postgres", "-D", cluster], "postgres.log", **self.user)
+        self.wait()
+
+    def wait(self):
+        wait_until("PostgreSQL answers", lambda: self.query("select 1", check=False).returncode == 0)
+
+    def query(self, text, check=True):
+        return subprocess.run(
+            [f"{BIN}/psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", FOLDER, "-U", "shop", "postgres", "-c", text],
+            capture_output=True, text=True, check=check)
+
+    def restart(self):
+        # The postmaster's children notice, and leave the shared memory alone only then.
+        self.end(signal.SIGKILL)
+        def starts():
+            if self.child.poll() is not None:
+                self.start()
+                time.sleep(0.2)
+            return self.child.poll() is None and self.query("select 1", check=False).returncode == 0
+        wait_until("PostgreSQL is back", starts)
+
+
+def transaction(rng):
+    """Some changes, of which some are taken back."""
+    statements = []
+    for _ in range(rng.randrange(1, 6)):
+        i, j = rng.randrange(200), rng.randrange(200)
+        statements.append(rng.choice([
+            f"insert into users(user_id, country, age) values ('n{i}', 'XX', {j}) on conflict (user_id) do update set age = {j}",
+            f"update users set age = {j}, score = {i} / 7.0 where user_id = 'u{1 + i}'",
+            f"update users set user_id = 'm{rng.randrange(10**9)}' where user_id = 'n{i}'",
+            f"delete from users where user_id = 'n{j}'",
+            f"savepoint s; update users set country = 'ZZ' where user_id = 'u{1 + j}'; rollback to s",
+            f"update users set bio = (select string_agg(md5(random()::text), '') from generate_series(1, 640)) "
+            f"where user_id = 'u{1 + i % 20}'",
+            f"update users set age = age + 1 where user_id in ('u{1 + i}', 'u{1 + i % 20}')",
+        ]))
+    return "begin;" + ";".join(statements) + (";commit;" if rng.random() < 0.85 else ";rollback;")
+
+
+def session(number, isOver):
+    """Sends transactions until it is over; one that a crash cuts off has not happened, or has."""
+    rng = random.Random(SEED * 100 + number)
+    while not isOver.is_set():
+        text = "\n".join(transaction(rng) for _ in range(20))
+        subprocess.run(
+            [f"{BIN}/psql", "-qX", "-h", FOLDER, "-U", "shop", "postgres"], input=text, text=True,
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def topic(brokers):
+    """Each key's values in order, None for a deletion; and how often time went back."""
+    consumer = Consumer({
+        "bootstrap.servers": brokers, "group.id": "audit", "isolation.level": "read_committed", "enable.partition.eof": True,
+        "auto.offset.reset": "earliest"})
+    partitions = list(consumer.list_topics("shop.users", PATIENCE).topics["shop.users"].partitions)
+    consumer.assign([TopicPartition("shop.users", partition, 0) for partition in partitions])
+    keys, latest, backwards, ends = {}, {}, 0, set()
+    while len(ends) < len(partitions):
+        message = consumer.poll(PATIENCE)
+        if message is None:
+            raise SystemExit(f"seed {SEED}: the topic can't be read")
+        if message.error():
+            ends.add(message.partition())
+            continue
+        values = keys.setdefault(message.key().decode(), [])
+        row = message.value() and json.loads(message.value())
+        if row is None:
+            time_us = message.timestamp()[1] * 1000
+        else:
+            for field in row.pop("_kept", []):
+                row[field] = values[-1][field]
+            time_us = row.pop("_at")
+        backwards += time_us < latest.get(message.partition(), 0)
+        latest[message.partition()] = time_us
+        values.append(row)
+    consumer.close()
+    return keys, backwards
+
+
+def main():
+    rng = random.Random(SEED)
+    brokers = f"127.0.0.1:{free_port()}"
+    definitions = os.path.join(FOLDER, "shop.yaml")
+    with open(definitions, "w") as file:
+        file.write(DEFINITIONS)
+    broker = Process(
+        [PLUMB, "broker", "--port", brokers.split(":")[1], "--data-dir", os.path.join(FOLDER, "log")], "broker.log")
+    postgres = Postgres()
+    capture, sessions, is_over = None, [], threading.Event()
+    environment = dict(os.environ, USERS_DB=f"host={FOLDER} user=shop dbname=postgres")
+    arguments = [PLUMB, "capture", "-d", definitions, "--brokers", brokers]
+    try:
+        postgres.query(SCHEMA)
+        wait_until("the broker listens", lambda: "listening" in broker.text())
+        subprocess.run(
+            [PLUMB, "topics", "apply", "-d", definitions, "--brokers", brokers, "--partitions", "2"], check=True,
+            stdout=subprocess.DEVNULL)
+        # The first copy is in before anything changes: from then on the topic has what the triggers remember.
+        subprocess.run(arguments + ["--once"], check=True, env=environment, stderr=subprocess.DEVNULL)
+        sessions = [threading.Thread(target=session, args=(number, is_over)) for number in range(4)]
+        for each in sessions:
+            each.start()
+        capture = Process(arguments, "capture.log", env=environment)
+        kills, end = 0, time.monotonic() + SECONDS
+        while time.monotonic() < end:
+            time.sleep(rng.uniform(0.2, 1.5))
+            kills += 1
+            match rng.randrange(5):
+                case 0:
+                    broker.end(signal.SIGKILL)
+                    broker.start()
+                case 1:
+                    postgres.restart()
+                case _:
+                    capture.end(signal.SIGKILL)
+                    capture.start()
+        is_over.set()
+        for each in sessions:
+            each.join()
+        if capture.child.poll() is not None:
+            raise SystemExit(f"seed {SEED}: the capture ended by itself: {capture.text()[-2000:]}")
+        if capture.end(signal.SIGTERM) != 0:
+            raise SystemExit(f"seed {SEED}: the capture failed: {capture.text()[-2000:]}")
+        last = subprocess.run(arguments + ["--once"], env=environment, capture_output=True, text=True, timeout=PATIENCE)
+        if last.returncode != 0:
+            raise SystemExit(f"seed {SEED}: the last run failed: {last.stderr}")
+        found, backwards = topic(brokers)
+        expected = {}
+        for line in postgres.query("select json_build_array(user_id, content) from history order by id").stdout.splitlines():
+            key, content = json.loads(line)
+            expected.setdefault(key, []).append(content)
+        different = [key for key in expected.keys() | found.keys() if expected.get(key) != found.get(key)]
+        changes = sum(map(len, found.values()))
+        print(f"seed {SEED}: {kills} kills, {changes} changes of {len(found)} keys, {len(different)} differ, {backwards} go back")
+        for key in different[:3]:
+            print(key, "expected", expected.get(key, [])[-3:], "found", found.get(key, [])[-3:])
+        if different or backwards or changes < 1000:
+            raise SystemExit(f"seed {SEED}: the topic is not what happened")
+    finally:
+        is_over.set()
+        for process in (capture, broker, postgres):
+            if process:
+                process.end(signal.SIGKILL)
+        shutil.rmtree(FOLDER, ignore_errors=True)
+
+
+main()
