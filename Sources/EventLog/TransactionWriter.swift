@@ -17,7 +17,7 @@ public final class TransactionWriter {
   ) throws(LogError) {
     var options = options
     options.delivery = .exactlyOnce
-    let producer = try KafkaProducer(options, events: ClientEvents(log: report))
+    let producer = try KafkaProducer(options, events: ClientEvents(.producer, options, log: report))
     try producer.initTransactions()
     self.producer = producer
   }
