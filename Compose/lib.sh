@@ -14,6 +14,7 @@ declare -A debian_packages=(
   [libpq-dev]='test -e /usr/include/postgresql/libpq-fe.h'
   [postgresql-15]='test -e /usr/lib/postgresql/15/bin/postgres'
   [kcat]='command -v kcat'
+  [prometheus]='command -v promtool'
   [zstd]='command -v zstd'
   [tzdata]='test -e /usr/share/zoneinfo/Europe/Berlin'
   [python3-venv]='python3 -c "import venv, ensurepip"'
