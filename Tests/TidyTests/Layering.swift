@@ -19,7 +19,7 @@ let layers: [String: AllowedImports] = [
   "LiveView": .only(["Glibc"]),
   "Processor": .only(["FeatureCore"]),
   "Simulation": .only(["FeatureCore", "Processor", "BrokerCore"]),
-  "OnlineStore": .only(["FeatureCore", "Processor", "CHiredis", "Glibc"]),
+  "OnlineStore": .only(["FeatureCore", "Processor", "CHiredis", "Glibc", "Dispatch", "Synchronization"]),
   "EventLog": .only(["Processor", "CRDKafka"]),
   "OutputRecords": .only(["SwiftProtobuf", "Foundation", "FoundationEssentials"]),
   "Verification": .only([
