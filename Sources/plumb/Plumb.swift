@@ -24,7 +24,7 @@ struct Plumb: AsyncParsableCommand {
     if let name = CommandLine.arguments.dropFirst().first, let problem = unknown(command: name) {
       StandardError.print("Error: \(problem)")
       StandardError.print("See 'plumb --help' for the commands.")
-      exit(ExitCode.validationFailure.rawValue)
+      Foundation.exit(ExitCode.validationFailure.rawValue)
     }
     await main(nil)
   }
