@@ -12,6 +12,18 @@ public struct BrokerLimits: Sendable {
   public var partitionsMax: Int32 = 20_000
   /// The longest metadata string of a committed offset.
   public var offsetMetadataMax = 4_096
+  /// The members of all groups together. (Kafka's `group.max.size` is a group's.)
+  public var membersMax = 10_000
+  /// What all members together may say of themselves, in bytes.
+  public var groupBytesMax = 64 << 20
+  /// The longest name of a group and the longest transactional id, in bytes.
+  public var nameBytesMax = 1_024
+  /// Groups that are remembered.
+  public var groupsMax = 10_000
+  /// Transactional ids that are remembered.
+  public var transactionalIdsMax = 10_000
+  /// Committed offsets that are remembered, of all groups together.
+  public var offsetsMax = 200_000
 
   /// Kafka's defaults.
   public init() {}
@@ -25,6 +37,11 @@ public struct BrokerLimits: Sendable {
 public final class Broker {
   /// The limits.
   public let limits: BrokerLimits
+  /// No offset, id or time is as large: arithmetic with them can't overflow.
+  static let numbersMax: Int64 = 1 << 62
+  /// How long after its end was answered a transaction's markers are written, in milliseconds. Until then its
+  /// producer gets `CONCURRENT_TRANSACTIONS`, as from a Kafka whose markers have to reach other brokers.
+  public let markerDelay: Int64
   /// Told of every change of durable state, in order, before the call that made it returns.
   public var journal: ((JournalEntry) -> Void)?
   /// Told of every partition that grew: waiting fetches may now be answered.
@@ -36,6 +53,8 @@ public final class Broker {
 
   var transactions: [String: Transaction] = [:]
   var transactionalIds: [Int64: String] = [:]
+  /// When the markers of decided transactions are due.
+  var markersDue: [String: Int64] = [:]
   var groups: [String: Group] = [:]
   var replies: [GroupReply] = []
   private var nextProducerId: Int64 = 1
@@ -45,8 +64,9 @@ public final class Broker {
   private var memberCount: Int64 = 0
 
   /// A broker without topics.
-  public init(limits: BrokerLimits = BrokerLimits()) {
+  public init(limits: BrokerLimits = BrokerLimits(), markerDelay: Int64 = 0) {
     self.limits = limits
+    self.markerDelay = markerDelay
   }
 
   // MARK: Topics
@@ -57,8 +77,7 @@ public final class Broker {
   ) throws(KafkaError) {
     guard Self.isValid(topic: name) else { throw .invalidTopic }
     guard topics[name] == nil else { throw .topicAlreadyExists }
-    let present = topics.values.reduce(0) { $0 + $1.partitions.count }
-    guard partitions > 0, Int(partitions) <= Int(limits.partitionsMax) - present else {
+    guard partitions > 0, Int(partitions) <= Int(limits.partitionsMax) - partitionCount else {
       throw .invalidPartitions
     }
     let settings = try TopicSettings(configs)
@@ -136,6 +155,7 @@ public final class Broker {
   /// Lets timeouts up to `now` happen: sessions, rebalances, transactions.
   public func advance(now: Int64) {
     expireTransactions(now: now)
+    writeMarkers(dueBy: now)
     for name in groups.keys.sorted() {
       groups[name]?.advance(now: now, &replies)
       if groups[name]?.wasNeverUsed == true { groups[name] = nil }
@@ -146,31 +166,39 @@ public final class Broker {
   public var nextDeadline: Int64? {
     let transactionDeadline = transactions.values.compactMap(\.deadline).min()
     let groupDeadline = groups.values.compactMap(\.nextDeadline).min()
-    return [transactionDeadline, groupDeadline].compactMap { $0 }.min()
+    return [transactionDeadline, markersDue.values.min(), groupDeadline].compactMap { $0 }.min()
   }
 
   // MARK: Durable state
 
-  /// Takes back a change. Call ``start(now:)`` after the last one.
-  public func restore(_ entry: JournalEntry, now: Int64) {
+  /// Takes back a change; false if no broker can have made it. Call ``start(now:)`` after the last one.
+  @discardableResult
+  public func restore(_ entry: JournalEntry, now: Int64) -> Bool {
+    let numbers = 0..<Self.numbersMax
     switch entry {
     case .topicCreated(let name, let number, let partitions, let configs):
+      guard Self.isValid(topic: name), topics[name] == nil, numbers.contains(number), partitions > 0,
+        Int(partitions) <= Int(limits.partitionsMax) - partitionCount,
+        let settings = try? TopicSettings(configs)
+      else { return false }
       nextTopicNumber = max(nextTopicNumber, number + 1)
-      let settings = (try? TopicSettings(configs)) ?? TopicSettings()
       install(name, number: number, partitions: partitions, settings: settings)
     case .topicDeleted(let name): remove(name)
     case .logStart(let place, let offset):
-      guard let partition = partition(place) else { return }
+      guard numbers.contains(offset) else { return false }
+      guard let partition = partition(place) else { break }
       let before = partition.memoryBytes
       partition.advanceStart(to: offset)
       memoryBytes += partition.memoryBytes - before
     case .batch(let place, let number, let bytes):
-      if topics[place.topic]?.number == number { restore(bytes, at: place, now: now) }
+      if topics[place.topic]?.number == number { return restore(bytes, at: place, now: now) }
     case .counters(let producerIds, let topics, let incarnation):
+      guard [producerIds, topics, incarnation].allSatisfy(numbers.contains) else { return false }
       nextProducerId = max(nextProducerId, producerIds)
       nextTopicNumber = max(nextTopicNumber, topics)
       self.incarnation = max(self.incarnation, incarnation)
     case .transaction(let id, let transaction):
+      guard transaction.isPossible else { return false }
       nextProducerId = max(nextProducerId, transaction.producerId + 1)
       install(id, transaction)
     case .offsets(let name, let offsets): group(name).commit(offsets)
@@ -179,15 +207,20 @@ public final class Broker {
     case .offsetsDecided(let name, let producerId, let commit):
       group(name).decideOffsets(producerId: producerId, commit: commit)
     }
+    return true
   }
 
-  /// Takes back a batch; false if it is damaged or doesn't follow the ones before.
+  /// Takes back a batch; false if it is damaged or doesn't follow the ones before. `start` is where the log will
+  /// begin once all is taken back: what lies before it may have been lost.
   @discardableResult
-  public func restore(_ batch: [UInt8], at place: TopicPartition, now: Int64) -> Bool {
+  public func restore(_ batch: [UInt8], at place: TopicPartition, start: Int64 = 0, now: Int64) -> Bool {
     guard let partition = partition(place) else { return false }
     let before = partition.memoryBytes
     defer { memoryBytes += partition.memoryBytes - before }
-    return partition.restore(batch, now: now)
+    guard partition.restore(batch, gapsUpTo: start, now: now) else { return false }
+    // What has been deleted takes no memory meanwhile.
+    partition.advanceStart(to: min(start, partition.nextOffset))
+    return true
   }
 
   /// Begins a run after what was restored: finishes decided transactions and takes a new incarnation.
@@ -221,9 +254,11 @@ public final class Broker {
     return nextProducerId
   }
 
+  /// The prefix is for people to read: however long a client's name is, its member id fits into a reply.
   func makeMemberId(_ prefix: String) -> String {
     memberCount += 1
-    return "\(prefix)-\(incarnation)-\(memberCount)"
+    let readable = String(String.UnicodeScalarView(prefix.unicodeScalars.prefix(255)))
+    return "\(readable)-\(incarnation)-\(memberCount)"
   }
 
   func group(_ name: String) -> Group {
@@ -237,6 +272,8 @@ public final class Broker {
     transactions[id] = transaction
     transactionalIds[transaction.producerId] = id
   }
+
+  private var partitionCount: Int { topics.values.reduce(0) { $0 + $1.partitions.count } }
 
   private var counters: JournalEntry {
     .counters(producerIds: nextProducerId, topics: nextTopicNumber, incarnation: incarnation)

@@ -61,6 +61,20 @@ final class Group {
 
   // MARK: Questions
 
+  /// What its members cost in memory, about.
+  var memberBytes: Int {
+    members.reduce(0) { sum, member in
+      sum + 512 + member.assignment.count
+        + member.protocols.reduce(0) { $0 + $1.name.utf8.count + $1.metadata.count }
+    }
+  }
+
+  /// Its members and those that may become some.
+  var memberCount: Int { members.count + pendingMembers.count }
+
+  /// How many offsets it holds, those of open transactions too.
+  var offsetCount: Int { pendingOffsets.values.reduce(offsets.count) { $0 + $1.count } }
+
   func index(of id: String) -> Int? { members.firstIndex { $0.id == id } }
 
   func supports(_ type: String, _ protocols: [GroupProtocol]) -> Bool {

@@ -86,6 +86,11 @@ public struct JoinRequest: Sendable {
   }
 }
 
+extension JoinRequest {
+  /// What a member costs in memory while it is one, about.
+  var cost: Int { 512 + protocols.reduce(0) { $0 + $1.name.utf8.count + $1.metadata.count } }
+}
+
 /// Whom a group request speaks for.
 public struct GroupMember: Sendable, Equatable {
   /// The member's id; empty for none.
@@ -209,7 +214,7 @@ extension Broker {
   ) throws(KafkaError) {
     guard !name.isEmpty else { throw .invalidGroupId }
     if groups[name] == nil, member.generation >= 0 { throw .illegalGeneration }
-    let group = group(name)
+    let group = try roomyGroup(name, offsets: offsets.count)
     if let index = try check(member, in: group, transactional: false) {
       // The assignment is being made: a commit now would speak for the generation before.
       if group.state == .completingRebalance { throw .rebalanceInProgress }
@@ -226,7 +231,7 @@ extension Broker {
   ) throws(KafkaError) {
     guard !name.isEmpty else { throw .invalidGroupId }
     try checkOpen(producer) { $0.groups.contains(name) }
-    let group = group(name)
+    let group = try roomyGroup(name, offsets: offsets.count)
     _ = try check(member, in: group, transactional: true)
     group.addPending(offsets, producerId: producer.id)
     journal?(.pendingOffsets(group: name, producerId: producer.id, offsets))
@@ -261,14 +266,29 @@ extension Broker {
     return index
   }
 
+  /// A group, new or not, if the limits allow it, and some offsets more.
+  private func roomyGroup(_ name: String, offsets: Int = 0) throws(KafkaError) -> Group {
+    guard name.utf8.count <= limits.nameBytesMax else { throw .invalidGroupId }
+    if groups[name] == nil, groups.count >= limits.groupsMax { throw .policyViolation }
+    let present = groups.values.reduce(0) { $0 + $1.offsetCount }
+    guard present + offsets <= limits.offsetsMax else { throw .policyViolation }
+    return group(name)
+  }
+
   private func join(_ request: JoinRequest, token: UInt64, now: Int64) throws(KafkaError) {
     guard !request.group.isEmpty else { throw .invalidGroupId }
-    guard (limits.sessionTimeoutMin...limits.sessionTimeoutMax).contains(request.sessionTimeout) else {
-      throw .invalidSessionTimeout
-    }
+    guard request.sessionTimeout >= limits.sessionTimeoutMin,
+      request.sessionTimeout <= limits.sessionTimeoutMax
+    else { throw .invalidSessionTimeout }
     if groups[request.group] == nil, !request.memberId.isEmpty { throw .unknownMemberId }
     guard !request.protocolType.isEmpty, !request.protocols.isEmpty else { throw .inconsistentGroupProtocol }
-    let group = group(request.group)
+    let present = groups.values.reduce((members: 1, bytes: request.cost)) {
+      ($0.members + $1.memberCount, $0.bytes + $1.memberBytes)
+    }
+    guard present.members <= limits.membersMax, present.bytes <= limits.groupBytesMax else {
+      throw .groupMaxSizeReached
+    }
+    let group = try roomyGroup(request.group)
     guard request.memberId.isEmpty || group.isPending(request.memberId) else {
       return try rejoin(request, group, token: token, now: now)
     }

@@ -33,6 +33,7 @@ public enum KafkaError: Int16, Error, Sendable {
   case unknownLeaderEpoch = 75
   case unsupportedCompressionType = 76
   case memberIdRequired = 79
+  case groupMaxSizeReached = 81
   case fencedInstanceId = 82
   case invalidRecord = 87
   case unstableOffsetCommit = 88

@@ -133,10 +133,14 @@ public final class Partition {
   }
 
   /// Takes back a batch that this log had appended, its offset as written; false if it doesn't belong here.
+  ///
+  /// A gap is what a lost tail and a deletion beyond it left: it can't end behind the start of the log. Nothing but
+  /// this protects a batch's offset and leader epoch, which its checksum doesn't cover.
   @discardableResult
-  func restore(_ bytes: [UInt8], now: Int64) -> Bool {
+  func restore(_ bytes: [UInt8], gapsUpTo start: Int64 = 0, now: Int64) -> Bool {
     guard let header = try? bytes.withBytes({ (raw) throws(KafkaError) in try BatchHeader(checking: raw) }),
-      header.baseOffset >= nextOffset
+      header.baseOffset == nextOffset || (header.baseOffset > nextOffset && header.baseOffset <= start),
+      header.lastOffset < Broker.numbersMax, bytes[12..<16].allSatisfy({ $0 == 0 })
     else { return false }
     nextOffset = header.baseOffset
     insert(bytes, header, now: now)

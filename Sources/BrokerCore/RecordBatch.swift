@@ -230,7 +230,8 @@ struct RecordCursor {
     let timestampDelta = try varint(&position, end)
     guard try varint(&position, end) == Int64(count) else { throw .invalidRecord }
     timestamp = header.isLogAppendTime ? header.maxTimestamp : header.baseTimestamp &+ timestampDelta
-    offset = header.baseOffset + Int64(count)
+    // A producer may write anything there: the log gives out offsets.
+    offset = header.baseOffset &+ Int64(count)
     key = try field(&position, end)
     value = try field(&position, end)
     guard position < end else { throw .invalidRecord }

@@ -37,9 +37,16 @@ public struct Transaction: Sendable, Equatable {
     self.groups = groups
   }
 
+  /// Whether a broker can have written it down.
+  var isPossible: Bool {
+    (0..<Broker.numbersMax).contains(producerId) && (-1 ... .max - 1).contains(epoch) && timeout > 0
+      && (-1..<Broker.numbersMax).contains(started)
+  }
   /// After this epoch the id is used up and a new one is given out.
   var isEpochExhausted: Bool { epoch >= .max - 1 }
   var deadline: Int64? { state == .ongoing ? started + Int64(timeout) : nil }
+  /// Whether it is decided and its markers aren't written yet.
+  var isEnding: Bool { state == .prepareCommit || state == .prepareAbort }
 }
 
 /// A producer's identity.
@@ -65,6 +72,10 @@ extension Broker {
     guard let transactionalId else { return ProducerIdentity(id: allocateProducerId(), epoch: 0) }
     guard !transactionalId.isEmpty else { throw .invalidRequest }
     guard timeout > 0, timeout <= limits.transactionTimeoutMax else { throw .invalidTransactionTimeout }
+    guard transactionalId.utf8.count <= limits.nameBytesMax else { throw .invalidRequest }
+    guard transactions[transactionalId] != nil || transactions.count < limits.transactionalIdsMax else {
+      throw .policyViolation
+    }
     var transaction =
       transactions[transactionalId]
       ?? Transaction(
@@ -72,6 +83,7 @@ extension Broker {
         started: -1,
         partitions: [], groups: [])
     if let expected, transaction.epoch != -1, expected.id != transaction.producerId { throw .producerFenced }
+    if transaction.isEnding { throw .concurrentTransactions }
     if transaction.state == .ongoing {
       abortFencing(transactionalId, now: now)
       // As Kafka answers: the client asks again, and its epoch is bumped a second time.
@@ -99,6 +111,7 @@ extension Broker {
     _ partitions: [TopicPartition], transactionalId: String, producer: ProducerIdentity, now: Int64
   ) throws(KafkaError) {
     var transaction = try current(transactionalId, producer)
+    if transaction.isEnding { throw .concurrentTransactions }
     guard transaction.state != .ongoing || !transaction.partitions.isSuperset(of: partitions) else { return }
     begin(&transaction, now: now)
     transaction.partitions.formUnion(partitions)
@@ -111,6 +124,7 @@ extension Broker {
   ) throws(KafkaError) {
     guard !group.isEmpty else { throw .invalidGroupId }
     var transaction = try current(transactionalId, producer)
+    if transaction.isEnding { throw .concurrentTransactions }
     guard transaction.state != .ongoing || !transaction.groups.contains(group) else { return }
     begin(&transaction, now: now)
     transaction.groups.insert(group)
@@ -125,6 +139,7 @@ extension Broker {
     switch (transaction.state, commit) {
     case (.ongoing, _): decide(transactionalId, commit: commit, now: now)
     case (.completeCommit, true), (.completeAbort, false): return
+    case (.prepareCommit, true), (.prepareAbort, false): throw .concurrentTransactions
     default: throw .invalidTransactionState
     }
   }
@@ -142,6 +157,14 @@ extension Broker {
   func expireTransactions(now: Int64) {
     let late = transactions.filter { $0.value.deadline.map { $0 <= now } ?? false }
     for id in late.keys.sorted() { abortFencing(id, now: now) }
+  }
+
+  /// Writes the markers of transactions that were decided long enough ago.
+  func writeMarkers(dueBy now: Int64) {
+    for id in markersDue.filter({ $0.value <= now }).keys.sorted() {
+      markersDue[id] = nil
+      complete(id, commit: transactions[id]?.state == .prepareCommit, now: now)
+    }
   }
 
   /// After a restart: carries out what had been decided, and aborts what no transactional id knows of.
@@ -197,6 +220,7 @@ extension Broker {
     guard var transaction = transactions[id] else { return }
     transaction.state = commit ? .prepareCommit : .prepareAbort
     set(id, transaction)
+    guard markerDelay == 0 else { return markersDue[id] = now + markerDelay }
     complete(id, commit: commit, now: now)
   }
 

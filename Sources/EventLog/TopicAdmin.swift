@@ -9,6 +9,8 @@ public struct TopicDescription: Hashable, Sendable {
   public var partitions: Int
   /// On how many brokers each of them is kept.
   public var replication: Int
+  /// As many as the brokers give a topic (`default.replication.factor`).
+  public static let defaultReplication = -1
   /// Its configuration. To create a topic: what differs from the brokers' defaults. As described: all of it.
   public var configuration: [String: String]
 

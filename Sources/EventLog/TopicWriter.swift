@@ -17,8 +17,7 @@ public final class TopicWriter {
   public init(
     _ options: KafkaOptions, topic: String, report: @escaping @Sendable (KafkaSeverity, String) -> Void
   ) throws(LogError) {
-    var options = options
-    options.delivery = .atLeastOnce
+    let options = Self.patient(options)
     guard try TopicAdmin(options, report: report).describe([topic])[0] != nil else {
       throw LogError(.fatal, "The topic '\(topic)' doesn't exist: create it, or check the brokers' address")
     }
@@ -26,8 +25,19 @@ public final class TopicWriter {
     producer = try KafkaProducer(options, events: ClientEvents(.producer, options, log: report))
   }
 
+  /// Records wait for their brokers however long those are away, as many as the queue holds.
+  static func patient(_ options: KafkaOptions) -> KafkaOptions {
+    var options = options
+    options.delivery = .atLeastOnce
+    let names = ["message.timeout.ms", "delivery.timeout.ms"].flatMap { [$0, "producer.\($0)"] }
+    if names.allSatisfy({ options.properties[$0] == nil }) {
+      options.properties["producer.message.timeout.ms"] = "0"
+    }
+    return options
+  }
+
   /// Hands a record over for sending; copies its bytes. Without a key the partition is any. Throws what an earlier
-  /// record could not be delivered for.
+  /// record could not be delivered for; `.retry` when the brokers take nothing, and this record wasn't taken.
   public func send(key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?) throws(LogError) {
     try producer.send(topic: topic, partition: nil, key: key, value: value)
     unserved += 1

@@ -39,25 +39,45 @@ public struct LiveView: Sendable {
   }
 
   private static let counters: [(label: String, name: String)] = [
-    ("records read", "plumb_records_consumed_total"), ("events folded", "plumb_events_folded_total"),
+    // A forwarded record is read twice: from its source, and from the topic that it was forwarded to.
+    ("records read", "plumb_records_consumed_total"), ("of them forwarded", "plumb_records_forwarded_total"),
+    ("events folded", "plumb_events_folded_total"),
     ("snapshots", "plumb_snapshots_total"), ("dead letters", "plumb_dead_letters_total"),
     ("commits", "plumb_commits_total"),
   ]
 
-  /// The view as a screen of text lines with colours, at most `rows`.
-  public func screen(columns: Int, rows: Int) -> [String] {
-    var lines = [header(columns), StyledLine()]
-    lines.append(StyledLine("                      a second         total   the last minute", .faint))
-    for counter in Self.counters { lines.append(line(counter.label, counter.name, columns)) }
-    lines += [lagLine, latencyLine, cacheLine]
-    lines += trouble.map { StyledLine($0, .alarm) }
-    lines += entityLines(columns: columns, rows: rows - lines.count)
-    return lines.prefix(rows).map { $0.rendered(columns: columns) }
+  /// The view as a screen of text lines, at most `rows`, with colours if it is to be styled.
+  public func screen(columns: Int, rows: Int, isStyled: Bool = true) -> [String] {
+    var lines = [(header(columns), 0), (StyledLine(), 1)]
+    lines.append((StyledLine("                      a second         total   the last minute", .faint), 4))
+    for (index, counter) in Self.counters.enumerated() {
+      // What was read counts most.
+      lines.append((line(counter.label, counter.name, columns), index == 0 ? 0 : 5))
+    }
+    lines += [(lagLine, 0), (latencyLine, 3), (cacheLine, 2)]
+    lines += trouble.map { (StyledLine($0, .alarm), 0) }
+    // Each entity shows some features: what matters less makes room, the lowest number first.
+    let needed = entities.count * Self.entityRowsMin
+    for rank in 1...5 where rows - lines.count < needed {
+      while rows - lines.count < needed, let index = lines.lastIndex(where: { $0.1 == rank }) {
+        lines.remove(at: index)
+      }
+    }
+    var shown = lines.map(\.0)
+    shown += entityLines(columns: columns, rows: rows - shown.count)
+    return shown.prefix(rows).map { $0.rendered(columns: columns, isStyled: isStyled) }
   }
+
+  /// A title and a line of features.
+  private static let entityRowsMin = 2
 
   /// The view as one line.
   public var summary: String {
-    let rate = history.rate("plumb_records_consumed_total", window: 5).map { "\(grouped($0)) records/s" }
+    let rate = history.rate("plumb_records_consumed_total", window: 5).map { rate in
+      let forwarded = history.rate("plumb_records_forwarded_total", window: 5) ?? 0
+      return "\(grouped(rate)) records/s"
+        + (forwarded > 0 ? " (\(grouped(forwarded)) of them forwarded)" : "")
+    }
     var parts = ["\(Int(elapsedSeconds)) s", readiness, rate ?? "no rate yet"]
     parts.append("\(grouped(history.total("plumb_records_consumed_total"))) read")
     parts.append("\(grouped(history.total("plumb_snapshots_total"))) snapshots")
@@ -164,17 +184,18 @@ public struct LiveView: Sendable {
 
   private func entityLines(columns: Int, rows: Int) -> [StyledLine] {
     guard !entities.isEmpty else { return [] }
-    let rowsEach = max(2, rows / entities.count)
+    let rowsEach = max(Self.entityRowsMin, rows / entities.count)
+    let isSpaced = rowsEach > Self.entityRowsMin
     let cells = max(1, columns / 26)
     let width = columns / cells
     return entities.flatMap { entity in
       var title = StyledLine(entity.title, .bold)
-      let room = (rowsEach - 2) * cells
+      let room = (rowsEach - (isSpaced ? 2 : 1)) * cells
       let left = entity.features.count - room
       title.append(
         entity.ageSeconds.map { "   latest event \(shortTime(max(0, $0))) ago" } ?? "   nothing yet", .faint)
       if left > 0, entity.ageSeconds != nil { title.append(", \(left) more features", .faint) }
-      var lines = [StyledLine(), title]
+      var lines = isSpaced ? [StyledLine(), title] : [title]
       guard entity.ageSeconds != nil else { return lines }
       let shown = Array(Self.telling(entity.features).prefix(max(0, room)))
       for start in stride(from: 0, to: shown.count, by: cells) {

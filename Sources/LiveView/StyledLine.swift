@@ -30,13 +30,13 @@ struct StyledLine {
   var text: String { pieces.map(\.text).joined() }
 
   /// The line, cut at a width.
-  func rendered(columns: Int) -> String {
+  func rendered(columns: Int, isStyled: Bool = true) -> String {
     var left = columns
     var rendered = ""
     for (text, style) in pieces where left > 0 {
       let shown = text.prefix(left)
       left -= shown.count
-      rendered += style == .plain ? String(shown) : "\u{1B}[\(style.rawValue)m\(shown)\u{1B}[0m"
+      rendered += style == .plain || !isStyled ? String(shown) : "\u{1B}[\(style.rawValue)m\(shown)\u{1B}[0m"
     }
     return rendered
   }

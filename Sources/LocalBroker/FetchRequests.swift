@@ -122,7 +122,7 @@ extension RequestHandler {
       in: .milliseconds(Int64(request.maxWait))
     ) { [weak self] () -> Void in
       guard let self, let waiting = fetches.remove(id) else { return }
-      waiting.call.peer.complete(Self.encode(read(waiting.request), waiting.call).finish())
+      waiting.call.peer.complete(Self.encode(read(waiting.request), waiting.call))
     }
     fetches.add(WaitingFetch(id: id, call: call, request: request, timer: timer))
     return .later
@@ -133,17 +133,19 @@ extension RequestHandler {
     let found = read(waiting.request)
     guard found.hasError || found.byteCount >= waiting.request.minBytes else { return }
     fetches.remove(waiting.id)
-    waiting.call.peer.complete(Self.encode(found, waiting.call).finish())
+    waiting.call.peer.complete(Self.encode(found, waiting.call))
   }
 
   private func read(_ request: FetchRequest) -> Found {
     var found = Found()
+    // Clients that take nothing don't fill the memory: the others' replies become shorter, down to one batch.
+    let bytesMax = min(request.maxBytes, max(0, configuration.repliesBytesMax - unsentBytes))
     for topic in request.topics {
       var results: [(wanted: Int32, result: Result<Fetched, KafkaError>)] = []
       for wanted in topic.partitions {
         do throws(KafkaError) {
           let place = TopicPartition(topic.name, wanted.partition)
-          let room = min(wanted.maxBytes, request.maxBytes - found.byteCount)
+          let room = min(wanted.maxBytes, bytesMax - found.byteCount)
           let fetched = try partition(place, leaderEpoch: wanted.leaderEpoch).read(
             from: wanted.offset, maxBytes: room, isolation: request.isolation,
             firstWhole: found.byteCount == 0)

@@ -58,6 +58,21 @@ extension JournalEntry {
     return entry
   }
 
+  /// Whether an entry begins here and is whole; nil if none of its length fits.
+  static func isIntact(_ bytes: UnsafeRawBufferPointer) -> (length: Int, isIntact: () -> Bool)? {
+    guard bytes.count > 8, (1...8).contains(bytes[8]) else { return nil }
+    let length = 8 + Int(UInt32(bigEndian: bytes.loadUnaligned(as: UInt32.self)))
+    guard length > 8, length <= bytes.count else { return nil }
+    return (
+      length,
+      {
+        let body = UnsafeRawBufferPointer(rebasing: bytes[8..<length])
+        return CRC32C.checksum(body)
+          == UInt32(bigEndian: bytes.loadUnaligned(fromByteOffset: 4, as: UInt32.self))
+      }
+    )
+  }
+
   private static func decode(_ buffer: inout ByteBuffer) throws -> JournalEntry? {
     var reader = WireReader(buffer)
     switch try reader.integer(UInt8.self) {
@@ -82,6 +97,7 @@ extension JournalEntry {
 
 extension ByteBuffer {
   fileprivate mutating func put(_ string: String) {
+    // As long as it was on the wire: see ``WireReader/nullableString()``.
     writeInteger(Int16(string.utf8.count))
     writeString(string)
   }

@@ -18,11 +18,29 @@ public struct LocalBrokerConfiguration: Sendable {
   public var autoCreateTopics = false
   /// The limits.
   public var limits = BrokerLimits()
+  /// What requests that are arriving, waiting or being answered may take in memory together. A larger one is
+  /// refused; one that finds no room isn't read until there is. (Kafka: `queued.max.request.bytes`.)
+  public var requestsBytesMax = 256 << 20
+  /// What replies that clients haven't taken may take; beyond it a Fetch is answered with one batch.
+  public var repliesBytesMax = 256 << 20
+  /// How many clients may be connected at a time; later ones are turned away.
+  public var connectionsMax = 1_000
+  /// How long after its end was answered a transaction's markers are written, in milliseconds, rounded up to the
+  /// broker's next look at its timeouts. See ``Broker/markerDelay``.
+  public var markerDelay: Int64 = 0
   /// Told of anything worth knowing, a line at a time.
   public var log: @Sendable (String) -> Void = { _ in }
 
   /// A broker on a free port of the loopback address, in memory.
   public init() {}
+
+  /// Divides some memory: up to 256 MiB each for requests and replies, a little for groups, the rest for records.
+  public mutating func setMemory(bytes: Int) {
+    requestsBytesMax = min(256 << 20, bytes / 4)
+    repliesBytesMax = requestsBytesMax
+    limits.groupBytesMax = requestsBytesMax / 4
+    limits.memoryBytes = bytes - requestsBytesMax - repliesBytesMax - limits.groupBytesMax
+  }
 }
 
 /// Why a local broker doesn't start, or stopped.
@@ -97,14 +115,14 @@ public final class LocalBroker: Sendable {
       .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
       .childChannelOption(
         .recvAllocator,
-        value: AdaptiveRecvByteBufferAllocator(minimum: 4_096, initial: 65_536, maximum: 1 << 20)
+        value: AdaptiveRecvByteBufferAllocator(minimum: 4_096, initial: 65_536, maximum: 256 << 10)
       )
       .childChannelOption(.writeBufferWaterMark, value: .init(low: 1 << 20, high: 4 << 20))
       .childChannelInitializer { channel in
         channel.eventLoop.makeCompletedFuture {
           let connection = Connection(server.value, eventLoop: channel.eventLoop)
+          guard server.value.add(channel, connection) else { return channel.close(promise: nil) }
           try channel.pipeline.syncOperations.addHandler(connection)
-          server.value.add(channel)
         }
       }
     do {
@@ -126,7 +144,11 @@ final class ServerState {
   private let failure: EventLoopPromise<Void>
   private let loop: any EventLoop
   private var nextTick: Scheduled<Void>?
-  private var channels: [ObjectIdentifier: any Channel] = [:]
+  private var clients: [ObjectIdentifier: (channel: any Channel, connection: Connection)] = [:]
+  private var requestsBytes = 0
+  private var waitingForRoom: [Connection] = []
+  private var hasTurnedAway = false
+  private var lastArrivalCheck: Int64 = 0
   /// False once the disk has refused a write: nothing may be acknowledged any more.
   var isHealthy: Bool { storage?.failure == nil }
 
@@ -136,7 +158,7 @@ final class ServerState {
     self.configuration = configuration
     self.failure = failure
     let clock = WallClock()
-    let broker = Broker(limits: configuration.limits)
+    let broker = Broker(limits: configuration.limits, markerDelay: configuration.markerDelay)
     storage = try configuration.dataDirectory.map {
       try Storage(
         directory: $0, broker: broker, loop: loop, now: clock.now(), log: configuration.log)
@@ -152,15 +174,47 @@ final class ServerState {
     scheduleTick()
   }
 
-  func add(_ channel: any Channel) {
+  /// Takes a client; false if there are too many.
+  func add(_ channel: any Channel, _ connection: Connection) -> Bool {
+    guard clients.count < configuration.connectionsMax else {
+      if !hasTurnedAway {
+        configuration.log(
+          "\(clients.count) clients are connected, the most there may be: others are turned away")
+      }
+      hasTurnedAway = true
+      return false
+    }
+    hasTurnedAway = false
     let id = ObjectIdentifier(channel)
-    channels[id] = channel
-    channel.closeFuture.assumeIsolated().whenComplete { [weak self] _ in self?.channels[id] = nil }
+    clients[id] = (channel, connection)
+    channel.closeFuture.assumeIsolated().whenComplete { [weak self] _ in self?.clients[id] = nil }
+    return true
+  }
+
+  /// Makes room for a request of a client, or remembers that it waits for some. There is always room for one.
+  func reserve(_ bytes: Int, for connection: Connection) -> Bool {
+    guard requestsBytes == 0 || requestsBytes + bytes <= configuration.requestsBytesMax else {
+      waitingForRoom.append(connection)
+      return false
+    }
+    requestsBytes += bytes
+    return true
+  }
+
+  func release(_ bytes: Int) {
+    requestsBytes -= bytes
+    guard !waitingForRoom.isEmpty else { return }
+    // Not at once: the caller is amid a request.
+    loop.assumeIsolated().execute { [self] in
+      let waiting = waitingForRoom
+      waitingForRoom = []
+      for connection in waiting { connection.roomWasMade() }
+    }
   }
 
   func stop() {
     nextTick?.cancel()
-    for channel in channels.values { channel.close(promise: nil) }
+    for client in clients.values { client.channel.close(promise: nil) }
     storage?.close()
   }
 
@@ -171,9 +225,14 @@ final class ServerState {
   private func onTick() {
     scheduleTick()
     handler.advance()
-    storage?.syncIfDue(now: handler.clock())
+    let now = handler.clock()
+    storage?.syncIfDue(now: now)
+    if now - lastArrivalCheck >= 1_000 {
+      lastArrivalCheck = now
+      for client in clients.values { client.connection.checkArrival(now: now) }
+    }
     guard let error = storage?.failure else { return }
-    for channel in channels.values { channel.close(promise: nil) }
+    for client in clients.values { client.channel.close(promise: nil) }
     failure.fail(error)
   }
 }

@@ -10,7 +10,7 @@ protocol Peer: AnyObject {
   var allocator: ByteBufferAllocator { get }
   var eventLoop: any EventLoop { get }
   /// Sends the reply that its connection waits for.
-  func complete(_ frame: ByteBuffer)
+  func complete(_ reply: consuming WireWriter)
 }
 
 /// One request: who asks, for what, and the rest of its bytes.
@@ -62,6 +62,8 @@ final class RequestHandler {
   let configuration: LocalBrokerConfiguration
   let clock: () -> Int64
   let fetches: WaitingFetches
+  /// The bytes of replies that clients haven't taken yet, as connections count them.
+  var unsentBytes = 0
   private var waitingJoins: [UInt64: Call] = [:]
   private var waitingSyncs: [UInt64: Call] = [:]
   private var nextToken: UInt64 = 0
@@ -127,10 +129,10 @@ final class RequestHandler {
       switch reply {
       case .join(let token, let reply):
         guard let call = waitingJoins.removeValue(forKey: token) else { continue }
-        call.peer.complete(Self.encode(reply, call).finish())
+        call.peer.complete(Self.encode(reply, call))
       case .sync(let token, let reply):
         guard let call = waitingSyncs.removeValue(forKey: token) else { continue }
-        call.peer.complete(Self.encode(reply, call).finish())
+        call.peer.complete(Self.encode(reply, call))
       }
     }
     for waiting in fetches.takeGrown() { retry(waiting) }

@@ -10,7 +10,9 @@ import NIOPosix
 final class Storage {
   static let syncIntervalMilliseconds: Int64 = 1_000
   /// Names the format of the directory.
-  private static let magic = "PLBROK01"
+  static let magic = "PLBROK01"
+  /// The metadata log is written anew when it has grown by so much, and to twice its size.
+  private static let metadataGrowthMax = 64 << 20
 
   /// The first write that failed. Nothing is written or acknowledged after it.
   private(set) var failure: LocalBrokerError?
@@ -22,17 +24,16 @@ final class Storage {
   private var dirty: Set<Int32> = []
   private var isSyncing = false
   private var lastSync: Int64 = 0
+  private unowned let broker: Broker
+  private var metadataBytes = 0
+  private var metadataBytesAtStart = 0
   private let loop: any EventLoop
   private let syncThread = NIOThreadPool(numberOfThreads: 1)
 
-  private struct PartitionKey: Hashable {
-    var topic: Int64
-    var partition: Int32
-    var fileName: String { "t\(topic)-p\(partition).log" }
-  }
-
   /// Recovers the broker from a directory and writes down from then on what it does.
-  init(directory: String, broker: Broker, loop: any EventLoop, now: Int64, log: (String) -> Void) throws {
+  init(
+    directory: String, broker: Broker, loop: any EventLoop, now: Int64, log: @escaping (String) -> Void
+  ) throws {
     self.directory = directory
     self.loop = loop
     guard mkdir(directory, 0o755) == 0 || errno == EEXIST else {
@@ -43,12 +44,11 @@ final class Storage {
     guard flock(directoryFile.descriptor, LOCK_EX | LOCK_NB) == 0 else {
       throw LocalBrokerError("The data directory \(directory) is used by another broker: stop that one first")
     }
+    var recovery = Recovery(directory: directory, broker: broker, now: now, log: log)
+    logs = try recovery.run()
     metadata = try File(directory + "/metadata.log")
-    let starts = try recoverMetadata(into: broker, now: now, log: log)
-    try recoverBatches(into: broker, now: now, log: log)
-    for (place, start) in starts { broker.restore(.logStart(place, start), now: now) }
     numbers = broker.topics.mapValues(\.number)
-    try removeStrayLogs()
+    self.broker = broker
     try rewriteMetadata(broker.snapshot)
     syncThread.start()
     broker.journal = { [unowned self] entry in write(entry) }
@@ -63,6 +63,9 @@ final class Storage {
 
   /// Syncs the files written to since the last time, once a second, on another thread.
   func syncIfDue(now: Int64) {
+    if failure == nil, metadataBytes > max(2 * metadataBytesAtStart, Self.metadataGrowthMax) {
+      do { try rewriteMetadata(broker.snapshot) } catch { fail(error) }
+    }
     guard failure == nil, !isSyncing, !dirty.isEmpty, now - lastSync >= Self.syncIntervalMilliseconds else {
       return
     }
@@ -104,6 +107,7 @@ final class Storage {
         dirty.insert(file.descriptor)
       } else if let frame = entry.encoded() {
         try frame.withUnsafeReadableBytes { try metadata.append($0) }
+        metadataBytes += frame.readableBytes
         dirty.insert(metadata.descriptor)
       }
       if case .topicCreated(let name, let number, _, _) = entry { numbers[name] = number }
@@ -145,95 +149,54 @@ final class Storage {
     }
   }
 
-  // MARK: Recovery
-
-  /// Restores all but batches; gives the starts of logs, which count once the batches are there.
-  private func recoverMetadata(
-    into broker: Broker, now: Int64, log: (String) -> Void
-  ) throws -> [TopicPartition: Int64] {
-    var bytes = ByteBuffer(bytes: try metadata.read(at: 0, count: metadata.size))
-    guard bytes.readableBytes > 0 else { return [:] }
-    guard bytes.readString(length: Self.magic.utf8.count) == Self.magic else {
-      throw LocalBrokerError("\(metadata.path) is not of this version: move the data directory away")
-    }
-    var starts: [TopicPartition: Int64] = [:]
-    while let entry = JournalEntry.next(&bytes) {
-      switch entry {
-      case .logStart(let place, let offset): starts[place] = offset
-      case .topicDeleted(let name):
-        starts = starts.filter { $0.key.topic != name }
-        broker.restore(entry, now: now)
-      default: broker.restore(entry, now: now)
-      }
-    }
-    if bytes.readableBytes > 0 {
-      log("\(metadata.path): dropping a torn tail of \(bytes.readableBytes) bytes")
-    }
-    return starts
-  }
-
-  private func recoverBatches(into broker: Broker, now: Int64, log: (String) -> Void) throws {
-    for (name, topic) in broker.topics.sorted(by: { $0.key < $1.key }) {
-      for partition in topic.partitions.indices {
-        let key = PartitionKey(topic: topic.number, partition: Int32(partition))
-        guard access(directory + "/" + key.fileName, F_OK) == 0 else { continue }
-        let file = try File(directory + "/" + key.fileName)
-        logs[key] = file
-        let place = TopicPartition(name, Int32(partition))
-        let size = try file.size
-        var offset = 0
-        while let batch = try nextBatch(file, offset, size),
-          broker.restore(batch, at: place, now: now)
-        {
-          offset += batch.count
-        }
-        guard offset < size else { continue }
-        log("\(file.path): dropping a torn tail of \(size - offset) bytes")
-        try file.truncate(to: offset)
-      }
-    }
-  }
-
-  private func nextBatch(_ file: File, _ offset: Int, _ size: Int) throws -> [UInt8]? {
-    guard offset + BatchHeader.size <= size else { return nil }
-    let head = try file.read(at: offset + 8, count: 4)
-    let length = head.reduce(0) { $0 << 8 | Int($1) } + 12
-    guard length <= size - offset else { return nil }
-    return try file.read(at: offset, count: length)
-  }
-
-  /// A topic's files outlive it if the broker is killed amid deleting it.
-  private func removeStrayLogs() throws {
-    guard let listing = opendir(directory) else {
-      throw LocalBrokerError("Cannot list \(directory): \(File.lastError)")
-    }
-    defer { closedir(listing) }
-    let known = Set(logs.keys.map(\.fileName))
-    while let entry = readdir(listing) {
-      let name = withUnsafeBytes(of: entry.pointee.d_name) { bytes in
-        String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
-      }
-      if name.hasPrefix("t"), name.hasSuffix(".log"), !known.contains(name) { unlink(directory + "/" + name) }
-    }
-  }
-
-  /// Starts the metadata log anew with the present state, so that it doesn't grow from run to run.
+  /// Starts the metadata log anew with the present state, so that it doesn't grow without end.
   private func rewriteMetadata(_ entries: [JournalEntry]) throws {
     let path = directory + "/metadata.log"
     unlink(path + ".new")
     let file = try File(path + ".new")
     var bytes = ByteBuffer(string: Self.magic)
+    metadataBytes = 0
     for entry in entries {
       if var frame = entry.encoded() { bytes.writeBuffer(&frame) }
+      guard bytes.readableBytes >= 1 << 20 else { continue }
+      metadataBytes += bytes.readableBytes
+      try bytes.withUnsafeReadableBytes { try file.append($0) }
+      bytes.clear()
     }
+    metadataBytes += bytes.readableBytes
+    metadataBytesAtStart = metadataBytes
     try bytes.withUnsafeReadableBytes { try file.append($0) }
     try file.sync()
     guard rename(path + ".new", path) == 0 else {
       throw LocalBrokerError("Cannot replace \(path): \(File.lastError)")
     }
+    dirty.remove(metadata.descriptor)
     metadata.close()
     metadata = File(path: path, descriptor: file.descriptor)
     try syncDirectory()
+  }
+}
+
+/// A partition's file.
+struct PartitionKey: Hashable {
+  var topic: Int64
+  var partition: Int32
+  var fileName: String { "t\(topic)-p\(partition).log" }
+
+  init(topic: Int64, partition: Int32) {
+    self.topic = topic
+    self.partition = partition
+  }
+
+  /// From the name of a file; nil if it is another kind of file's.
+  init?(fileName: String) {
+    guard fileName.hasPrefix("t"), fileName.hasSuffix(".log") else { return nil }
+    let numbers = fileName.dropFirst().dropLast(4).split(separator: "-", omittingEmptySubsequences: false)
+    guard numbers.count == 2, numbers[1].hasPrefix("p"), let topic = Int64(numbers[0]),
+      let partition = Int32(numbers[1].dropFirst())
+    else { return nil }
+    self.init(topic: topic, partition: partition)
+    guard self.fileName == fileName else { return nil }
   }
 }
 

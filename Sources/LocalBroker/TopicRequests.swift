@@ -25,7 +25,8 @@ extension RequestHandler {
     }
     if call.version >= 2 { writer.string("plumb-local-broker") }
     if call.version >= 1 { writer.int32(Self.nodeId) }
-    writer.array(all ? broker.topics.keys.sorted() : names ?? []) { writer, name in
+    // Each topic once, however often it was asked for, as Kafka answers.
+    writer.array(all ? broker.topics.keys.sorted() : Set(names ?? []).sorted()) { writer, name in
       describe(name, call.version, &writer)
     }
     // Which operations are allowed is not known without authorisation.

@@ -1,13 +1,17 @@
 import NIOCore
 
-/// A request that isn't what its header says.
+/// A request that isn't what its header says, or that can't be answered within the limits.
 struct Malformed: Error {
   var reason: String
 }
 
 /// Reads Kafka's types. In a flexible version strings, bytes and arrays are compact and structures end with tags.
 struct WireReader {
+  /// The elements of all arrays of a request: each costs more in memory than its byte or two on the wire.
+  static let elementsMax = 1_000_000
+
   private var buffer: ByteBuffer
+  private var elementsLeft = WireReader.elementsMax
   var isFlexible = false
 
   init(_ buffer: ByteBuffer) { self.buffer = buffer }
@@ -27,8 +31,12 @@ struct WireReader {
     guard let length = try length(fixed: Int16.self) else { return nil }
     // Compact strings could be longer, but no version of Kafka lets them.
     guard length <= Int16.max else { throw Malformed(reason: "a string is too long") }
-    guard let string = buffer.readString(length: length) else {
+    guard let bytes = buffer.readSlice(length: length) else {
       throw Malformed(reason: "it ends in a string")
+    }
+    // Repaired, it would be another string, and up to three times as long.
+    guard let string = String(validating: bytes.readableBytesView, as: UTF8.self) else {
+      throw Malformed(reason: "a string is not UTF-8")
     }
     return string
   }
@@ -50,6 +58,10 @@ struct WireReader {
     guard let count = try length(fixed: Int32.self) else { return nil }
     // An element takes at least one byte, so a lying count can't make us reserve more than was sent.
     guard count <= buffer.readableBytes else { throw Malformed(reason: "it ends in an array") }
+    guard count <= elementsLeft else {
+      throw Malformed(reason: "its arrays have more than \(Self.elementsMax) elements")
+    }
+    elementsLeft -= count
     var elements: [T] = []
     for _ in 0..<count { elements.append(try element(&self)) }
     return elements
@@ -99,9 +111,13 @@ struct WireReader {
   }
 }
 
-/// Writes Kafka's types into a response frame.
+/// Writes Kafka's types into a response frame. Nothing is written any more once it is too large.
 struct WireWriter {
+  /// As large as a request may be: Kafka's clients take no larger frames either.
+  static let frameBytesMax = 100 << 20
+
   private var buffer: ByteBuffer
+  private var isTooLarge: Bool { buffer.readableBytes > Self.frameBytesMax }
   private let isFlexible: Bool
 
   /// Begins a response. (ApiVersions keeps the old header, so that any client can read it.)
@@ -117,7 +133,10 @@ struct WireWriter {
   }
 
   /// The frame with its length in front.
-  consuming func finish() -> ByteBuffer {
+  consuming func finish() throws -> ByteBuffer {
+    guard !isTooLarge else {
+      throw Malformed(reason: "the reply to it has more than \(Self.frameBytesMax >> 20) MiB")
+    }
     buffer.setInteger(Int32(buffer.readableBytes - 4), at: buffer.readerIndex)
     return buffer
   }
@@ -130,6 +149,7 @@ struct WireWriter {
 
   mutating func string(_ value: String?) {
     guard let value else { return length(nil, Int16.self) }
+    precondition(isFlexible || value.utf8.count <= Int16.max, "Cannot write a string that was never read")
     length(value.utf8.count, Int16.self)
     buffer.writeString(value)
   }
@@ -147,7 +167,10 @@ struct WireWriter {
 
   mutating func array<C: Collection>(_ elements: C, _ write: (inout WireWriter, C.Element) -> Void) {
     length(elements.count, Int32.self)
-    for element in elements { write(&self, element) }
+    for element in elements {
+      guard !isTooLarge else { return }
+      write(&self, element)
+    }
   }
 
   mutating func int32Array(_ values: [Int32]) { array(values) { $0.int32($1) } }

@@ -1,9 +1,14 @@
+import Dispatch
 public import FeatureCore
 public import Processor
+import Synchronization
 
-/// Reads features for serving: states from Redis, evaluated as the definitions say. For services; one connection, used
-/// from one thread at a time.
-public final class FeatureReader {
+/// Reads features for serving: states from Redis, evaluated as the definitions say. For services: any number of tasks may
+/// use one reader at a time.
+///
+/// A read waits for Redis on a thread of the reader's, never on one of the tasks'. A cancelled task gets its answer, or
+/// the error of a Redis that gives none within the options' time, like any other.
+public final class FeatureReader: Sendable {
   /// The features of one entity.
   public struct Row: Sendable {
     /// The features, in the order of the view's.
@@ -16,35 +21,82 @@ public final class FeatureReader {
     public let version: Int
     let view: ViewPlan
 
-    /// The value of a feature, which must be one of the view.
+    /// The value of a feature. Throws if the view has none of that name.
     public subscript(name: String) -> FeatureValue {
-      guard let index = view.features.firstIndex(where: { $0.name == name }) else {
-        preconditionFailure("Cannot find a feature '\(name)' in view '\(view.name)'")
+      get throws(StoreError) {
+        guard let index = view.features.firstIndex(where: { $0.name == name }) else {
+          throw StoreError(
+            .fatal,
+            "view '\(view.name)' has no feature '\(name)', only \(view.features.map(\.name).joined(separator: ", "))"
+          )
+        }
+        return values[index]
       }
-      return values[index]
+    }
+  }
+
+  /// A connection with the thread that waits for it.
+  private final class Lane: Sendable {
+    let queue = DispatchQueue(label: "plumb.features")
+    /// Used on the queue alone, which the lock states.
+    let reader: Mutex<LiveReader>
+
+    init(_ options: RedisOptions, name: String, versions: [Int]) {
+      reader = Mutex(LiveReader(options, name: name, versions: versions))
     }
   }
 
   private let versions: [Int: (plan: Plan, routing: Routing)]
-  private let reader: LiveReader
+  private let lanes: [Lane]
+  /// How many reads are under way on each lane.
+  private let loads: Mutex<[Int]>
 
   /// A reader of the features that some definitions declare. It connects when it is first used, and fails once another
-  /// version is promoted.
-  public convenience init(_ plan: Plan, _ options: RedisOptions) { self.init([plan], options) }
+  /// version is promoted. Each of its connections serves one read at a time.
+  public convenience init(_ plan: Plan, _ options: RedisOptions, connections: Int = 4) throws(StoreError) {
+    try self.init([plan], options, connections: connections)
+  }
 
   /// A reader of whichever of some versions of one name is live: a promotion is seen by the next read.
-  public init(_ plans: [Plan], _ options: RedisOptions) {
+  public init(_ plans: [Plan], _ options: RedisOptions, connections: Int = 4) throws(StoreError) {
     guard let name = plans.first?.name, plans.allSatisfy({ $0.name == name }) else {
-      preconditionFailure("Cannot read definitions of different names")
+      throw StoreError(
+        .fatal, "a reader takes versions of one name, not of \(Set(plans.map(\.name)).sorted())")
+    }
+    guard (1...1_000).contains(connections) else {
+      throw StoreError(.fatal, "a reader has 1 to 1000 connections, not \(connections)")
     }
     versions = Dictionary(plans.map { ($0.version, ($0, Routing($0))) }) { first, _ in first }
-    reader = LiveReader(options, name: name, versions: plans.map(\.version))
+    let numbers = plans.map(\.version)
+    lanes = (0..<connections).map { _ in Lane(options, name: name, versions: numbers) }
+    loads = Mutex([Int](repeating: 0, count: connections))
   }
 
   /// The features of some entities of a view, in their order, in one round trip. An entity is given by a value for each of
   /// the view's entity columns. Throws if there is no such view, or if a value doesn't fit its column.
   public func read(
     view name: String, entities: [[FeatureValue]], at time: EventTime
+  ) async throws(StoreError) -> [Row] {
+    let index = loads.withLock { loads in
+      // The first of the least busy: connections that nobody needs aren't made.
+      let index = loads.indices.min { loads[$0] < loads[$1] } ?? 0
+      loads[index] += 1
+      return index
+    }
+    let result: Result<[Row], StoreError> = await withCheckedContinuation { continuation in
+      lanes[index].queue.async { [self] in
+        let result = lanes[index].reader.withLock { reader in
+          Result { () throws(StoreError) in try read(reader, name, entities, time) }
+        }
+        loads.withLock { $0[index] -= 1 }
+        continuation.resume(returning: result)
+      }
+    }
+    return try result.get()
+  }
+
+  private func read(
+    _ reader: LiveReader, _ name: String, _ entities: [[FeatureValue]], _ time: EventTime
   ) throws(StoreError) -> [Row] {
     // What was found, in terms of the version that was read last: a promotion in between begins anew.
     var view: ViewPlan?

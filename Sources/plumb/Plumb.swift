@@ -1,4 +1,6 @@
 import ArgumentParser
+import FeatureCore
+import Foundation
 
 @main
 struct Plumb: AsyncParsableCommand {
@@ -18,4 +20,21 @@ struct Plumb: AsyncParsableCommand {
       SimulateCommand.self, DiffCommand.self, PromoteCommand.self, RetireCommand.self,
       FeastCommand.self, OffsetsCommand.self,
     ])
+
+  static func main() async {
+    if let name = CommandLine.arguments.dropFirst().first, let problem = unknown(command: name) {
+      StandardError.print("Error: \(problem)")
+      StandardError.print("See 'plumb --help' for the commands.")
+      Foundation.exit(ExitCode.validationFailure.rawValue)
+    }
+    await main(nil)
+  }
+
+  /// Why a first argument is no command; nil if it is one. The parser would blame the options that follow it.
+  private static func unknown(command name: String) -> String? {
+    let names = configuration.subcommands.map(\._commandName) + ["help"]
+    guard !name.hasPrefix("-"), !names.contains(name) else { return nil }
+    let hint = Suggestion.didYouMean(name, among: names).map { ": \($0)" } ?? ""
+    return "there is no command '\(name)'\(hint)"
+  }
 }

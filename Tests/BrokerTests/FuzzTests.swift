@@ -7,7 +7,7 @@ import Testing
 @testable import LocalBroker
 
 /// A client that only counts what it is sent.
-private final class FakePeer: Peer {
+final class FakePeer: Peer {
   let localHost = "127.0.0.1"
   let localPort = 9092
   let remoteHost = "127.0.0.1"
@@ -16,11 +16,14 @@ private final class FakePeer: Peer {
   var eventLoop: any EventLoop { embedded }
   var completed = 0
 
-  func complete(_ frame: ByteBuffer) { completed += 1 }
+  func complete(_ reply: consuming WireWriter) {
+    completed += 1
+    _ = try? reply.finish()
+  }
 }
 
 /// Valid requests of every kind and version, to be damaged.
-private struct Requests {
+struct Requests {
   private var buffer = ByteBuffer()
   private var isFlexible = false
 
@@ -240,7 +243,7 @@ private struct Requests {
         let frame = Requests.make(api, version, producer: producer, sequence: 0)
         let before = peer.completed
         switch try handler.handle(ByteBuffer(bytes: frame), from: peer) {
-        case .reply(let writer): #expect(writer.finish().readableBytes > 8)
+        case .reply(let writer): #expect(try writer.finish().readableBytes > 8)
         case .silent: Issue.record("\(api) \(version) is silent")
         case .later:
           handler.broker.advance(now: 10_000_000)

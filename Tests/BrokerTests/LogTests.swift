@@ -200,4 +200,68 @@ import Testing
       try produce(broker, batch("b", producer: ProducerIdentity(id: 99, epoch: 0), transactional: true)).get()
     }
   }
+
+  /// On a cluster a transaction's end is answered before its markers are written.
+  @Test(arguments: [true, false])
+  func markersComeAfterTheAnswer(commit: Bool) throws {
+    let broker = Broker(markerDelay: 30)
+    var entries: [JournalEntry] = []
+    broker.journal = { entries.append($0) }
+    broker.start(now: 0)
+    try broker.createTopic("t", partitions: 1)
+    let partition = try #require(broker.partition(place))
+    func attempt(_ body: (ProducerIdentity) throws(KafkaError) -> Void) -> KafkaError {
+      failure { () throws(KafkaError) in try body(producer) }
+    }
+    let producer = try broker.initProducer(transactionalId: "x", timeout: 1_000, expected: nil, now: 0)
+    func end(_ commit: Bool) -> KafkaError {
+      attempt { (producer) throws(KafkaError) in
+        try broker.endTransaction(transactionalId: "x", producer: producer, commit: commit, now: 100)
+      }
+    }
+    // There is nothing to end yet.
+    #expect(end(false) == .invalidTransactionState)
+    try broker.addPartitions([place], transactionalId: "x", producer: producer, now: 0)
+    _ = try produce(broker, batch("a", producer: producer, transactional: true)).get()
+    try broker.addOffsets(group: "g", transactionalId: "x", producer: producer, now: 0)
+    try broker.commitOffsets(
+      "g", member: GroupMember(), producer: producer, [place: CommittedOffset(offset: 7)], now: 0)
+    #expect(end(commit) == .none)
+    for now in [100, 129] as [Int64] {
+      broker.advance(now: now)
+      #expect(broker.nextDeadline == 130)
+      #expect(partition.lastStableOffset == 0 && partition.nextOffset == 1)
+      #expect(end(commit) == .concurrentTransactions && end(!commit) == .invalidTransactionState)
+      #expect(
+        attempt { (producer) throws(KafkaError) in
+          try broker.addPartitions([place], transactionalId: "x", producer: producer, now: now)
+        } == .concurrentTransactions)
+      #expect(
+        attempt { (producer) throws(KafkaError) in
+          try broker.addOffsets(group: "g", transactionalId: "x", producer: producer, now: now)
+        } == .concurrentTransactions)
+      #expect(
+        attempt { (_) throws(KafkaError) in
+          _ = try broker.initProducer(transactionalId: "x", timeout: 1_000, expected: nil, now: now)
+        } == .concurrentTransactions)
+      #expect(throws: KafkaError.unstableOffsetCommit) {
+        try broker.committedOffset("g", place, requireStable: true)
+      }
+    }
+    // A broker that ends meanwhile writes them when it starts again.
+    let restarted = Broker(markerDelay: 30)
+    for entry in entries { restarted.restore(entry, now: 130) }
+    restarted.start(now: 130)
+    broker.advance(now: 130)
+    for broker in [broker, restarted] {
+      let partition = try #require(broker.partition(place))
+      #expect(partition.lastStableOffset == 2)
+      #expect(try consume(partition, .readCommitted).map(\.value) == (commit ? ["a"] : []))
+      let committed = try broker.committedOffset("g", place, requireStable: true)
+      #expect(committed?.offset == (commit ? 7 : nil))
+    }
+    // Ended once more is ended; the other way is too late; and the next may begin.
+    #expect(end(commit) == .none && end(!commit) == .invalidTransactionState)
+    try broker.addPartitions([place], transactionalId: "x", producer: producer, now: 140)
+  }
 }

@@ -10,7 +10,7 @@ private final class PlumbBroker {
   let address: String
 
   /// The binary stands beside the tests'.
-  private static let plumb: String = {
+  static let plumb: String = {
     var path = [CChar](repeating: 0, count: 4_096)
     let length = max(0, readlink("/proc/self/exe", &path, path.count - 1))
     let own = String(decoding: path[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
@@ -160,6 +160,74 @@ private final class PlumbBroker {
     // Some tens of megabytes are the allocator's, whatever was sent.
     try #require(grown < frames * frame.count / 3, "grew by \(grown) bytes")
     try await broker.stop()
+  }
+
+  /// Requests that don't come to their end, from many clients: what has no room isn't read.
+  /// In a process of its own, where nothing else takes memory.
+  @Test func unfinishedRequestsTakeBoundedMemory() async {
+    await #expect(processExitsWith: .success) { try await ServerTests().fillRoom() }
+  }
+
+  private func fillRoom() async throws {
+    var settings = LocalBrokerConfiguration()
+    settings.topics = [("t", 1)]
+    settings.requestsBytesMax = 32 << 20
+    let broker = try await LocalBroker.start(settings)
+    let before = residentBytes()
+    let length = 10 << 20
+    let produce: [UInt8] = withUnsafeBytes(of: Int32(length).bigEndian, Array.init) + [0, 0, 0, 8]
+    let chunk = [UInt8](repeating: 0, count: 1 << 20)
+    var clients: [Int32] = []
+    for _ in 0..<12 {
+      let descriptor = try connect(broker.port)
+      clients.append(descriptor)
+      // Whoever isn't read from can't send for ever.
+      var patience = timeval(tv_sec: 0, tv_usec: 300_000)
+      setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &patience, socklen_t(MemoryLayout<timeval>.size))
+      _ = produce.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, 0) }
+      for _ in 0..<9 where send(descriptor, chunk, chunk.count, 0) != chunk.count { break }
+    }
+    let grown = residentBytes() - before
+    // Three have room; the buffers of what arrives double as they grow.
+    try #require(grown < 80 << 20, "grew by \(grown) bytes")
+    for descriptor in clients { close(descriptor) }
+    // The room is there again.
+    let client = try Rdkafka(RD_KAFKA_PRODUCER, "127.0.0.1:\(broker.port)")
+    try client.produce("t", ["after"])
+    try await broker.stop()
+  }
+
+  @Test func connectionsAreBounded() async throws {
+    let log = Lines()
+    var settings = LocalBrokerConfiguration()
+    settings.topics = [("t", 1)]
+    settings.connectionsMax = 20
+    settings.log = { log.add($0) }
+    let broker = try await LocalBroker.start(settings)
+    var idle = try (0..<20).map { _ in try connect(broker.port) }
+    var byte: UInt8 = 0
+    for _ in 0..<5 {
+      let descriptor = try connect(broker.port)
+      defer { close(descriptor) }
+      #expect(recv(descriptor, &byte, 1, 0) <= 0)
+    }
+    #expect(log.count == 1)
+    for descriptor in idle { close(descriptor) }
+    idle = []
+    let client = try Rdkafka(RD_KAFKA_PRODUCER, "127.0.0.1:\(broker.port)")
+    try client.produce("t", ["after"])
+    try await broker.stop()
+  }
+
+  @Test(arguments: [
+    ["--port", "99999"], ["--port", "65536"], ["--memory-limit", "0"],
+    ["--memory-limit", "9223372036854775807"],
+    ["--min-session-timeout", "1800001"], ["--min-session-timeout", "0"], ["--marker-delay", "60001"],
+  ])
+  func settingsThatMeanNothingAreRefused(arguments: [String]) throws {
+    let process = try Subprocess(PlumbBroker.plumb, ["broker"] + arguments, joinError: true)
+    let (text, status) = process.finish()
+    #expect(status != 0 && text.contains("\(arguments[0]) \(arguments[1]): give"), "\(text)")
   }
 
   private func connect(_ port: Int) throws -> Int32 {

@@ -1,5 +1,6 @@
 import BrokerCore
 import Glibc
+import NIOCore
 import NIOEmbedded
 import Testing
 
@@ -125,7 +126,8 @@ final class TemporaryDirectory {
     }
     let log = try directory.contents("t1-p0.log")
     let metadata = try directory.contents("metadata.log")
-    for length in 0...log.count {
+    // Every byte of the first batch and of the marker behind it, and some of the rest.
+    for length in Array(0...260) + Array(stride(from: 261, through: log.count, by: 7)) {
       let torn = TemporaryDirectory()
       try torn.write("metadata.log", metadata[...])
       try torn.write("t1-p0.log", log[..<length])
@@ -159,20 +161,146 @@ final class TemporaryDirectory {
     }
   }
 
-  @Test func damageInTheMiddleIsNotServed() throws {
+  /// Whatever bit of a file is not as it was written: nothing false is served, and nothing is changed or deleted.
+  @Test func damageIsNamedAndLeftAlone() throws {
+    let whole = TemporaryDirectory()
+    var all: [(offset: Int64, value: String)] = []
+    try run(whole) { broker in
+      try fill(broker)
+      all = try consume(#require(broker.partition(place)), .readUncommitted)
+    }
+    let (log, metadata) = (try whole.contents("t1-p0.log"), try whole.contents("metadata.log"))
+    for index in log.indices {
+      let directory = TemporaryDirectory()
+      var damaged = log
+      damaged[index] ^= UInt8(1 << (index % 8))
+      try directory.write("metadata.log", metadata[...])
+      try directory.write("t1-p0.log", damaged[...])
+      do {
+        try run(directory) { broker in
+          // Only the length of the last batch, which may be taken for one that was cut off.
+          let partition = try #require(broker.partition(place))
+          let found = try consume(partition, .readUncommitted)
+          #expect(
+            zip(found, all).allSatisfy { $0.offset == $1.offset && $0.value == $1.value }, "byte \(index)")
+          let aside = try #require(directory.names.first { $0.contains(".torn-") }, "byte \(index)")
+          let kept = try directory.contents("t1-p0.log")
+          let cut = try directory.contents(aside)
+          #expect(Array(kept.prefix(damaged.count - cut.count)) + cut == damaged, "byte \(index)")
+        }
+      } catch let error as LocalBrokerError {
+        #expect(error.description.contains("t1-p0.log is damaged at byte"), "byte \(index)")
+        #expect(try directory.contents("t1-p0.log") == damaged, "byte \(index)")
+      }
+    }
+    for index in metadata.indices {
+      let directory = TemporaryDirectory()
+      var damaged = metadata
+      damaged[index] ^= UInt8(1 << (index % 8))
+      try directory.write("metadata.log", damaged[...])
+      try directory.write("t1-p0.log", log[...])
+      do {
+        try run(directory) { _ in }
+        #expect(directory.names.contains { $0.hasPrefix("metadata.log.torn-") }, "byte \(index)")
+      } catch let error as LocalBrokerError {
+        #expect(error.description.contains("metadata.log"), "byte \(index)")
+        #expect(try directory.contents("metadata.log") == damaged, "byte \(index)")
+      }
+      let kept = try directory.contents("t1-p0.log")
+      #expect(kept.starts(with: log), "byte \(index)")
+    }
+  }
+
+  /// A directory without its metadata is not an empty one.
+  @Test(arguments: [true, false])
+  func recordsWithoutMetadataAreLeftAlone(isMissing: Bool) throws {
     let directory = TemporaryDirectory()
     try run(directory, fill)
     let log = try directory.contents("t1-p0.log")
-    var damaged = log
-    damaged[log.count / 2] ^= 1
-    try directory.write("t1-p0.log", damaged[...])
+    if isMissing { unlink(directory.path + "/metadata.log") } else { try directory.write("metadata.log", []) }
+    let error = #expect(throws: LocalBrokerError.self) { try run(directory) { _ in } }
+    #expect(error?.description.contains("is missing or empty, but") == true)
+    #expect(try directory.contents("t1-p0.log") == log)
+  }
+
+  /// After metadata was cut, as an error advises: the files of what is not known any more stay, and are nobody's.
+  @Test func filesOfUnknownTopicsAreLeftAlone() throws {
+    let directory = TemporaryDirectory()
+    try run(directory, fill)
+    let log = try directory.contents("t1-p0.log")
+    try directory.write("metadata.log", ArraySlice("PLBROK01".utf8))
+    for _ in 0..<2 {
+      try run(directory) { broker in
+        if broker.topics["t"] == nil { try broker.createTopic("t", partitions: 1) }
+        _ = try broker.produce(place, batch: batch("new"), now: 1_000)
+      }
+      #expect(try directory.contents("t1-p0.log") == log)
+    }
+    #expect(directory.names == ["lock", "metadata.log", "t1-p0.log", "t2-p0.log"])
+  }
+
+  /// A topic's files outlive it if the broker is killed amid deleting it.
+  @Test func deletionsAreFinished() throws {
+    let directory = TemporaryDirectory()
+    try run(directory, fill)
+    let frame = try #require(JournalEntry.topicDeleted(name: "t").encoded())
+    let metadata = try directory.contents("metadata.log") + Array(frame.readableBytesView)
+    try directory.write("metadata.log", metadata[...])
+    try run(directory) { broker in #expect(broker.topics.isEmpty) }
+    #expect(directory.names == ["lock", "metadata.log"])
+  }
+
+  /// Entries whose checksum is right and that no broker wrote.
+  @Test(
+    arguments: [
+      .topicCreated(name: "u", number: 2, partitions: -1, configs: [:]),
+      .topicCreated(name: "u", number: 2, partitions: .max, configs: [:]),
+      .topicCreated(name: "u", number: .max, partitions: 1, configs: [:]),
+      .topicCreated(name: "../u", number: 2, partitions: 1, configs: [:]),
+      .topicCreated(name: "u", number: 2, partitions: 1, configs: ["max.message.bytes": "-1"]),
+      .logStart(TopicPartition("t", 0), .max), .logStart(TopicPartition("t", 0), -1),
+      .counters(producerIds: .max, topics: 1, incarnation: 1),
+      .counters(producerIds: 1, topics: .max, incarnation: 1),
+      .counters(producerIds: 1, topics: 1, incarnation: .max),
+      .transaction(id: "x", transaction(producerId: .max)), .transaction(id: "x", transaction(epoch: .max)),
+      .transaction(id: "x", transaction(started: .max)),
+    ] as [JournalEntry])
+  func impossibleEntriesAreDamage(entry: JournalEntry) throws {
+    let directory = TemporaryDirectory()
+    try run(directory, fill)
+    let before = try directory.contents("metadata.log")
+    let frame = try #require(entry.encoded())
+    let metadata = before + Array(frame.readableBytesView)
+    try directory.write("metadata.log", metadata[...])
+    let error = #expect(throws: LocalBrokerError.self) { try run(directory) { _ in } }
+    #expect(error?.description.contains("metadata.log is damaged at byte \(before.count)") == true)
+    #expect(try directory.contents("metadata.log") == metadata)
+  }
+
+  static func transaction(
+    producerId: Int64 = 9, epoch: Int16 = 0, started: Int64 = 0
+  ) -> Transaction {
+    Transaction(
+      producerId: producerId, epoch: epoch, lastEpoch: -1, timeout: 1_000, state: .ongoing, started: started,
+      partitions: [], groups: [])
+  }
+
+  @Test func moreThanTheMemoryLimitIsNotRead() throws {
+    let directory = TemporaryDirectory()
     try run(directory) { broker in
-      let partition = try #require(broker.partition(place))
-      #expect(partition.nextOffset > 0 && partition.nextOffset < 12)
-      for record in try consume(partition, .readUncommitted) {
-        #expect(["true", "false"].contains(record.value.dropLast()))
+      try broker.createTopic("t", partitions: 1)
+      for _ in 0..<20 {
+        _ = try broker.produce(place, batch: batch(String(repeating: "x", count: 1_000)), now: 0)
       }
     }
+    var limits = BrokerLimits()
+    limits.memoryBytes = 10_000
+    let error = #expect(throws: LocalBrokerError.self) {
+      _ = try Storage(
+        directory: directory.path, broker: Broker(limits: limits), loop: EmbeddedEventLoop(), now: 0,
+        log: { _ in })
+    }
+    #expect(error?.description.contains("more records than the memory limit") == true)
   }
 
   @Test func twoBrokersCannotShareADirectory() throws {

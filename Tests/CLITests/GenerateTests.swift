@@ -31,6 +31,28 @@ import Testing
     #expect(result.error == "")
   }
 
+  @Test func aMisspeltCommandIsNamed() throws {
+    let result = try work.plumb("chek", "-d", "shop.yaml")
+    #expect(result.status == 64)
+    #expect(result.error.hasPrefix("Error: there is no command 'chek': did you mean 'check'?"))
+    #expect(try work.plumb("zzz").error.hasPrefix("Error: there is no command 'zzz'\n"))
+    #expect(try work.plumb("help", "check").status == 0)
+    #expect(try work.plumb("--version").status == 0)
+  }
+
+  /// As on a full disk: nothing is left that looks like a whole file.
+  @Test func noFileIsLeftHalfWritten() throws {
+    let result = try work.shell(
+      "trap '' XFSZ; ulimit -f 512; \"$PLUMB\" generate --events 100000 --out part; ls")
+    #expect(
+      result.error.contains("part: cannot be written: File too large; what was written is removed"),
+      "\(result)")
+    #expect(!result.output.contains("part"))
+    let full = try work.plumb("generate", "--events", "100000", "--out", "/dev/full")
+    #expect(full.status == 1 && full.error.contains("No space left on device"))
+    #expect(try work.shell("test -c /dev/full").status == 0)
+  }
+
   @Test(arguments: [
     ("--events", "-1"), ("--rate", "0"), ("--rate", "-5"), ("--rate", "nan"), ("--rate", "inf"),
     ("--rate", "1e-9"), ("--users", "0"), ("--late", "1.5"), ("--density", "nan"),

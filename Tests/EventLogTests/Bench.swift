@@ -41,6 +41,16 @@ struct Bench {
     try KafkaLog(options ?? self.options(), topics: [topic], report: quiet)
   }
 
+  /// Waits until every transaction in a topic has its markers: Kafka answers an end before it writes them.
+  func awaitMarkers(_ log: KafkaLog, _ topic: String, partitions: Int = 1) throws {
+    let places = (0..<Int32(partitions)).map { TopicPartition(topic, $0) }
+    let (admin, patience) = (try TopicAdmin(options(), report: quiet), Patience())
+    // Open transactions hold back the end that a reader of committed records sees.
+    while try places.map({ try log.watermarks($0).high }) != admin.ends(of: places) {
+      try patience.check("the markers")
+    }
+  }
+
   /// Everything that committed transactions have written, until a number of records is there.
   func read(_ topic: String, count: Int) throws -> [Found] {
     let reader = Reader(try Bench(brokers: brokers).log(topic))

@@ -1,4 +1,4 @@
-import EventLog
+@testable import EventLog
 import LocalBroker
 import Processor
 import Testing
@@ -149,6 +149,48 @@ extension BrokerSuite {
       try heir.log.write(topic, ["heir"])
       #expect(try heir.read(1).map(\.value) == ["heir"])
       heir.log.close(timeoutMilliseconds: 10_000)
+    }
+
+    /// A generator of live events outlasts its brokers: nothing it was told is taken is lost, however long.
+    @Test func aWriterWaitsForItsBrokers() async throws {
+      let patient = TopicWriter.patient(KafkaOptions(brokers: "b", group: "", transactionalID: ""))
+      #expect(try patient.settings(for: .producer).contains { $0 == ("message.timeout.ms", "0") })
+      let chosen = KafkaOptions(
+        brokers: "b", group: "", transactionalID: "", properties: ["message.timeout.ms": "7000"])
+      #expect(
+        try TopicWriter.patient(chosen).settings(for: .producer).contains {
+          $0 == ("message.timeout.ms", "7000")
+        })
+      let directory = TemporaryDirectory()
+      var configuration = TestBroker.configuration()
+      configuration.dataDirectory = directory.path
+      let broker = try await LocalBroker.start(configuration)
+      configuration.port = broker.port
+      let bench = Bench(brokers: "127.0.0.1:\(broker.port)")
+      let topic = try bench.newTopic()
+      var options = bench.options(["producer.queue.buffering.max.messages": "5"])
+      options.sendTimeoutMilliseconds = 200
+      let writer = try TopicWriter(options, topic: topic, report: quiet)
+      var sent = 0
+      func send() throws {
+        try Array("\(sent)".utf8).withUnsafeBytes { try writer.send(key: nil, value: $0) }
+        sent += 1
+      }
+      try send()
+      try writer.flush()
+      try await broker.stop()
+      // Five are taken and wait; the next isn't taken.
+      #expect(try remedy { for _ in 0..<9 { try send() } } == .retry)
+      #expect(sent == 6)
+      let restarted = try await LocalBroker.start(configuration)
+      let patience = Patience()
+      while sent < 12 {
+        try patience.check("\(sent) records")
+        _ = try remedy { try send() }
+      }
+      while try remedy({ try writer.flush() }) != nil { try patience.check("the last records") }
+      #expect(try bench.read(topic, count: 12).map(\.value) == (0..<12).map { "\($0)" })
+      try await restarted.stop()
     }
 
     @Test func aBrokerThatRestartsIsWaitedFor() async throws {

@@ -31,6 +31,7 @@ extension BrokerSuite {
       let log = try bench.log(topic)
       let values = Array(repeating: String(repeating: "v", count: 500), count: 10_000)
       for _ in 0..<8 { try log.write(topic, values) }
+      try bench.awaitMarkers(log, topic)
       log.close(timeoutMilliseconds: 10_000)
       let small = bench.options(["consumer.queued.max.messages.kbytes": "2048"])
       let reader = try TopicReader(small, report: quiet)
@@ -56,8 +57,10 @@ extension BrokerSuite {
       let log = try bench.log(topic)
       var written: [TopicPartition: [String?]] = [:]
       for transaction in 0..<60 {
-        try log.begin()
         let isAborted = random.next() % 4 == 0
+        // Nothing is added to a transaction before the last one has its markers, and nothing can't be aborted.
+        if isAborted { try bench.awaitMarkers(log, topic, partitions: 5) }
+        try log.begin()
         for index in 0..<random.next() % 40 {
           // The last partition stays empty.
           let partition = Int32(random.next() % 4)
@@ -67,6 +70,7 @@ extension BrokerSuite {
         }
         if isAborted { try log.abort() } else { try log.commit([]) }
       }
+      try bench.awaitMarkers(log, topic, partitions: 5)
       log.close(timeoutMilliseconds: 10_000)
       let all = try reader(bench)
       let ranges = try all.ranges(of: [topic], from: .beginning)
@@ -103,6 +107,7 @@ extension BrokerSuite {
       let log = try bench.log(topic)
       defer { log.close(timeoutMilliseconds: 10_000) }
       try log.write(topic, ["old"])
+      try bench.awaitMarkers(log, topic)
       let reader = try reader(bench)
       try reader.open(try reader.ranges(of: [topic], from: .end, isEndless: true))
       let patience = Patience()
@@ -124,6 +129,7 @@ extension BrokerSuite {
       let log = try bench.log(topic)
       defer { log.close(timeoutMilliseconds: 10_000) }
       try log.write(topic, ["a", "b"])
+      try bench.awaitMarkers(log, topic)
       let first = try self.reader(bench)
       try first.open(try first.ranges(of: [topic], from: .beginning))
       let time = try #require(try readAll(first).last?.time)
@@ -133,6 +139,7 @@ extension BrokerSuite {
       while later == nil {
         try patience.check("a later record")
         try log.write(topic, ["c"])
+        try bench.awaitMarkers(log, topic)
         let again = try self.reader(bench)
         try again.open(try again.ranges(of: [topic], from: .time(milliseconds: time + 1)))
         later = try readAll(again).first

@@ -66,6 +66,42 @@ import Testing
     #expect(lines.first?.contains("plumb shop v1") == true)
   }
 
+  /// The smallest terminal that anybody has still shows features of each entity.
+  @Test(arguments: [(80, 19), (80, 23), (40, 12)])
+  func everyEntityShowsFeatures(_ columns: Int, _ rows: Int) {
+    var view = Self.view(features: 40)
+    let values = (0..<40).map { (name: "feature_\($0)", value: Optional("\($0)")) }
+    view.entities = (0..<3).map { LiveView.Entity(title: "user u\($0)", ageSeconds: 1, features: values) }
+    view.problem = nil
+    let lines = view.screen(columns: columns, rows: rows, isStyled: false)
+    #expect(lines.count <= rows)
+    #expect(lines.contains { $0.contains("records read") } && lines.contains { $0.hasPrefix("lag") })
+    for user in 0..<3 {
+      let title = lines.firstIndex { $0.hasPrefix("user u\(user)") }
+      #expect(title.map { lines[$0 + 1].contains("feature_") } == true, "\(lines)")
+    }
+  }
+
+  @Test func withoutStylesThereIsNoEscape() {
+    #expect(
+      !Self.view(features: 3).screen(columns: 80, rows: 30, isStyled: false).joined().contains("\u{1B}"))
+    #expect(Self.view(features: 3).screen(columns: 80, rows: 30).joined().contains("\u{1B}[1m"))
+  }
+
+  /// 2,000 events a second, of which most are forwarded to a view of another key, are more records than events.
+  @Test func forwardedRecordsAreTold() {
+    var view = Self.view(features: 1)
+    view.history = ServiceHistory(instances: 2)
+    for second in 0...5 {
+      let answer = MetricSamples(
+        "plumb_records_consumed_total \(5_664 * second)\nplumb_records_forwarded_total \(3_664 * second)")
+      view.history.add([answer, nil], at: Double(second))
+    }
+    #expect(view.summary.contains("5,664 records/s (3,664 of them forwarded)"))
+    let lines = view.screen(columns: 80, rows: 40, isStyled: false)
+    #expect(lines.contains { $0.hasPrefix("of them forwarded") && $0.contains("3,664") }, "\(lines)")
+  }
+
   @Test func theScreenShowsWhatThereIs() {
     let text = Self.view(features: 40).screen(columns: 80, rows: 40).map(Self.withoutStyles).joined(
       separator: "\n")

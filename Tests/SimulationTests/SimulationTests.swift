@@ -1,3 +1,4 @@
+import Foundation
 import Simulation
 import Testing
 
@@ -52,6 +53,22 @@ import Testing
       await Task.yield()
     }
     #expect(total.missing.isEmpty, "never met: \(total.missing)\n\(total.report)")
+  }
+
+  /// Runs leave nothing behind: a night of them fits into memory.
+  /// In a process of its own, where nothing else takes memory.
+  @Test func runsLeaveNothingBehind() async {
+    await #expect(processExitsWith: .success) {
+      func resident() -> Int {
+        guard let text = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8) else { return 0 }
+        return (Int(text.split(separator: " ")[1]) ?? 0) * 4_096
+      }
+      for seed in UInt64(0)..<60 { _ = Simulation(seed: seed).run() }
+      let before = resident()
+      for seed in UInt64(60)..<260 { _ = Simulation(seed: seed).run() }
+      // Kept, a run's world is 130 KB.
+      try #require(resident() - before < 10 << 20, "grew by \(resident() - before) bytes")
+    }
   }
 
   /// A seed gives one run, step for step.

@@ -21,7 +21,9 @@ let layers: [String: AllowedImports] = [
   "Processor": .only(["FeatureCore"]),
   "Simulation": .only(["FeatureCore", "Processor", "BrokerCore"]),
   "TLSClient": .only(["COpenSSL", "Glibc"]),
-  "OnlineStore": .only(["FeatureCore", "Processor", "TLSClient", "CHiredis", "Glibc"]),
+  "OnlineStore": .only([
+    "FeatureCore", "Processor", "TLSClient", "CHiredis", "Glibc", "Dispatch", "Synchronization",
+  ]),
   "EventLog": .only(["Processor", "CRDKafka", "Glibc", "Synchronization"]),
   "OutputRecords": .only(["SwiftProtobuf", "Foundation", "FoundationEssentials"]),
   "Verification": .only([

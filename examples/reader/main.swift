@@ -8,12 +8,11 @@ import OnlineStore
 let arguments = CommandLine.arguments
 guard arguments.count > 3 else { fatalError("usage: reader DEFINITIONS REDIS USER...") }
 let plan = try DefinitionFile.compile(path: arguments[1])
-let reader = FeatureReader(plan, try RedisOptions(url: arguments[2]))
+let reader = try FeatureReader(plan, try RedisOptions(url: arguments[2]))
 
 let users = arguments.dropFirst(3)
 let now = EventTime(microseconds: Int64(Date().timeIntervalSince1970 * 1_000_000))
-let rows = try reader.read(view: "user_activity", entities: users.map { [.string(Text($0))] }, at: now)
+let rows = try await reader.read(view: "user_activity", entities: users.map { [.string(Text($0))] }, at: now)
 for (user, row) in zip(users, rows) {
-  print(
-    user, "clicks_1h", row["clicks_1h"], "spend_30d", row["spend_30d"], "last_items_7d", row["last_items_7d"])
+  print(user, try row["clicks_1h"], try row["spend_30d"], try row["last_items_7d"])
 }

@@ -63,3 +63,18 @@ public enum FeatureValue: Hashable, Sendable {
     }
   }
 }
+
+extension FeatureValue: CustomStringConvertible {
+  /// The value as a person writes it: `null`, `7`, `0.5`, `true`, `a text`, `2026-01-01T00:00:00Z`, `[1, 2]`.
+  public var description: String {
+    switch self {
+    case .null: "null"
+    case .int64(let number): "\(number)"
+    case .double(let number): "\(number)"
+    case .bool(let truth): "\(truth)"
+    case .string(let text): "\(text)"
+    case .timestamp(let time): RFC3339.format(time)
+    case .list(let values): "[\(values.map(\.description).joined(separator: ", "))]"
+    }
+  }
+}

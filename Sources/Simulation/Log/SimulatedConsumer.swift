@@ -6,7 +6,8 @@ final class SimulatedConsumer {
   private enum State { case out, joining, syncing, member }
 
   let life: Life
-  private let broker: SimulatedBroker
+  // It knows its consumers: together they would outlive the run.
+  private unowned let broker: SimulatedBroker
   private let group: String
   private let topics: [String]
   private var world: World { broker.world }

@@ -30,6 +30,12 @@ struct TopicSurvey {
 
   private var replication: Int { sources.values.map(\.replication).max() ?? 1 }
 
+  /// As many replicas as the topics that exist have; without any, the brokers' own default.
+  private func usualReplication() throws -> Int {
+    let others = try admin.describe(specs.map(\.name)).compactMap { $0?.replication }
+    return (sources.values.map(\.replication) + others).max() ?? TopicDescription.defaultReplication
+  }
+
   private var specs: [TopicSpec] { routing.specs(plan, partitions: sources.mapValues(\.partitions)) }
 
   /// Partitions of every input, by the name that tasks have in the store.
@@ -42,9 +48,9 @@ struct TopicSurvey {
     ) { first, _ in first }
   }
 
-  /// Creates what is missing: sources with some partitions, everything with some replicas, nil for the sources' number.
+  /// Creates what is missing: sources with some partitions, everything with some replicas, nil for the usual number.
   func create(partitions: Int, replication: Int?) throws -> [(String, String)] {
-    let replication = replication ?? self.replication
+    let replication = try replication ?? usualReplication()
     var present = sources.mapValues(\.partitions)
     let missing = Set(plan.sources.map(\.source.topic)).subtracting(present.keys).sorted()
     for topic in missing { present[topic] = partitions }

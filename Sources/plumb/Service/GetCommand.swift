@@ -116,6 +116,20 @@ private struct Wanted {
 
 /// `column=value` arguments as an entity key.
 enum EntityArgument {
+  /// The `column=value` of one text. A value may have blanks: it ends where ` column=` begins.
+  static func split(_ text: String, _ columns: [String]) -> [String] {
+    var arguments: [String] = []
+    for word in text.split(separator: " ", omittingEmptySubsequences: false) {
+      if arguments.isEmpty || columns.contains(where: { word.hasPrefix("\($0)=") }) {
+        if arguments.isEmpty && word.isEmpty { continue }
+        arguments.append(String(word))
+      } else {
+        arguments[arguments.count - 1] += " " + word
+      }
+    }
+    return arguments
+  }
+
   static func key(_ arguments: [String], of view: ViewPlan, _ source: SourcePlan) throws -> [UInt8] {
     var values: [String: String] = [:]
     for argument in arguments {

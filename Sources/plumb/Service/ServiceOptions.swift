@@ -139,6 +139,12 @@ extension Logger {
 }
 
 /// Runs a body that talks to Kafka or Redis; their errors become a message and exit status 1.
+func reportingService(_ body: () async throws -> Void) async throws {
+  let result: Result<Void, any Error>
+  do { result = .success(try await body()) } catch { result = .failure(error) }
+  try reportingService { () throws -> Void in try result.get() }
+}
+
 func reportingService(_ body: () throws -> Void) throws {
   do {
     try reporting(body)

@@ -32,6 +32,13 @@ struct LineOutput: ~Copyable {
     return poll(&status, 1, 0) > 0 && status.revents & Int16(POLLERR) != 0
   }
 
+  /// Removes a file that is cut off amid a line, so that nobody takes it for whole. What is no file stays.
+  private func remove() -> Bool {
+    var status = stat()
+    guard path != "-", lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return false }
+    return unlink(path) == 0
+  }
+
   /// Writes the buffer out unless the condition on its count of bytes holds. False if nobody reads any more.
   mutating func flush(unless condition: (Int) -> Bool) throws(TableError) -> Bool {
     if buffer.isEmpty || condition(buffer.count) { return true }
@@ -45,8 +52,11 @@ struct LineOutput: ~Copyable {
       } else if errno == EPIPE {
         return false
       } else if errno != EINTR {
+        let reason = String(cString: strerror(errno))
+        let isRemoved = remove()
         throw TableError(
-          path: path, problem: "cannot be written: \(String(cString: strerror(errno)))",
+          path: path,
+          problem: "cannot be written: \(reason)" + (isRemoved ? "; what was written is removed" : ""),
           remedy: "check the disk's free space")
       }
     }

@@ -32,11 +32,41 @@ struct BrokerCommand: AsyncParsableCommand {
   var autoCreateTopics = false
 
   @Option(
-    help: "What all records together may take in memory, in MiB; producers get POLICY_VIOLATION beyond.")
+    help: """
+      What records, requests, replies and groups may take in memory together, in MiB; producers get POLICY_VIOLATION \
+      when there is no room for records.
+      """)
   var memoryLimit = 4_096
 
   @Option(help: "The shortest session timeout a group member may ask for, in milliseconds.")
   var minSessionTimeout: Int32 = 6_000
+
+  @Option(
+    help: """
+      How long after its end was answered a transaction's markers are written, in milliseconds: as on a cluster, \
+      where a transaction begun meanwhile gets CONCURRENT_TRANSACTIONS.
+      """)
+  var markerDelay: Int64 = 0
+
+  func validate() throws {
+    let longest = BrokerLimits().sessionTimeoutMax
+    let rules: [(holds: Bool, message: String)] = [
+      ((0...65_535).contains(port), "--port \(port): give a port from 0 (a free one) to 65535"),
+      (
+        (Self.memoryLimits).contains(memoryLimit),
+        "--memory-limit \(memoryLimit): give \(Self.memoryLimits.lowerBound) to \(Self.memoryLimits.upperBound) MiB"
+      ),
+      (
+        (1...longest).contains(minSessionTimeout),
+        "--min-session-timeout \(minSessionTimeout): give 1 to \(longest) ms"
+      ),
+      ((0...60_000).contains(markerDelay), "--marker-delay \(markerDelay): give 0 to 60000 ms"),
+    ]
+    if let broken = rules.first(where: { !$0.holds }) { throw ValidationError(broken.message) }
+  }
+
+  /// In MiB. Less has no room for a request beside the records; more is no machine's.
+  private static let memoryLimits = 16...(1 << 24)
 
   func run() async throws {
     var settings = LocalBrokerConfiguration()
@@ -46,8 +76,9 @@ struct BrokerCommand: AsyncParsableCommand {
     settings.dataDirectory = dataDir
     settings.topics = topics?.topics ?? []
     settings.autoCreateTopics = autoCreateTopics
-    settings.limits.memoryBytes = memoryLimit << 20
+    settings.setMemory(bytes: memoryLimit << 20)
     settings.limits.sessionTimeoutMin = minSessionTimeout
+    settings.markerDelay = markerDelay
     settings.log = { line in StandardError.print("broker: \(line)") }
     let broker = try await LocalBroker.start(settings)
     StandardError.print(

@@ -107,21 +107,46 @@ struct GenerateCommand: ParsableCommand {
     let pace = Pace(linesPerSecond: rate)
     var line: [UInt8] = []
     var written = 0
+    let patience = Patience()
     while written < events ?? .max {
       pace.wait(written) { Interruption.isRequested }
       if Interruption.isRequested { break }
       if live { stream.clockMilliseconds = Self.clockMilliseconds }
       line.removeAll(keepingCapacity: true)
       let user = stream.writeNext(into: &line).userBytes
-      try line.span.bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(LogError) -> Void in
-        // A record has no use for the newline.
-        try writer.send(
-          key: user.isEmpty ? nil : UnsafeRawBufferPointer(rebasing: bytes[user]),
-          value: UnsafeRawBufferPointer(rebasing: bytes.dropLast()))
+      try patience.insist { () throws(LogError) in
+        try line.span.bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(LogError) -> Void in
+          // A record has no use for the newline.
+          try writer.send(
+            key: user.isEmpty ? nil : UnsafeRawBufferPointer(rebasing: bytes[user]),
+            value: UnsafeRawBufferPointer(rebasing: bytes.dropLast()))
+        }
       }
       written += 1
     }
-    try writer.flush()
+    try patience.insist { () throws(LogError) in try writer.flush() }
     StandardError.print("\(counted(written, "event")) written to the topic '\(topic)'")
+  }
+}
+
+/// Waits for brokers that are away, and says so once.
+private struct Patience {
+  /// Tries until it succeeds, fails for good, or is interrupted.
+  func insist(_ attempt: () throws(LogError) -> Void) throws(LogError) {
+    var since: ContinuousClock.Instant?
+    while true {
+      do throws(LogError) {
+        try attempt()
+        if let since {
+          let seconds = Int(since.duration(to: .now) / .seconds(1))
+          StandardError.print("the brokers take events again, after \(seconds) s")
+        }
+        return
+      } catch {
+        guard error.remedy == .retry, !Interruption.isRequested else { throw error }
+        if since == nil { StandardError.print("waiting for the brokers: \(error.message)") }
+        since = since ?? .now
+      }
+    }
   }
 }

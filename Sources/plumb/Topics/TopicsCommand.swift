@@ -19,7 +19,10 @@ struct TopicsCommand: ParsableCommand {
     @OptionGroup var log: LogOptions
     @Option(help: "Partitions of a source's topic that doesn't exist.")
     var partitions = 4
-    @Option(help: "Replicas of every partition; by default as many as the source topics have, or 1.")
+    @Option(
+      help:
+        "Replicas of every partition; by default as many as the topics that exist have, or the brokers' default."
+    )
     var replication: Int?
 
     func validate() throws {

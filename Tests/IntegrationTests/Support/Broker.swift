@@ -31,7 +31,8 @@ final class Broker {
       Site.binary,
       [
         "broker", "--port", port, "--data-dir", folder.appendingPathComponent("log").path,
-        "--min-session-timeout", "500",
+        // As a cluster does it: a transaction's end is answered before its markers are written.
+        "--min-session-timeout", "500", "--marker-delay", "20",
       ], log: folder.appendingPathComponent("broker.log"))
     self.process = process
     let mark = "listening on "

@@ -7,8 +7,10 @@ final class EventProducer {
   private(set) var written: [WrittenEvent] = []
   private let log: KafkaLog
   private let topic: String
+  private let site: Site
 
   init(_ site: Site) throws {
+    self.site = site
     topic = site.sourceTopic
     let options = KafkaOptions(
       brokers: site.brokers, group: "\(site.plan.name).producer",
@@ -21,6 +23,8 @@ final class EventProducer {
 
   /// Writes a transaction.
   func produce(_ events: [WrittenEvent], isAborted: Bool = false) throws {
+    // Kafka adds nothing to a transaction before the last one has its markers, and refuses to abort nothing.
+    if isAborted { try awaitMarkers() }
     try log.begin()
     for event in events { try send(event) }
     if isAborted { return try log.abort() }
@@ -34,6 +38,16 @@ final class EventProducer {
       }
     }
     written += events
+  }
+
+  private func awaitMarkers() throws {
+    let partitions = (0..<Site.partitions).map { TopicPartition(topic, $0) }
+    let auditors = try ["read_committed", "read_uncommitted"].map {
+      try KafkaAuditor(brokers: site.brokers, group: "markers", isolation: $0)
+    }
+    try waitUntil("the last transaction's markers are written") {
+      try auditors[0].ends(partitions) == auditors[1].ends(partitions)
+    }
   }
 
   private func send(_ event: WrittenEvent) throws {
