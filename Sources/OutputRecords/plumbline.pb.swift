@@ -214,7 +214,8 @@ public nonisolated struct Plumbline_ServedRecord: Sendable {
 
   public var fingerprint: UInt64 = 0
 
-  /// The features at evaluated_at, in the order of the definitions; without a view the derived columns, in the service's.
+  /// The features at evaluated_at, in the order of the definitions, all null beyond the service's max_age; without a view
+  /// the derived columns, in the service's order.
   public var values: [Plumbline_Value] = []
 
   /// The service that was asked for; empty if views were.
@@ -231,6 +232,9 @@ public nonisolated struct Plumbline_ServedRecord: Sendable {
 
   /// Without a view: what the request brought along, in the order of the service's inputs.
   public var inputs: [Plumbline_Value] = []
+
+  /// How many records tell of the row. A view has none if the row's entity has a null in it; its values are null.
+  public var rowRecords: Int32 = 0
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -523,7 +527,7 @@ nonisolated extension Plumbline_DeadLetter: SwiftProtobuf.Message, SwiftProtobuf
 
 nonisolated extension Plumbline_ServedRecord: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".ServedRecord"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}view\0\u{3}entity_key\0\u{1}topic\0\u{1}partition\0\u{1}offset\0\u{3}as_of\0\u{3}evaluated_at\0\u{1}fingerprint\0\u{1}values\0\u{1}service\0\u{1}row\0\u{1}version\0\u{3}requested_at\0\u{1}inputs\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{3}request_id\0\u{1}view\0\u{3}entity_key\0\u{1}topic\0\u{1}partition\0\u{1}offset\0\u{3}as_of\0\u{3}evaluated_at\0\u{1}fingerprint\0\u{1}values\0\u{1}service\0\u{1}row\0\u{1}version\0\u{3}requested_at\0\u{1}inputs\0\u{3}row_records\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -546,6 +550,7 @@ nonisolated extension Plumbline_ServedRecord: SwiftProtobuf.Message, SwiftProtob
       case 13: try { try decoder.decodeSingularInt64Field(value: &self.version) }()
       case 14: try { try decoder.decodeSingularInt64Field(value: &self.requestedAt) }()
       case 15: try { try decoder.decodeRepeatedMessageField(value: &self.inputs) }()
+      case 16: try { try decoder.decodeSingularInt32Field(value: &self.rowRecords) }()
       default: break
       }
     }
@@ -597,6 +602,9 @@ nonisolated extension Plumbline_ServedRecord: SwiftProtobuf.Message, SwiftProtob
     if !self.inputs.isEmpty {
       try visitor.visitRepeatedMessageField(value: self.inputs, fieldNumber: 15)
     }
+    if self.rowRecords != 0 {
+      try visitor.visitSingularInt32Field(value: self.rowRecords, fieldNumber: 16)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -616,6 +624,7 @@ nonisolated extension Plumbline_ServedRecord: SwiftProtobuf.Message, SwiftProtob
     if lhs.version != rhs.version {return false}
     if lhs.requestedAt != rhs.requestedAt {return false}
     if lhs.inputs != rhs.inputs {return false}
+    if lhs.rowRecords != rhs.rowRecords {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -10,6 +10,8 @@ public struct Finding: Hashable, Sendable, CustomStringConvertible {
     case snapshot
     /// A value in the online store.
     case state
+    /// A record of the topic of answers.
+    case answer
   }
 
   /// What differs.
@@ -68,7 +70,7 @@ struct Difference {
     }
   }
 
-  private static func json(_ value: FeatureValue) -> String {
+  static func json(_ value: FeatureValue) -> String {
     var bytes: [UInt8] = []
     ValueText.appendJSON(value, to: &bytes)
     return String(decoding: bytes, as: UTF8.self)

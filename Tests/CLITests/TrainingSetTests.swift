@@ -246,8 +246,10 @@ import Testing
   // MARK: Options
 
   @Test(arguments: [
-    (["--events", "e.ndjson"], "Give either --spine FILE or --spine-events EXPRESSION."),
-    (["--events", "e.ndjson", "--spine", "s.csv", "--spine-events", "true"], "Give either --spine FILE or"),
+    (["--events", "e.ndjson"], "Give either --spine FILE, --spine-events EXPRESSION or --from served."),
+    (["--events", "e.ndjson", "--spine", "s.csv", "--spine-events", "true"], "Give either --spine FILE"),
+    (["--from", "served"], "Say with --service whose answers become rows"),
+    (["--from", "served", "--service", "ranker"], "leave --as, --view and --snapshots out"),
     (
       ["--events", "e.ndjson", "--spine-events", "true", "--spine-time", "x"],
       "--spine-time goes with --spine"

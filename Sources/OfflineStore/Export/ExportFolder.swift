@@ -1,16 +1,17 @@
 import FeatureCore
 import Glibc
 
-/// The folder of an export: `view=<view>/date=<yyyy-mm-dd>/<topic>-<partition>-<first>-<last>.parquet`.
+/// The folder of an export: `<table>/date=<yyyy-mm-dd>/<topic>-<partition>-<first>-<last>.parquet`, where a table is
+/// `view=<view>` or `service=<service>`.
 struct ExportFolder {
   let path: String
   let topic: String
 
   /// Where the file of a segment is, below the folder.
-  func file(view: String, milliseconds: Int64, partition: Int32, first: Int64, last: Int64) -> String {
+  func file(table: String, milliseconds: Int64, partition: Int32, first: Int64, last: Int64) -> String {
     let date = RFC3339.format(EventTime(microseconds: milliseconds * 1_000)).prefix { $0 != "T" }
     return
-      "view=\(view)/date=\(date)/\(topic)-\(partition)-\(Self.padded(first))-\(Self.padded(last)).parquet"
+      "\(table)/date=\(date)/\(topic)-\(partition)-\(Self.padded(first))-\(Self.padded(last)).parquet"
   }
 
   /// A view's files that the manifest lists, below the folder: those of a partition in the order of the log.
@@ -53,9 +54,9 @@ struct ExportFolder {
   /// list. Returns how many.
   func removeUnlisted(isListed: (_ partition: Int32, _ first: Int64) -> Bool) throws(TableError) -> Int {
     var removed = 0
-    for view in names(path) where view.hasPrefix("view=") {
-      for date in names("\(path)/\(view)") where date.hasPrefix("date=") {
-        let folder = "\(path)/\(view)/\(date)"
+    for table in names(path) where table.hasPrefix("view=") || table.hasPrefix("service=") {
+      for date in names("\(path)/\(table)") where date.hasPrefix("date=") {
+        let folder = "\(path)/\(table)/\(date)"
         for name in names(folder) {
           guard let file = parse(name), file.isPartial || !isListed(file.partition, file.first) else {
             continue

@@ -69,51 +69,7 @@ public struct SnapshotRecord {
 
   /// The values at as_of, in the order of the view's features; nil if they are none of these types.
   public func values(_ features: [FeatureColumn]) -> [FeatureValue]? {
-    var values: [FeatureValue] = []
-    values.reserveCapacity(features.count)
-    var fields = WireFields(message)
-    while let field = try? fields.next() {
-      guard field.number == 9, case .bytes(let bytes) = field.value else { continue }
-      guard values.count < features.count, let value = Self.value(bytes, features[values.count].type) else {
-        return nil
-      }
-      values.append(value)
-    }
-    return values.count == features.count ? values : nil
-  }
-
-  private static func value(_ message: UnsafeRawBufferPointer, _ type: FeatureType) -> FeatureValue? {
-    guard message.count > 0 else { return .null }
-    var fields = WireFields(message)
-    guard let field = try? fields.next() else { return nil }
-    switch (type, field.number, field.value) {
-    case (.scalar(.int64), 1, .varint(let bits)): return .int64(Int64(bitPattern: bits))
-    case (.scalar(.double), 2, .fixed64(let bits)):
-      let number = Double(bitPattern: bits)
-      return number.isFinite ? .double(number) : nil
-    case (.scalar(.bool), 3, .varint(let bits)): return .bool(bits != 0)
-    case (.scalar(.string), 4, .bytes(let text)): return isText(text) ? .string(Text(text)) : nil
-    case (.scalar(.timestamp), 5, .varint(let bits)):
-      return .timestamp(EventTime(microseconds: Int64(bitPattern: bits)))
-    case (.list(let element), 6, .bytes(let list)): return self.list(list, .scalar(element))
-    default: return nil
-    }
-  }
-
-  private static func list(_ message: UnsafeRawBufferPointer, _ type: FeatureType) -> FeatureValue? {
-    var elements: [FeatureValue] = []
-    var fields = WireFields(message)
-    do throws(WireFields.Malformed) {
-      while let field = try fields.next() {
-        guard field.number == 1, case .bytes(let bytes) = field.value, let element = value(bytes, type),
-          element != .null
-        else { return nil }
-        elements.append(element)
-      }
-    } catch {
-      return nil
-    }
-    return .list(elements)
+    WireValues.read(message, field: 9, features.map(\.type))
   }
 
   /// Whether bytes are UTF-8.

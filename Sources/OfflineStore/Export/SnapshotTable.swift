@@ -17,8 +17,6 @@ struct SnapshotTable {
     ParquetColumn("definitions_version", .scalar(.int64), isRequired: true),
   ]
   private static let state = ParquetColumn("state", .scalar(.string), isRequired: true, isBinary: true)
-  /// Columns that readers make of the folders' names.
-  private static let folders: Set<String> = ["view", "date"]
 
   private let fingerprint: Text
 
@@ -33,12 +31,7 @@ struct SnapshotTable {
     let origin = Self.origin + (hasStates ? [Self.state] : [])
     columns = own + origin + features
     fingerprint = Text(fingerprintText(view.fingerprint))
-    let taken = Set(origin.map(\.name)).union(Self.folders)
-    if let name = (own + features).map(\.name).first(where: taken.contains) {
-      throw TableError(
-        path: folder, problem: "'\(name)' of view '\(view.name)' has the name of a column of every export",
-        remedy: "rename it in the definitions, or export other views with --view")
-    }
+    try ExportTable.check(own + features, taken: origin, "view '\(view.name)'", folder)
   }
 
   /// Appends a row. False, and nothing appended, if the record's entity or values are not this view's.

@@ -9,16 +9,20 @@ import Processor
 struct ExportCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "export",
-    abstract: "Write the snapshot topic to Parquet files.",
+    abstract: "Write the snapshots, or the answers that were served, to Parquet files.",
     discussion: """
       Writes view=<view>/date=<commit date>/<topic>-<partition>-<first offset>-<last offset>.parquet below --out, and \
       goes on where the folder's _manifest.ndjson ends: each snapshot becomes one row, whatever crash comes in between. \
       One export writes to a folder at a time. Snapshots of other versions of the definitions are left out: each version has \
       a folder of its own.
 
+      With --served the topic of answers is written instead: view=<view> with what each view said in an answer, and \
+      service=<service> with what came with the request and what was computed; request_id and row join them.
+
       Examples:
         plumb export -d shop.yaml --out features --until end
         plumb export -d shop.yaml --out features --segment-time 1h
+        plumb export -d shop.yaml --served --out answers
         duckdb -c "select * from read_parquet('features/view=users/*/*.parquet', hive_partitioning = true)"
       """)
 
@@ -33,6 +37,8 @@ struct ExportCommand: ParsableCommand {
     help:
       "Add a column 'state': what features are evaluated from at any time, as training-set --snapshots does.")
   var withState = false
+  @Flag(help: "Export the answers that plumb serve has logged, of all views and services.")
+  var served = false
   @Option(
     help:
       "Stop at the end that the topic has now: 'end'. Without it, follow the topic until SIGINT or SIGTERM.")
@@ -44,21 +50,21 @@ struct ExportCommand: ParsableCommand {
 
   func validate() throws {
     if let problem = limits.problem { throw ValidationError("\(problem).") }
+    if served && (withState || !view.isEmpty) {
+      throw ValidationError(
+        "--served exports whole answers, which have no states: leave --view and --with-state out.")
+    }
   }
 
   func run() throws {
     try reportingService {
       Interruption.watch()
       let plan = try DefinitionFile.compile(path: definitions)
-      let views = try ViewChoice.views(view, of: plan)
-      let topic = Routing(plan).snapshotTopic
+      let topic = served ? Routing(plan).servedTopic : Routing(plan).snapshotTopic
       let reader = try TopicReader(
         log.settings().kafkaOptions(plan, transactionalID: "\(plan.name).export"), report: reportKafka)
       let ranges = try reader.ranges(of: [topic], from: .beginning)
-      let others = plan.views.filter { view in !views.contains { $0 === view } }
-      let export = try SnapshotExport(
-        folder: out, topic: topic, version: plan.version, views: views, others: others, hasStates: withState,
-        limits: limits)
+      let export = try export(plan, topic)
       if export.leftovers > 0 {
         StandardError.print("removed \(counted(export.leftovers, "file")) that a crash had left")
       }
@@ -76,6 +82,15 @@ struct ExportCommand: ParsableCommand {
     }
   }
 
+  private func export(_ plan: Plan, _ topic: String) throws -> TopicExport {
+    if served { return try TopicExport(folder: out, answersOf: plan, topic: topic, limits: limits) }
+    let views = try ViewChoice.views(view, of: plan)
+    let others = plan.views.filter { view in !views.contains { $0 === view } }
+    return try TopicExport(
+      folder: out, topic: topic, version: plan.version, views: views, others: others, hasStates: withState,
+      limits: limits)
+  }
+
   private var limits: ExportLimits {
     var limits = ExportLimits()
     limits.segmentBytes = segmentBytes
@@ -83,7 +98,7 @@ struct ExportCommand: ParsableCommand {
     return limits
   }
 
-  private func follow(_ reader: TopicReader, _ export: SnapshotExport) throws {
+  private func follow(_ reader: TopicReader, _ export: TopicExport) throws {
     while !Interruption.isRequested,
       let poll = try reader.poll(recordsMax: 4_096, timeoutMilliseconds: 100)
     {
@@ -98,7 +113,7 @@ struct ExportCommand: ParsableCommand {
     }
   }
 
-  private static func summary(_ counts: SnapshotExport.Counts) -> String {
+  private static func summary(_ counts: TopicExport.Counts) -> String {
     let sorts = [
       (counts.repeats, "repeated"), (counts.tombstones, "deleted"), (counts.others, "of other views"),
     ]

@@ -17,12 +17,15 @@ struct VerifyCommand: ParsableCommand {
       changes nothing, and may run beside the service: Redis' positions are the cut. Exit status 1 if anything differs; the \
       first differences are printed with view, entity, position, feature, both values and the likely cause.
 
+      With --served the answers that plumb serve has logged are computed again instead: each value, bit for bit.
+
       Snapshots are sorted in the folder for temporary files (TMPDIR), which needs as much room as their topic.
 
       Examples:
         plumb verify -d shop.yaml --brokers 127.0.0.1:9092 --redis redis://127.0.0.1:6379
         plumb verify -d shop.yaml --sample 1/100
         plumb verify -d shop.yaml --archive /archive
+        plumb verify -d shop.yaml --served --sample 1/100
       """)
 
   @Option(name: [.customShort("d"), .long], help: "The definitions file.")
@@ -32,6 +35,9 @@ struct VerifyCommand: ParsableCommand {
   var sample = "1/1"
   @Option(help: "First wait so long, such as 30s, until all that is in the topics has been folded.")
   var wait: TimeSpan?
+  @Flag(
+    help: "Compare the answers in the topic of answers instead, by folding up to where their states were.")
+  var served = false
   @Option(
     help: ArgumentHelp(
       "Read what plumb archive has kept here, and the topics from there on.", valueName: "dir"))
@@ -50,29 +56,65 @@ struct VerifyCommand: ParsableCommand {
       if let wait {
         try awaitService(plan, topics, store, until: .now + .microseconds(wait.microseconds))
       }
-      let verifier = Verifier(
-        plan, log: log, store: store, share: try share(),
-        expectsEverySnapshot: settings.delivery == KafkaDelivery.exactlyOnce.rawValue,
-        progress: { if isatty(STDERR_FILENO) == 1 { StandardError.write("\r\u{1B}[K\($0)") } })
-      let report: VerificationReport
-      do {
-        report = try verifier.run()
-      } catch let error as VerificationError {
-        throw ProcessorError(remedy: .stop, description: "\(error)")
-      } catch let error as SpillError {
-        throw ProcessorError(remedy: .stop, description: "\(error)")
-      }
-      if isatty(STDERR_FILENO) == 1 { StandardError.write("\r\u{1B}[K") }
-      for finding in report.findings { print(finding) }
-      if report.failures > report.findings.count {
-        print("and \(report.failures - report.findings.count) more")
-      }
-      print(
-        "\(report.records) records folded, \(report.snapshots) snapshots and \(report.states) states compared, "
-          + "\(report.snapshotsAhead) snapshots not yet in Redis: "
-          + (report.failures == 0 ? "no difference" : "\(counted(report.failures, "difference"))"))
-      if report.failures > 0 { throw ExitCode.failure }
+      let failures =
+        try served
+        ? verifyServed(plan, log)
+        : verify(
+          plan, log, store, expectsEverySnapshot: settings.delivery == KafkaDelivery.exactlyOnce.rawValue)
+      if failures > 0 { throw ExitCode.failure }
     }
+  }
+
+  private func verify(
+    _ plan: Plan, _ log: ArchivedLog, _ store: StoreInspector, expectsEverySnapshot: Bool
+  ) throws -> Int {
+    let verifier = Verifier(
+      plan, log: log, store: store, share: try share(), expectsEverySnapshot: expectsEverySnapshot,
+      progress: Self.progress)
+    let report = try Self.stopping { try verifier.run() }
+    Self.tell(report.findings, of: report.failures)
+    print(
+      "\(report.records) records folded, \(report.snapshots) snapshots and \(report.states) states compared, "
+        + "\(report.snapshotsAhead) snapshots not yet in Redis: \(Self.verdict(report.failures))")
+    return report.failures
+  }
+
+  private func verifyServed(_ plan: Plan, _ log: ArchivedLog) throws -> Int {
+    let verifier = ServedVerifier(plan, log: log, share: try share(), progress: Self.progress)
+    let report = try Self.stopping { try verifier.run() }
+    Self.tell(report.findings, of: report.failures)
+    let others = report.otherVersions.sorted { $0.key < $1.key }.map {
+      ", \($0.value) of version \($0.key) left out"
+    }
+    print(
+      "\(report.records) records folded, \(counted(report.answers, "answer")) of views and "
+        + "\(counted(report.derived, "row")) of derived columns compared\(others.joined()): "
+        + Self.verdict(report.failures))
+    return report.failures
+  }
+
+  private static func progress(_ text: String) {
+    if isatty(STDERR_FILENO) == 1 { StandardError.write("\r\u{1B}[K\(text)") }
+  }
+
+  private static func stopping<Report>(_ body: () throws -> Report) throws -> Report {
+    defer { progress("") }
+    do {
+      return try body()
+    } catch let error as VerificationError {
+      throw ProcessorError(remedy: .stop, description: "\(error)")
+    } catch let error as SpillError {
+      throw ProcessorError(remedy: .stop, description: "\(error)")
+    }
+  }
+
+  private static func tell(_ findings: [Finding], of failures: Int) {
+    for finding in findings { print(finding) }
+    if failures > findings.count { print("and \(failures - findings.count) more") }
+  }
+
+  private static func verdict(_ failures: Int) -> String {
+    failures == 0 ? "no difference" : counted(failures, "difference")
   }
 
   /// Waits until the store is where the inputs end.

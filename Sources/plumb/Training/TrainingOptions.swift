@@ -11,18 +11,27 @@ struct TrainingRows: ParsableArguments {
       "Make a row of each event of the source for which this is true, with the source's fields.",
       valueName: "expression"))
   var spineEvents: String?
+  @Option(
+    name: .customLong("from"),
+    help:
+      "Make a row of each answer of a service that plumb serve has logged: 'served'. Nothing is joined but a label."
+  )
+  var origin: RowOrigin?
   @Option(help: "The spine's column of times. Without it, the one named like the source's time field.")
   var spineTime: String?
 
   func validate() throws {
-    guard (spine == nil) != (spineEvents == nil) else {
-      throw ValidationError("Give either --spine FILE or --spine-events EXPRESSION.")
+    guard [spine != nil, spineEvents != nil, origin != nil].count(where: \.self) == 1 else {
+      throw ValidationError("Give either --spine FILE, --spine-events EXPRESSION or --from served.")
     }
-    if spineEvents != nil && spineTime != nil {
-      throw ValidationError("--spine-time goes with --spine: events have their own time.")
+    if spine == nil && spineTime != nil {
+      throw ValidationError("--spine-time goes with --spine: events and answers have their own time.")
     }
   }
 }
+
+/// Where rows may come from, other than a file or events.
+enum RowOrigin: String, ExpressibleByArgument, CaseIterable { case served }
 
 /// How rows are labelled by the events that follow them.
 struct TrainingLabel: ParsableArguments {
@@ -45,13 +54,19 @@ struct TrainingLabel: ParsableArguments {
 
   /// The label of a join; nil if none is wanted.
   func rule(_ selection: TrainingSelection) throws(ValidationError) -> JoinedLabel? {
+    try rule(selection.plan) { () throws(ValidationError) in try selection.theSource(for: "--label") }
+  }
+
+  /// The label of a join, whose events are of one source if none is named.
+  func rule(
+    _ plan: Plan, otherwise source: () throws(ValidationError) -> Int
+  ) throws(ValidationError) -> JoinedLabel? {
     guard let label, let within, let on else { return nil }
-    let plan = selection.plan
     let index: Int
     if let labelSource {
       index = try TrainingSelection.index(labelSource, plan)
     } else {
-      index = try selection.theSource(for: "--label")
+      index = try source()
     }
     let columns = on.split(separator: ",").map { $0.drop { $0 == " " } }.map(String.init)
     let view = try EventChoice.view(

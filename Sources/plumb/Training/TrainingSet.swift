@@ -29,6 +29,20 @@ struct TrainingSet {
 
   /// Adds the events of the join's views and label, from files or topics. Returns how many there were.
   func addEvents(of sources: [Int], _ letters: DeadLetterFile) throws -> Int {
+    try EventsOfJoin(plan: plan, events: events, archive: archive, settings: settings)
+      .add(sources, to: join, letters)
+  }
+}
+
+/// Where the events of a join come from: files, or else topics.
+struct EventsOfJoin {
+  let plan: Plan
+  let events: EventArguments
+  let archive: String?
+  let settings: ServiceSettings
+
+  /// Adds the events of some sources. Returns how many there were.
+  func add(_ sources: [Int], to join: TrainingJoin, _ letters: DeadLetterFile) throws -> Int {
     guard events.isEmpty else {
       for source in sources where !events.files.contains(where: { $0.source == source }) {
         let name = plan.sources[source].source.name

@@ -17,6 +17,9 @@ struct TrainingSetCommand: ParsableCommand {
       topic, or from an export of it with states: the snapshot that had been committed before the row's time, evaluated at that time, like the online store \
       would have answered.
 
+      --from served --service NAME: a row of each row that the service has answered, as it was answered, with the request's id, \
+      time and inputs. Nothing is computed again, so these rows can't differ from what a model was given.
+
       --label adds a column: 1 if an event for which the expression is true, with equal --on columns, follows the row by \
       at most --within, else 0.
 
@@ -37,6 +40,8 @@ struct TrainingSetCommand: ParsableCommand {
           --spine-time at --out train.parquet
         plumb training-set -d shop.yaml --spine-events "event_type = 'impression'" --as happened --archive /archive \\
           --label "event_type = 'click'" --within 30m --on user_id,item_id --out train.parquet
+        plumb training-set -d shop.yaml --from served --service ranker --label "event_type = 'click'" --within 30m \\
+          --on user_id,item_id --out train.parquet
         plumb training-set -d shop.yaml --spine requests.parquet --report differences.json
       """)
 
@@ -69,6 +74,11 @@ struct TrainingSetCommand: ParsableCommand {
     name: .customLong("view"),
     help: "A view to join; may be repeated. Without it, every view of the sources whose events are read.")
   var views: [String] = []
+  @Option(
+    help:
+      "Give rows the columns of a service, as its requests are answered; its inputs are columns of the spine."
+  )
+  var service: String?
   @OptionGroup var label: TrainingLabel
   @Option(help: "The file to write: .parquet, .csv, or else NDJSON; - is the standard output.")
   var out: String?
@@ -81,6 +91,7 @@ struct TrainingSetCommand: ParsableCommand {
 
   func validate() throws {
     guard report == nil else { return try validateReport() }
+    if rows.origin != nil { return try validateServed() }
     guard view != nil, out != nil else {
       throw ValidationError(
         "Say with --as whose features rows get and with --out where; or compare with --report.")
@@ -100,7 +111,25 @@ struct TrainingSetCommand: ParsableCommand {
     }
   }
 
+  private func validateServed() throws {
+    guard service != nil, out != nil else {
+      throw ValidationError("Say with --service whose answers become rows and with --out where.")
+    }
+    if view != nil || snapshots != nil || source != nil || !views.isEmpty {
+      throw ValidationError(
+        "--from served takes rows as they were answered: leave --as, --view and --snapshots out.")
+    }
+    if label.label == nil && (!events.isEmpty || archive != nil) {
+      throw ValidationError("--events and --archive are for labels: add --label, or leave them out.")
+    }
+    let inputs = [definitions] + EventArguments.paths(events)
+    if let clash = OutputClash.find(inputs: inputs, outputs: [out, deadLetters].compactMap { $0 }) {
+      throw ValidationError(clash)
+    }
+  }
+
   private func validateReport() throws {
+    if rows.origin != nil { throw ValidationError("--report compares rows of a spine: leave --from out.") }
     if view != nil || out != nil || label.label != nil {
       throw ValidationError("--report compares, and makes no table: leave --as, --out and --label out.")
     }
@@ -117,7 +146,10 @@ struct TrainingSetCommand: ParsableCommand {
   func run() throws {
     try reportingService {
       let plan = try DefinitionFile.compile(path: definitions)
-      let events = try EventArguments(events, plan, source: source)
+      let events = try EventArguments(events, plan, source: source ?? label.labelSource)
+      if rows.origin != nil, let service, let out {
+        return try makeServedTable(plan, service, events, to: out)
+      }
       let selection = try TrainingSelection(
         plan, source: source, named: events.named, views: views, time: rows.spineTime)
       let letters = try DeadLetterFile(path: deadLetters)
@@ -160,7 +192,25 @@ struct TrainingSetCommand: ParsableCommand {
     }
     let records = try sources.isEmpty ? nil : set.addEvents(of: sources.sorted(), letters)
     if view == .served { try feed().add(to: set.join, plan, selection.views) }
-    let table = TrainingTable(try set.join.rows())
+    try write(TrainingTable(try set.join.rows()), letters, to: out)
+    for lacking in set.join.lacking { StandardError.print(lacking) }
+    StandardError.print("\(summary(set.join, records)); \(letters.summary)")
+  }
+
+  private func makeServedTable(_ plan: Plan, _ name: String, _ events: EventArguments, to out: String) throws
+  {
+    let letters = try DeadLetterFile(path: deadLetters)
+    let set = try ServedTrainingSet(
+      plan, service: name, label: label, events: events, archive: archive, try log.settings(),
+      .ofCommand(memory: memory.bytes))
+    let summary = try set.read(letters)
+    try write(TrainingTable(try set.join.rows()), letters, to: out)
+    for lacking in set.join.lacking { StandardError.print(lacking) }
+    StandardError.print("\(summary); \(letters.summary)")
+    if letters.areLost { throw Outcome.lostRecords }
+  }
+
+  private func write(_ table: TrainingTable, _ letters: DeadLetterFile, to out: String) throws {
     // Before the rows: whoever sees those can read why others are missing.
     try letters.finish()
     if out.hasSuffix(".parquet") {
@@ -168,8 +218,6 @@ struct TrainingSetCommand: ParsableCommand {
     } else {
       try table.write(path: out, format: out.hasSuffix(".csv") ? .csv : .ndjson)
     }
-    for lacking in set.join.lacking { StandardError.print(lacking) }
-    StandardError.print("\(summary(set.join, records)); \(letters.summary)")
   }
 
   private func summary(_ join: TrainingJoin, _ records: Int?) -> String {

@@ -86,7 +86,7 @@ import Testing
     }
     // Other topics' files, and what is no file of an export.
     for name in ["shop.snapshots-2-0-\(end)", "notes.txt"] { try folder.write([1], to: "x/\(place)\(name)") }
-    let export = try SnapshotExport(
+    let export = try TopicExport(
       folder: folder.path("x"), topic: "shop.snapshots", version: 2, views: [plan.views[0]], hasStates: true)
     #expect(export.leftovers == 3)
     let after = try Self.contents(folder.path("x"))
@@ -98,7 +98,7 @@ import Testing
     let plan = try Self.plan()
     let folder = try TemporaryFolder()
     func open(_ topic: String = "shop.snapshots", _ version: Int = 2, states: Bool = false) throws {
-      _ = try SnapshotExport(
+      _ = try TopicExport(
         folder: folder.path("x"), topic: topic, version: version, views: plan.views, hasStates: states)
     }
     try open()
@@ -126,10 +126,10 @@ import Testing
   /// Exports all records, beginning anew after each one for which `isInterrupted` says so.
   private static func run(
     _ records: [Sent], _ plan: Plan, _ folder: String, _ limits: ExportLimits, isInterrupted: () -> Bool
-  ) throws -> SnapshotExport.Counts {
+  ) throws -> TopicExport.Counts {
     var offset: Int64 = 0
     while true {
-      let export = try SnapshotExport(
+      let export = try TopicExport(
         folder: folder, topic: "shop.snapshots", version: plan.version, views: [plan.views[0]],
         others: [plan.views[1]], hasStates: true, limits: limits)
       offset = try export.begin(0, low: 0, high: Int64(records.count)).first

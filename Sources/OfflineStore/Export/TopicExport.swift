@@ -1,12 +1,12 @@
 public import FeatureCore
 import Parquet
 
-/// Writes the records of the snapshot topic to Parquet files, each row once whatever crash comes in between.
+/// Writes the records of a topic to Parquet files, each row once whatever crash comes in between.
 ///
-/// A partition is cut into segments by rules that read the log only (`ExportLimits`). Of a segment each view has a file,
+/// A partition is cut into segments by rules that read the log only (`ExportLimits`). Of a segment each table has a file,
 /// named by offsets; the segment is listed in the manifest once all have their names. After a crash, unlisted files are
 /// removed, and the partition is read again from where the manifest ends.
-public final class SnapshotExport {
+public final class TopicExport {
   /// What happened to the records.
   public struct Counts: Sendable {
     /// Rows in completed files.
@@ -17,11 +17,11 @@ public final class SnapshotExport {
     public var repeats = 0
     /// Left out: tombstones.
     public var tombstones = 0
-    /// Left out: snapshots of views that are not chosen.
+    /// Left out: records of views that are not chosen.
     public var others = 0
-    /// Left out: snapshots that other versions of the definitions made, by version.
+    /// Left out: records that other versions of the definitions made, by version.
     public var versions: [Int64: Int] = [:]
-    /// Left out: snapshots of this version that other definitions made, and records that are no snapshots.
+    /// Left out: what other definitions of this version made, and what is no record of the topic's kind.
     public var unreadable = 0
   }
 
@@ -40,9 +40,7 @@ public final class SnapshotExport {
 
   private let folder: ExportFolder
   private let version: Int64
-  private let tables: [SnapshotTable]
-  /// Views of the definitions that are not chosen.
-  private let others: Set<Text>
+  private let tables: any ExportTables
   private let limits: ExportLimits
   private var manifest: ExportManifest
   private var partitions: [Int32: Partition] = [:]
@@ -64,17 +62,33 @@ public final class SnapshotExport {
 
   /// Opens or begins an export of some views of one version into a folder. `others` are the definitions' views that are
   /// not wanted. With states, rows have the bytes that their values are made of.
-  public init(
+  public convenience init(
     folder path: String, topic: String, version: Int, views: [ViewPlan], others: [ViewPlan] = [],
     hasStates: Bool = false, limits: ExportLimits = ExportLimits()
+  ) throws(TableError) {
+    let tables = try SnapshotTables(
+      views, others: others, version: Int64(version), hasStates: hasStates, folder: path)
+    try self.init(
+      folder: path, topic: topic, version: version, hasStates: hasStates, tables: tables, limits: limits)
+  }
+
+  /// Opens or begins an export of the answers of a plan's services into a folder.
+  public convenience init(
+    folder path: String, answersOf plan: Plan, topic: String, limits: ExportLimits = ExportLimits()
+  ) throws(TableError) {
+    try self.init(
+      folder: path, topic: topic, version: plan.version, hasStates: false,
+      tables: try ServedTables(plan, folder: path), limits: limits)
+  }
+
+  private init(
+    folder path: String, topic: String, version: Int, hasStates: Bool, tables: any ExportTables,
+    limits: ExportLimits
   ) throws(TableError) {
     precondition(limits.problem == nil, "Cannot export: \(limits.problem ?? "")")
     folder = ExportFolder(path: path, topic: topic)
     self.version = Int64(version)
-    var tables: [SnapshotTable] = []
-    for view in views { tables.append(try SnapshotTable(view, hasStates: hasStates, folder: path)) }
     self.tables = tables
-    self.others = Set(others.map { Text($0.name) })
     self.limits = limits
     try folder.makeFolders(of: "")
     let header = ExportManifest.Header(topic: topic, version: self.version, hasStates: hasStates)
@@ -97,7 +111,7 @@ public final class SnapshotExport {
         partition, "was exported up to offset \(next), but the log begins at \(low)",
         "retention has removed records")
     }
-    partitions[partition] = Partition(partition, next: next, files: tables.count)
+    partitions[partition] = Partition(partition, next: next, files: tables.tables.count)
     return Start(first: max(low, known?.first ?? low), next: next)
   }
 
@@ -114,9 +128,8 @@ public final class SnapshotExport {
     guard let place = partitions[partition] else {
       preconditionFailure("Cannot export partition \(partition) before its beginning")
     }
-    let record = value.flatMap(SnapshotRecord.init)
     guard offset >= place.next else {
-      if let record, record.version == version { _ = place.filter.takes(record) }
+      if let value { _ = tables.judge(value, &place.filter) }
       return
     }
     let time = timestampMilliseconds ?? place.segment?.startMilliseconds(limits) ?? 0
@@ -127,27 +140,19 @@ public final class SnapshotExport {
       place.segment = Segment(first: place.next, timestamp: time, limits)
     }
     place.segment?.add(offset: offset, bytes: value?.count ?? 0)
-    guard let record else {
-      if value == nil { place.counts.tombstones += 1 } else { place.counts.unreadable += 1 }
-      return
+    guard let value else { return place.counts.tombstones += 1 }
+    switch tables.judge(value, &place.filter) {
+    case .unreadable: place.counts.unreadable += 1
+    case .ofVersion(let version): place.counts.versions[version, default: 0] += 1
+    case .other: place.counts.others += 1
+    case .repeated: place.counts.repeats += 1
+    case .row(let table):
+      let file = if let open = place.files[table] { open } else { try newFile(table, place) }
+      place.files[table] = file
+      let isRow = try tables.append(
+        value, table, committedAt: EventTime(microseconds: time * 1_000), to: file)
+      if isRow { place.counts.rows += 1 } else { place.counts.unreadable += 1 }
     }
-    try add(record, at: time, to: place)
-  }
-
-  private func add(_ record: SnapshotRecord, at time: Int64, to place: Partition) throws(TableError) {
-    guard record.version == version else { return place.counts.versions[record.version, default: 0] += 1 }
-    guard let table = tables.firstIndex(where: { $0.view.name.utf8.elementsEqual(record.view) }) else {
-      if others.contains(Text(record.view)) { place.counts.others += 1 } else { place.counts.unreadable += 1 }
-      return
-    }
-    guard place.filter.takes(record) else {
-      place.counts.repeats += 1
-      return
-    }
-    let file = if let open = place.files[table] { open } else { try newFile(table, place) }
-    place.files[table] = file
-    let isRow = try tables[table].append(record, committedAt: EventTime(microseconds: time * 1_000), to: file)
-    if isRow { place.counts.rows += 1 } else { place.counts.unreadable += 1 }
   }
 
   private func newFile(_ table: Int, _ place: Partition) throws(TableError) -> ExportFile {
@@ -155,20 +160,18 @@ public final class SnapshotExport {
     let path = self.path(table, place, last: .max)
     try folder.makeFolders(of: path)
     var options = ParquetOptions()
-    let share = limits.bufferBytes / max(1, partitions.count * tables.count)
+    let share = limits.bufferBytes / max(1, partitions.count * tables.tables.count)
     options.rowGroupBytes = min(max(share, 1 << 20), 64 << 20)
-    options.metadata = [
-      ("plumb.view", tables[table].view.name),
-      ("plumb.fingerprint", fingerprintText(tables[table].view.fingerprint)),
-      ("plumb.version", "\(version)"),
-    ]
-    return try ExportFile(path: "\(folder.path)/\(path)", columns: tables[table].columns, options: options)
+    options.metadata = tables.tables[table].metadata + [("plumb.version", "\(version)")]
+    return try ExportFile(
+      path: "\(folder.path)/\(path)", columns: tables.tables[table].columns, options: options)
   }
 
   private func path(_ table: Int, _ place: Partition, last: Int64) -> String {
     guard let segment = place.segment else { preconditionFailure("Cannot name a file without a segment") }
     return folder.file(
-      view: tables[table].view.name, milliseconds: segment.startMilliseconds(limits), partition: place.index,
+      table: tables.tables[table].name, milliseconds: segment.startMilliseconds(limits),
+      partition: place.index,
       first: segment.first, last: last)
   }
 
@@ -203,7 +206,7 @@ public final class SnapshotExport {
       line, partition: place.index, ExportManifest.Progress(first: segment.first, next: next))
     counts.add(place.counts, files: files.count)
     place.counts = Counts()
-    place.files = Array(repeating: nil, count: tables.count)
+    place.files = Array(repeating: nil, count: tables.tables.count)
     place.next = next
     place.segment = nil
   }
@@ -231,7 +234,7 @@ public final class SnapshotExport {
   }
 }
 
-extension SnapshotExport.Counts {
+extension TopicExport.Counts {
   fileprivate mutating func add(_ other: Self, files: Int) {
     rows += other.rows
     self.files += files
