@@ -84,7 +84,7 @@ extension DefinitionsReader {
     "milliseconds": .milliseconds,
     "micro": .microseconds, "micros": .microseconds, "microseconds": .microseconds, "µs": .microseconds,
     "nano": .nanoseconds, "nanos": .nanoseconds, "nanoseconds": .nanoseconds,
-    "iso": .rfc3339, "iso8601": .rfc3339, "iso-8601": .rfc3339, "string": .rfc3339,
+    "iso": .text, "iso8601": .text, "iso-8601": .text, "string": .text, "datetime": .text,
   ]
   private static let partitionerSynonyms: [String: Source.Partitioner] = [
     "java": .murmur2, "default": .murmur2, "murmur": .murmur2, "murmur2_random": .murmur2,
@@ -92,11 +92,13 @@ extension DefinitionsReader {
     "fnv1a_random": .unknown, "crc32": .unknown, "none": .unknown, "custom": .unknown,
   ]
 
-  private func source(_ name: String, _ place: Place) -> Source? {
-    let keys = ["topic", "key", "timestamp", "fields", "partitioner", "max_ahead", "table", "capture"]
+  private mutating func source(_ name: String, _ place: Place) -> Source? {
+    let keys = [
+      "topic", "key", "timestamp", "each", "fields", "partitioner", "max_ahead", "table", "capture",
+    ]
     guard let fields = reader.fields(place, "a source", keys: keys + Self.annotationKeys) else { return nil }
     let timestamp = reader.required("timestamp", of: fields, example: "timestamp: { field: ts, unit: ms }")
-      .flatMap(timestamp)
+      .flatMap { self.timestamp($0) }
     let declared = reader.required("fields", of: fields, example: "fields: { user_id: string }")
       .flatMap { reader.entries($0, expected: "a mapping of field names to types") }
     var source = Source(
@@ -104,6 +106,7 @@ extension DefinitionsReader {
       key: fields["key"].flatMap { reader.text($0, expected: "the name of a field") },
       timestamp: timestamp ?? Source.Timestamp(field: "", unit: .milliseconds),
       fields: (declared ?? []).compactMap { field($0.name, $0.value) },
+      each: fields["each"].flatMap { reader.text($0, expected: "the path of an array") },
       partitioner: fields["partitioner"].flatMap {
         reader.choice($0, "partitioner", synonyms: Self.partitionerSynonyms)
       } ?? .murmur2,
@@ -114,36 +117,78 @@ extension DefinitionsReader {
     return source
   }
 
-  private func timestamp(_ place: Place) -> Source.Timestamp? {
+  private mutating func timestamp(_ place: Place) -> Source.Timestamp? {
     var suggestion: String?
     if case .scalar(let scalar) = place.node, !scalar.string.isEmpty {
       suggestion = "write { field: \(scalar.string), unit: ms }"
     }
-    guard let fields = reader.fields(place, "a timestamp", keys: ["field", "unit"], suggestion: suggestion)
+    let keys = ["field", "unit", "time_zone", "text", "any_time", "record"]
+    guard let fields = reader.fields(place, "a timestamp", keys: keys, suggestion: suggestion)
     else { return nil }
+    if let record = fields["record"] {
+      for (key, stranger) in fields.values.sorted(by: { $0.key < $1.key }) where key != "record" {
+        reader.report(
+          stranger, "'\(key)' does not go with 'record'; the record's timestamp needs nothing else")
+      }
+      guard let isRecord = reader.bool(record) else { return nil }
+      if !isRecord {
+        reader.report(
+          record, "'record' is true or left out", suggestion: "name the field: { field: ts, unit: ms }")
+      }
+      return .ofRecord
+    }
     let field = reader.required("field", of: fields, example: "field: ts")
       .flatMap { reader.text($0, expected: "the name of a field") }
-    let unit = reader.required("unit", of: fields, example: "unit: ms (s, ms, us, ns or rfc3339)")
+    let unit = reader.required("unit", of: fields, example: "unit: ms (s, ms, us, ns, text or rfc3339)")
       .flatMap(timeUnit)
+    let zone = fields["time_zone"].flatMap { usedZone($0) }
+    let isText = fields["text"].flatMap(reader.bool) ?? false
     guard let field, let unit else { return nil }
-    return Source.Timestamp(field: field, unit: unit)
+    var timestamp = Source.Timestamp(field: field, unit: unit, zone: zone, isText: isText)
+    timestamp.isAny = fields["any_time"].flatMap(reader.bool) ?? false
+    return timestamp
+  }
+
+  /// The name of a zone, whose rules are noted.
+  mutating func usedZone(_ place: Place) -> String? {
+    guard let name = reader.text(place, expected: "the name of a time zone") else { return nil }
+    look(up: name, at: place)
+    usedZones.insert(name)
+    return name
   }
 
   private func timeUnit(_ place: Place) -> TimeUnit? {
     reader.choice(place, "time unit", synonyms: Self.unitSynonyms)
   }
 
-  private func field(_ name: String, _ place: Place) -> Source.Field? {
+  private mutating func field(_ name: String, _ place: Place) -> Source.Field? {
     guard case .mapping = place.node else { return valueType(place).map { Source.Field(name, $0) } }
-    guard let fields = reader.fields(place, "a field", keys: ["type", "unit"]),
-      let type = reader.required("type", of: fields, example: "type: timestamp").flatMap(valueType)
-    else { return nil }
-    guard let unit = fields["unit"] else { return Source.Field(name, type) }
-    guard type == .timestamp else {
-      reader.report(unit, "only a timestamp has a unit, and this is of type \(type.rawValue)")
-      return Source.Field(name, type)
+    let keys = ["type", "path", "unit", "time_zone", "text", "record", "compute"]
+    guard let fields = reader.fields(place, "a field", keys: keys) else { return nil }
+    if let compute = fields["compute"] {
+      for key in keys where key != "compute" {
+        guard let stranger = fields[key] else { continue }
+        reader.report(
+          stranger, "'\(key)' does not go with 'compute': the expression has a type of its own",
+          suggestion: key == "type" ? "convert it in the expression: CAST(... AS string)" : "remove it")
+      }
+      return expression(compute).map { Source.Field.computed(name, $0) }
     }
-    return Source.Field(name, type, unit: timeUnit(unit))
+    let record: Source.RecordPart? = fields["record"].flatMap { reader.choice($0, "part of a record") }
+    guard let type = reader.required("type", of: fields, example: "type: timestamp").flatMap(valueType)
+    else { return nil }
+    var field = Source.Field(name, type, path: fields["path"].flatMap { reader.text($0, expected: "a path") })
+    field.record = record
+    field.isText = fields["text"].flatMap(reader.bool) ?? false
+    for key in ["unit", "time_zone"] where type != .timestamp {
+      guard let stranger = fields[key] else { continue }
+      let what = key == "unit" ? "a unit" : "a time zone"
+      reader.report(stranger, "only a timestamp has \(what), and this is of type \(type.rawValue)")
+      return field
+    }
+    field.unit = fields["unit"].flatMap(timeUnit)
+    field.zone = fields["time_zone"].flatMap { usedZone($0) }
+    return field
   }
 
   func valueType(_ place: Place) -> ValueType? {

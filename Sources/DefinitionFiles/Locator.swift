@@ -39,7 +39,13 @@ struct Locator {
     for name in path.names {
       switch place.node {
       case .mapping(let mapping):
-        guard let entry = document.entries(of: mapping).first(where: { $0.key == name }) else {
+        let entries = document.entries(of: mapping)
+        // A feature of several windows or quantiles is named like its entry, and goes on.
+        guard
+          let entry = entries.first(where: { $0.key == name })
+            ?? (place.path.names.last == "features"
+              ? entries.filter { name.hasPrefix("\($0.key)_") }.max { $0.key.count < $1.key.count } : nil)
+        else {
           if Int(name) != nil { continue }
           return place
         }

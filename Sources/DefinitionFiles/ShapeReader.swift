@@ -204,6 +204,14 @@ final class ShapeReader {
     report(place, "expected \(expected), found \(Self.describe(place.node))", suggestion: suggestion)
   }
 
+  /// `true` or `false` without quotes.
+  func bool(_ place: Place) -> Bool? {
+    guard let literal = literal(place, expected: "true or false") else { return nil }
+    if case .bool(let value) = literal { return value }
+    report(place, "expected true or false, found \(Self.describe(place.node))")
+    return nil
+  }
+
   /// An integer, a number, `true`, `false` or text.
   func literal(_ place: Place, expected: String = "a number, true, false or text") -> Literal? {
     guard case .scalar(let scalar) = place.node, !isNothing(place.node) else {

@@ -27,22 +27,38 @@ extension DefinitionsReader {
     var view = View(
       name, source: source ?? "",
       entity: (entity ?? []).compactMap { reader.text($0, expected: "the name of a field") },
-      where: fields["where"].flatMap(expression),
+      where: fields["where"].flatMap { expression($0) },
       emit: fields["emit"].flatMap { reader.choice($0, "emit", synonyms: Self.emitSynonyms) } ?? .commit,
-      features: (features ?? []).compactMap { feature($0.name, $0.value) })
+      features: WindowedFeature.expanded((features ?? []).flatMap { feature($0.name, $0.value) }))
     view.annotations = annotations(fields)
     return view
   }
 
-  private func expression(_ place: Place) -> String? { reader.text(place, expected: "a SQL expression") }
+  /// An expression, whose time zones are looked up.
+  mutating func expression(_ place: Place) -> String? {
+    guard let text = reader.text(place, expected: "a SQL expression") else { return nil }
+    for zone in (try? Expression.parse(text))?.zones ?? [] {
+      look(up: zone, at: place)
+      usedZones.insert(zone)
+    }
+    return text
+  }
 
   // MARK: - Features
 
-  private mutating func feature(_ name: String, _ place: Place) -> Feature? {
-    guard let (read, fields) = readFeature(name, place) else { return nil }
-    var feature = read
-    feature.annotations = annotations(fields)
-    return feature
+  private mutating func feature(_ name: String, _ place: Place) -> [WindowedFeature] {
+    guard let (read, fields) = readFeature(name, place) else { return [] }
+    var feature = WindowedFeature(feature: read)
+    feature.feature.annotations = annotations(fields)
+    if fields["derive"] != nil, fields["aggregate"] == nil, let windows = fields["windows"] {
+      for element in reader.elements(windows) {
+        if let window = window(element) { feature.windows.append(window.name) }
+      }
+    }
+    guard fields["aggregate"] != nil, let place = fields["q"], case .sequence = place.node else {
+      return [feature]
+    }
+    return reader.elements(place).compactMap(reader.number).map { feature.quantile($0) }
   }
 
   private mutating func readFeature(_ name: String, _ place: Place) -> (Feature, Fields)? {
@@ -74,7 +90,7 @@ extension DefinitionsReader {
 
   /// A derived feature has no inputs of its own.
   private func reportStrangers(in fields: Fields) {
-    for key in ["aggregate"] + Self.aggregateKeys {
+    for key in ["aggregate"] + Self.aggregateKeys where key != "windows" {
       guard let stranger = fields[key] else { continue }
       let keyPlace = Place(node: .scalar(.init("")), path: stranger.path, keyPosition: stranger.keyPosition)
       reader.report(
@@ -96,9 +112,11 @@ extension DefinitionsReader {
       if let window = window(element) { read.append(window) }
     }
     let aggregate = Aggregate(
-      function ?? .count, value: fields["value"].flatMap(expression),
-      where: fields["where"].flatMap(expression), windows: read, k: fields["k"].flatMap(reader.integer),
-      q: fields["q"].flatMap(reader.number), halfLife: fields["half_life"].flatMap(reader.duration),
+      function ?? .count, value: fields["value"].flatMap { expression($0) },
+      where: fields["where"].flatMap { expression($0) }, windows: read,
+      k: fields["k"].flatMap(reader.integer),
+      q: fields["q"].map(reader.elements)?.first.flatMap(reader.number),
+      halfLife: fields["half_life"].flatMap(reader.duration),
       buckets: fields["buckets"].map { place in reader.elements(place).compactMap { reader.literal($0) } })
     return function == nil ? nil : aggregate
   }
@@ -110,7 +128,7 @@ extension DefinitionsReader {
       return reader.text(place, expected: "a window such as 24h, lifetime or today")
         .flatMap { window(named: $0, at: place) }
     }
-    let keys = ["length", "hop", "calendar", "time_zone", "session"]
+    let keys = ["length", "hop", "offset", "calendar", "time_zone", "session"]
     guard let fields = reader.fields(place, "a window", keys: keys) else { return nil }
     let kinds = ["length", "calendar", "session"].filter { fields[$0] != nil }
     guard let kind = kinds.first, kinds.count == 1 else {
@@ -122,7 +140,8 @@ extension DefinitionsReader {
       }
       return nil
     }
-    for (key, owner) in [("hop", "length"), ("time_zone", "calendar")] where kind != owner {
+    for (key, owner) in [("hop", "length"), ("offset", "length"), ("time_zone", "calendar")]
+    where kind != owner {
       guard let stranger = fields[key] else { continue }
       reader.report(stranger, "'\(key)' goes with '\(owner)', not with '\(kind)'")
     }
@@ -154,7 +173,8 @@ extension DefinitionsReader {
     }
     let names = CalendarUnit.allCases.map(\.rawValue) + [Window.lifetime.name]
     let synonyms = [
-      "day": "today", "week": "this_week", "month": "this_month", "all": "lifetime", "forever": "lifetime",
+      "day": "today", "last_day": "yesterday", "week": "this_week", "month": "this_month", "all": "lifetime",
+      "forever": "lifetime",
       "all_time": "lifetime", "hour": "1h", "inf": "lifetime",
     ]
     return synonyms[name.lowercased()].map { "did you mean '\($0)'?" }
@@ -168,6 +188,12 @@ extension DefinitionsReader {
       let name = reader.text(place, expected: "a duration")
     else { return nil }
     if let hop, hop.1 == nil { return nil }
+    if let offset = fields["offset"] {
+      guard let ago = reader.duration(offset), let text = reader.text(offset, expected: "a duration") else {
+        return nil
+      }
+      return Window(name: "\(name)_offset_\(text)", span: .shifted(length: length, hop: hop?.1, offset: ago))
+    }
     return Window(name: name, span: .sliding(length: length, hop: hop?.1))
   }
 

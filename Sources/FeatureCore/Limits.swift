@@ -4,6 +4,10 @@ public enum Limits {
   public static let recordBytesMax = 1 << 20
   /// Bytes that are kept of a record that is larger: enough to recognise it in a dead letter.
   public static let oversizedBytesKept = 200
+  /// Elements of a record's array that are events of their own: more would make one record a batch that never ends.
+  public static let elementsMax = 10_000
+  /// Steps of the path of a field.
+  public static let pathStepsMax = 16
   /// Nesting of a JSON record: deeper input is hostile, and the scanner keeps one bit a level.
   public static let jsonDepthMax = 64
   /// Bytes of the UTF-8 text of one entity key, all columns together: it becomes a Redis key and a record key.

@@ -38,6 +38,8 @@ public final class BatchProcessor {
   @exclusivity(unchecked) private var payloads: [UnsafeRawBufferPointer] = []
   private let deadLetter: (DeadLetter) -> Void
   private let until: EventTime
+  /// What the times of the events look like.
+  @exclusivity(unchecked) public private(set) var unitGuess: UnitGuess
   @exclusivity(unchecked) private var records = 0
   @exclusivity(unchecked) private var undecodable = 0
   private var deadLetters = 0
@@ -58,6 +60,7 @@ public final class BatchProcessor {
   ) {
     self.source = source
     self.until = until
+    unitGuess = UnitGuess(source.source.timestamp.unit)
     batch = EventBatch(source.schema, capacity: batchRecords)
     folds = views.map(ViewFold.init)
     tables = views.map { _ in TableBox(secret: hashSecret) }
@@ -68,18 +71,23 @@ public final class BatchProcessor {
   /// Adds the next record of the log. Its bytes must stay valid until the next `flush`.
   public func add(_ payload: UnsafeRawBufferPointer, sequence: Int64) {
     records += 1
-    if batch.count == batch.capacity { foldBatch() }
+    if batch.count >= batch.capacity { foldBatch() }
+    let first = batch.count
     do {
-      try batch.append(payload, sequence: sequence)
-      if batch.time(batch.count - 1) > until.microseconds {
-        batch.removeLast()
-      } else {
-        payloads.append(payload)
+      try batch.append(payload, sequence: sequence) { refuse($0, payload, sequence) }
+      for row in first..<batch.count { unitGuess.note(batch.time(row)) }
+      if until.microseconds < .max {
+        batch.removeRows(from: first) { batch.time($0) <= until.microseconds }
       }
+      for _ in first..<batch.count { payloads.append(payload) }
     } catch {
-      undecodable += 1
-      send(DeadLetter(error, source.schema, payload, sequence: sequence))
+      refuse(error, payload, sequence)
     }
+  }
+
+  private func refuse(_ failure: DecodeFailure, _ payload: UnsafeRawBufferPointer, _ sequence: Int64) {
+    undecodable += 1
+    send(DeadLetter(failure, source.schema, payload, sequence: sequence))
   }
 
   /// Adds a record of which only the beginning was kept, since it is larger than any record may be.

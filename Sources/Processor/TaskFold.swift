@@ -43,7 +43,7 @@ public final class TaskFold {
   public func fold(_ records: UnsafeBufferPointer<LogRecord>) {
     var start = 0
     while start < records.count {
-      let end = min(records.count, start + batch.capacity)
+      let end = min(records.count, start + batch.recordsMax)
       decode(UnsafeBufferPointer(rebasing: records[start..<end]))
       for (fold, box) in zip(folds, tables) { fold.fold(batch, into: &box.table) { _, _ in } }
       position = records[end - 1].offset + 1

@@ -93,10 +93,11 @@ import Testing
     ("s.csv", "user,tz\na,1\n", "s.csv:1: there is no time column 'ts'; did you mean 'tz'?; name the column"),
     ("s.csv", "usr,ts\na,1\n", "s.csv:1: view 'users' needs the column 'user'; did you mean 'usr'?"),
     (
-      "s.csv", "user,ts\na,1\n\nb,yesterday\n", "s.csv:4: column 'ts': 'yesterday' is no time; write RFC 3339"
+      "s.csv", "user,ts\na,1\n\nb,yesterday\n",
+      "s.csv:4: column 'ts': 'yesterday' is no time; write a time with its zone"
     ),
     ("s.csv", "user,ts\na,1\n\"b\nb\",\n", "s.csv:3: column 'ts' is empty"),
-    ("s.csv", "user,ts\na,1.5\n", "s.csv:2: column 'ts': '1.5' is no time"),
+    ("s.csv", "user,ts\na,1.5.\n", "s.csv:2: column 'ts': '1.5.' is no time"),
     ("s.csv", "user,ts\na,1,2\n", "s.csv:2: a row of 3 fields under a header of 2"),
     ("s.csv", "user,ts\na,\"1\n", "s.csv:2: a quoted field of this row is not closed"),
     ("s.csv", "user,ts,user\n", "s.csv:1: column user stands twice"),

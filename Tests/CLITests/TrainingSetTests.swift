@@ -93,7 +93,10 @@ import Testing
       ("list-user", " column 'user' is list<string>, and the definitions declare string; cast"),
       ("half-n", " column 'n', row 2: '2.5' is no int64; cast it to int64"),
       ("null-time", " column 'ts', row 4: the time is null; give every row a time"),
-      ("far-time", " column 'ts', row 1: '100000000000000000' is no time; write timestamps, or RFC 3339"),
+      (
+        "far-time",
+        " column 'ts', row 1: '100000000000000000' is no time; write timestamps, or a time with its zone"
+      ),
       ("nested", " column note cannot be read: it is nested"),
       ("bytes", " column 'note', row 2: the bytes are no UTF-8; leave the column out"),
       ("feature", "1: the column 'as_of' has the name of a feature; rename"),

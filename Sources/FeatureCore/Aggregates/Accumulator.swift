@@ -22,6 +22,7 @@ struct Accumulator: Hashable, Sendable {
     case latestTime
     /// A count a bucket.
     case histogram
+    case product
     // Cells from here on.
     case minText, maxText
     case firstList, lastList
@@ -49,7 +50,7 @@ struct Accumulator: Hashable, Sendable {
   /// Words in a row.
   var wordCount: Int {
     switch kind {
-    case .count, .sumDouble, .minInt64, .maxInt64, .minDouble, .maxDouble, .latestTime: 1
+    case .count, .sumDouble, .minInt64, .maxInt64, .minDouble, .maxDouble, .latestTime, .product: 1
     case .sumInt64, .meanDouble, .first, .last, .decayed: 2
     case .meanInt64, .moments: 3
     case .histogram: bucketCount
@@ -105,6 +106,7 @@ extension Accumulator {
     case .count: words[0] &+= 1
     case .sumInt64: addInt128(scalar.int64, words)
     case .sumDouble: addDouble(scalar.double, words, fresh: fresh)
+    case .product: multiply(type == .int64 ? Double(scalar.int64) : scalar.double, words, fresh: fresh)
     case .meanInt64:
       words[0] &+= 1
       addInt128(scalar.int64, words + 1)
@@ -136,6 +138,7 @@ extension Accumulator {
     case .count: words[0] &+= other[0]
     case .sumInt64: addInt128(other, words)
     case .sumDouble: addDouble(Double(bitPattern: other[0]), words, fresh: false)
+    case .product: multiply(Double(bitPattern: other[0]), words, fresh: false)
     case .meanInt64:
       words[0] &+= other[0]
       addInt128(other + 1, words + 1)
@@ -248,6 +251,10 @@ private func copyTwo(_ other: UnsafePointer<UInt64>, _ words: AccumulatorWords) 
 @inline(__always)
 private func addDouble(_ value: Double, _ words: AccumulatorWords, fresh: Bool) {
   words[0] = fresh ? value.bitPattern : stableBits(Double(bitPattern: words[0]) + value)
+}
+
+private func multiply(_ value: Double, _ words: AccumulatorWords, fresh: Bool) {
+  words[0] = fresh ? value.bitPattern : stableBits(Double(bitPattern: words[0]) * value)
 }
 
 @inline(__always)

@@ -5,7 +5,7 @@ extension Accumulator {
     switch kind {
     case .count: writer.varint(words[0])
     case .sumInt64: encodeInt128(words, &writer)
-    case .sumDouble, .minDouble, .maxDouble: writer.fixed(words[0])
+    case .sumDouble, .minDouble, .maxDouble, .product: writer.fixed(words[0])
     case .meanInt64:
       writer.varint(words[0])
       encodeInt128(words + 1, &writer)
@@ -35,7 +35,7 @@ extension Accumulator {
     switch kind {
     case .count: words[word] = try positive(&reader)
     case .sumInt64: try decodeInt128(at: word, into: &words, &reader)
-    case .sumDouble: words[word] = try double(&reader)
+    case .sumDouble, .product: words[word] = try double(&reader)
     case .minDouble, .maxDouble: words[word] = try finiteDouble(&reader)
     case .meanInt64:
       words[word] = try positive(&reader)
@@ -47,7 +47,10 @@ extension Accumulator {
       words[word] = try positive(&reader)
       words[word + 1] = try double(&reader)
       words[word + 2] = try double(&reader)
-    case .minInt64, .maxInt64: words[word] = UInt64(bitPattern: try reader.signed())
+    case .minInt64, .maxInt64:
+      let value = try reader.signed()
+      guard type != .bool || value == 0 || value == 1 else { throw reader.corrupt("a bool is \(value)") }
+      words[word] = UInt64(bitPattern: value)
     case .first, .last:
       words[word] = UInt64(bitPattern: try time(asOf: asOf, &reader))
       words[word + 1] = try decodeValue(&reader)

@@ -44,7 +44,7 @@ struct AggregateRule {
     let type = value?.type
     switch aggregate.function {
     case .count, .countDistinct: return .scalar(.int64)
-    case .mean, .variance, .stddev, .approxQuantile, .decayedSum, .decayedCount, .secondsSinceLast:
+    case .product, .mean, .variance, .stddev, .approxQuantile, .decayedSum, .decayedCount, .secondsSinceLast:
       return .scalar(.double)
     case .sum, .min, .max, .first, .last: return type.map(FeatureType.scalar)
     case .firstK, .lastK, .topK: return type.map(FeatureType.list)
@@ -57,6 +57,7 @@ struct AggregateRule {
     switch aggregate.function {
     case .count: .count
     case .sum: .sum
+    case .product: .product
     case .mean: .mean
     case .min, .max: .extreme
     case .variance: .variance
@@ -87,6 +88,7 @@ struct AggregateRule {
     switch aggregate.function {
     case .count: return .count
     case .sum: return isInteger ? .sumInt64 : .sumDouble
+    case .product: return .product
     case .mean: return isInteger ? .meanInt64 : .meanDouble
     case .variance, .stddev: return .moments
     case .min: return type == .string ? .minText : type == .double ? .minDouble : .minInt64
@@ -141,10 +143,11 @@ struct AggregateRule {
     switch aggregate.function {
     case .decayedCount, .secondsSinceLast:
       report("value", "\(name) takes no 'value': it is about events", "use 'where' to choose the events")
-    case .sum, .mean, .variance, .stddev, .approxQuantile, .decayedSum:
+    case .sum, .product, .mean, .variance, .stddev, .approxQuantile, .decayedSum:
       require([.int64, .double], value.type, "a number")
     case .min, .max:
-      require([.int64, .double, .timestamp, .string], value.type, "a number, timestamp or string")
+      require(
+        [.int64, .double, .timestamp, .string, .bool], value.type, "a number, timestamp, string or bool")
     case .topK:
       require([.string, .int64, .bool, .timestamp], value.type, "a string, int64, timestamp or bool")
     case .histogram: require([.string, .int64, .double], value.type, "a string or a number")

@@ -36,32 +36,87 @@ public struct Source: Sendable, Hashable {
 
   /// Where the event time stands and how it is written.
   public struct Timestamp: Sendable, Hashable {
-    /// The JSON field.
+    /// The field.
     public var field: String
     /// How it is written.
     public var unit: TimeUnit
+    /// Whether it is the timestamp of the record in the log, and no part of its value.
+    public var isRecord = false
+    /// The zone of texts that name none.
+    public var zone: String?
+    /// Whether a number may also be written as a string.
+    public var isText: Bool
+    /// Whether times that look like another unit's are meant.
+    public var isAny = false
 
     /// A timestamp from its parts.
-    public init(field: String, unit: TimeUnit) {
+    public init(field: String, unit: TimeUnit, zone: String? = nil, isText: Bool = false) {
       self.field = field
       self.unit = unit
+      self.zone = zone
+      self.isText = isText
     }
+
+    /// The timestamp of the record in the log.
+    public static var ofRecord: Timestamp {
+      var timestamp = Timestamp(field: "record_timestamp", unit: .milliseconds)
+      timestamp.isRecord = true
+      return timestamp
+    }
+  }
+
+  /// What a record has besides its value.
+  public enum RecordPart: String, Sendable, Hashable, CaseIterable {
+    /// Its timestamp in the log.
+    case timestamp
+    /// Its key, as text.
+    case key
   }
 
   /// A declared field of the events.
   public struct Field: Sendable, Hashable {
-    /// The JSON name.
+    /// The name in expressions, and of the member of the record unless there is a path.
     public var name: String
     /// Its type.
     public var type: ValueType
-    /// For timestamps, how it is written; the source's unit when nil.
+    /// Where in the record it stands, such as `user.id` or `items[0].sku`.
+    public var path: String?
+    /// A part of the record besides its value that it is; nil: it is in the value.
+    public var record: RecordPart?
+    /// An expression over other fields that it is computed by; nil: it is read.
+    public var compute: String?
+    /// For timestamps, how it is written; like the event time when nil.
     public var unit: TimeUnit?
+    /// For timestamps with a unit of their own, the zone of texts that name none.
+    public var zone: String?
+    /// Whether a value that is no string may also be written as one.
+    public var isText: Bool
 
     /// A field from its parts.
-    public init(_ name: String, _ type: ValueType, unit: TimeUnit? = nil) {
+    public init(
+      _ name: String, _ type: ValueType, path: String? = nil, unit: TimeUnit? = nil, zone: String? = nil,
+      isText: Bool = false
+    ) {
       self.name = name
+      self.path = path
       self.type = type
       self.unit = unit
+      self.zone = zone
+      self.isText = isText
+    }
+
+    /// A part of the record besides its value.
+    public static func record(_ name: String, _ part: RecordPart, _ type: ValueType) -> Field {
+      var field = Field(name, type)
+      field.record = part
+      return field
+    }
+
+    /// A field that is computed from others; its type is that of the expression.
+    public static func computed(_ name: String, _ expression: String) -> Field {
+      var field = Field(name, .string)
+      field.compute = expression
+      return field
     }
   }
 
@@ -75,6 +130,8 @@ public struct Source: Sendable, Hashable {
   public var timestamp: Timestamp
   /// The declared fields, in the file's order.
   public var fields: [Field]
+  /// The path of an array of which each element is an event; nil: each record is one.
+  public var each: String?
   /// How producers partition.
   public var partitioner: Partitioner
   /// Microseconds by which an event time may exceed its record's timestamp; more is dead-lettered.
@@ -92,13 +149,14 @@ public struct Source: Sendable, Hashable {
   /// A source from its parts.
   public init(
     _ name: String, topic: String, key: String? = nil, timestamp: Timestamp, fields: [Field],
-    partitioner: Partitioner = .murmur2, maxAhead: Int64 = Source.defaultMaxAhead
+    each: String? = nil, partitioner: Partitioner = .murmur2, maxAhead: Int64 = Source.defaultMaxAhead
   ) {
     self.name = name
     self.topic = topic
     self.key = key
     self.timestamp = timestamp
     self.fields = fields
+    self.each = each
     self.partitioner = partitioner
     self.maxAhead = maxAhead
   }
@@ -178,6 +236,8 @@ public struct Aggregate: Sendable, Hashable {
     case count
     /// Sum of int64 (exact) or double values.
     case sum
+    /// Product of numbers, a double.
+    case product
     /// Arithmetic mean, a double.
     case mean
     /// Smallest value; strings by bytes.
@@ -252,6 +312,8 @@ public struct Window: Sendable, Hashable {
   public enum Span: Sendable, Hashable {
     /// The last `length` microseconds; the tail is rounded down to `hop` (nil: the default for the length).
     case sliding(length: Int64, hop: Int64?)
+    /// The same, `offset` microseconds ago: head and tail are rounded down to `hop`.
+    case shifted(length: Int64, hop: Int64?, offset: Int64)
     /// Everything.
     case lifetime
     /// The current day, week or month in a named time zone.
@@ -275,6 +337,14 @@ public struct Window: Sendable, Hashable {
   public static func last(_ length: String, hop: String? = nil) -> Window {
     Window(name: length, span: .sliding(length: Duration.required(length), hop: hop.map(Duration.required)))
   }
+  /// The last `length` of `offset` ago. Traps on texts that are no durations.
+  public static func last(_ length: String, hop: String? = nil, offset: String) -> Window {
+    Window(
+      name: "\(length)_offset_\(offset)",
+      span: .shifted(
+        length: Duration.required(length), hop: hop.map(Duration.required), offset: Duration.required(offset))
+    )
+  }
   /// Everything.
   public static let lifetime = Window(name: "lifetime", span: .lifetime)
   /// The current day, week or month.
@@ -291,6 +361,8 @@ public struct Window: Sendable, Hashable {
 public enum CalendarUnit: String, Sendable, Hashable, CaseIterable {
   /// From local midnight.
   case today
+  /// The local day before.
+  case yesterday
   /// From Monday, local midnight (ISO 8601).
   case thisWeek = "this_week"
   /// From the first of the month, local midnight.

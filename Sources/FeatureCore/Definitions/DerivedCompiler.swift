@@ -3,13 +3,17 @@
 struct DerivedCompiler {
   private let view: View
   private let path: DefinitionPath
+  private let zones: [String: TimeZoneRules]
   /// Outputs of each feature that is ready.
   private var ready: [String: [Output]]
   /// Columns of features with mistakes: what names them can't be checked, and nothing is said about it.
   private var broken: Set<String> = []
   private(set) var mistakes: [Mistake] = []
 
-  init(_ view: View, path: DefinitionPath, aggregates: [String: [Output]]) {
+  init(
+    _ view: View, path: DefinitionPath, aggregates: [String: [Output]], zones: [String: TimeZoneRules]
+  ) {
+    self.zones = zones
     self.view = view
     self.path = path
     ready = aggregates
@@ -83,11 +87,11 @@ struct DerivedCompiler {
     }
     do {
       // Checked against every column, so that suggestions know them all.
-      var checker = ProgramBuilder(columns: columns)
+      var checker = ProgramBuilder(columns: columns, zones: zones)
       _ = try checker.add(expression)
       // Compiled against what it names, so that evaluating it copies nothing else.
       let operands = columns.filter { used.contains($0.name) }
-      var builder = ProgramBuilder(columns: operands)
+      var builder = ProgramBuilder(columns: operands, zones: zones)
       let result = try builder.add(expression)
       let derived = DerivedFeature(
         program: builder.build(), result: result, operands: operands.compactMap { indices[$0.name] })

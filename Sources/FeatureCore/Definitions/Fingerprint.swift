@@ -1,29 +1,69 @@
 /// Identifies the semantics of a view: a hash of a canonical text that names everything that changes a state or a
 /// value, and nothing else.
 enum Fingerprint {
-  static func of(_ view: View, source: Source, calendars: [ZoneCalendar]) -> UInt64 {
-    Hash64.hash(lines(view, source, calendars).joined(separator: "\n"))
+  static func of(
+    _ view: View, source: SourcePlan, calendars: [ZoneCalendar], zones: [String: TimeZoneRules]
+  ) -> UInt64 {
+    Hash64.hash(lines(view, source, calendars, zones).joined(separator: "\n"))
   }
 
-  private static func lines(_ view: View, _ source: Source, _ calendars: [ZoneCalendar]) -> [String] {
+  private static func lines(
+    _ view: View, _ plan: SourcePlan, _ calendars: [ZoneCalendar], _ zones: [String: TimeZoneRules]
+  ) -> [String] {
+    let source = plan.source
     var lines = [
       "view \(view.name)", "topic \(source.topic)", "key \(source.key ?? "")",
-      "time \(source.timestamp.field) \(source.timestamp.unit.rawValue)", "ahead \(source.maxAhead)",
+      "time \(source.timestamp.field) \(source.timestamp.unit.rawValue)\(spelling(source.timestamp.zone, source.timestamp.isText))",
+      "ahead \(source.maxAhead)",
     ]
     lines += source.fields.map { field in
+      if field.compute != nil { return "computed \(field.name) \(canonical(field.compute))" }
       let unit = field.type == .timestamp ? " \((field.unit ?? source.timestamp.unit).rawValue)" : ""
-      return "field \(field.name) \(field.type.rawValue)\(unit)"
+      return
+        "field \(field.name) \(field.type.rawValue)\(unit)\(spelling(field.zone, field.isText))\(place(field))"
     }.sorted()
+    if source.timestamp.isAny { lines.append("any time") }
+    if source.timestamp.isRecord { lines.append("time of the record") }
+    if let each = source.each { lines.append("each \(FieldPath(each)?.description ?? each)") }
     lines += view.entity.map { "entity \($0)" }
     lines.append("where \(canonical(view.filter))")
     lines += view.features.map(line).sorted()
-    for calendar in calendars.sorted(by: { Text($0.rules.name) < Text($1.rules.name) }) {
-      let transitions = calendar.rules.transitions.map { "\($0.atSeconds)/\($0.offsetSeconds)" }
-      lines.append(
-        "zone \(calendar.rules.name) \(calendar.rules.initialOffsetSeconds) \(transitions.joined(separator: " "))"
-      )
-    }
+    lines += calendars.map { "zone \(text($0.rules))" }.sorted()
+    let clocks =
+      plan.schema.columns.compactMap(\.clock?.rules)
+      + expressions(view, source).flatMap(\.zones).compactMap { zones[$0] }
+    lines += Set(clocks.map { "clock \(text($0))" }).sorted()
     return lines
+  }
+
+  /// Every expression that the view's values depend on.
+  private static func expressions(_ view: View, _ source: Source) -> [Expression] {
+    var texts = source.fields.map(\.compute) + [view.filter]
+    for feature in view.features {
+      switch feature.computation {
+      case .derive(let text): texts.append(text)
+      case .aggregate(let aggregate): texts += [aggregate.value, aggregate.filter]
+      }
+    }
+    return texts.compactMap { $0 }.compactMap { try? Expression.parse($0) }
+  }
+
+  private static func text(_ rules: TimeZoneRules) -> String {
+    let transitions = rules.transitions.map { "\($0.atSeconds)/\($0.offsetSeconds)" }
+    return "\(rules.name) \(rules.initialOffsetSeconds) \(transitions.joined(separator: " "))"
+  }
+
+  /// Nothing where nothing is said, so that fingerprints from before there was more than one spelling are the same.
+  private static func spelling(_ zone: String?, _ isText: Bool) -> String {
+    (zone.map { " zone \($0)" } ?? "") + (isText ? " text" : "")
+  }
+
+  private static func place(_ field: Source.Field) -> String {
+    if let record = field.record { return " record \(record.rawValue)" }
+    guard let path = field.path.flatMap({ FieldPath($0) }), path != FieldPath(member: field.name) else {
+      return ""
+    }
+    return " path \(path)"
   }
 
   private static func line(_ feature: Feature) -> String {
@@ -51,6 +91,8 @@ enum Fingerprint {
     switch span {
     case .lifetime: "lifetime"
     case .sliding(let length, let hop): "\(length)/\(hop ?? Tiling.defaultHop(length))"
+    case .shifted(let length, let hop, let offset):
+      "\(length)/\(hop ?? Tiling.defaultHop(length)) offset \(offset)"
     case .session(let gap): "session \(gap)"
     case .calendar(let unit, let zone): "\(unit.rawValue) \(zone)"
     }

@@ -4,6 +4,9 @@ public struct SourcePlan: Sendable {
   public let source: Source
   /// The columns of its rows.
   public let schema: EventSchema
+
+  /// The rules of every time zone that the definitions name.
+  public let zones: [String: TimeZoneRules]
 }
 
 /// Checked and compiled definitions: what everything that folds, serves or trains works from.
@@ -81,7 +84,8 @@ struct PlanCompiler {
     var sources: [SourcePlan?] = []
     for source in definitions.sources {
       let isSound = checkSource(source, at: root.child("sources").child(source.name))
-      sources.append(isSound ? SourcePlan(source: source, schema: EventSchema(source)) : nil)
+      sources.append(
+        isSound ? SourcePlan(source: source, schema: EventSchema(source, zones: zones), zones: zones) : nil)
     }
     var views: [ViewPlan] = []
     for view in definitions.views {
@@ -142,9 +146,11 @@ struct PlanCompiler {
           "remove it from 'fields'")
       }
     }
-    for field in source.fields where field.unit != nil && field.type != .timestamp {
-      report(path.child("fields").child(field.name), "only timestamps have a unit", "remove 'unit'")
-    }
+    checkPaths(source, at: path)
+    for field in source.fields { checkSpelling(field, at: path.child("fields").child(field.name)) }
+    checkSpelling(
+      source.timestamp.unit, source.timestamp.zone, isText: source.timestamp.isText,
+      at: path.child("timestamp"))
     if let key = source.key { checkKey(key, source, names, at: path.child("key")) }
     if source.capture != nil, !source.isTable {
       report(path.child("capture"), "only a table is captured", "add \"table: true\"")
@@ -152,8 +158,59 @@ struct PlanCompiler {
     if source.isTable, source.key == nil {
       report(path, "a table has no 'key'", "name the field that identifies a row")
     }
+    checkComputed(source, at: path, before: before)
     if source.maxAhead < 0 { report(path.child("max_ahead"), "max_ahead is negative", "use 0s or more") }
     return mistakes.count == before
+  }
+
+  private mutating func checkSpelling(_ field: Source.Field, at path: DefinitionPath) {
+    if field.record == .timestamp, field.type != .timestamp {
+      report(path, "the record's timestamp is no \(field.type.rawValue)", "use type: timestamp")
+    }
+    if field.record == .key, field.type == .double || field.type == .bool {
+      report(path, "the record's key can't be a \(field.type.rawValue)", "use string, int64 or timestamp")
+    }
+    if field.record != nil, field.path != nil {
+      report(path, "a part of the record besides its value has no path", "remove 'path' or 'record'")
+    }
+    if field.type == .timestamp {
+      return checkSpelling(
+        field.unit ?? .text, field.zone, isText: field.isText && field.unit != nil, at: path)
+    }
+    if field.unit != nil { report(path, "only timestamps have a unit", "remove 'unit'") }
+    if field.zone != nil { report(path, "only timestamps have a time zone", "remove 'time_zone'") }
+    if field.isText, field.type == .string { report(path, "a string is always text", "remove 'text'") }
+  }
+
+  private mutating func checkSpelling(
+    _ unit: TimeUnit, _ zone: String?, isText: Bool, at path: DefinitionPath
+  ) {
+    if isText, unit.isText {
+      report(path.child("text"), "a time in the unit '\(unit.rawValue)' is always text", "remove 'text'")
+    }
+    guard let zone else { return }
+    let place = path.child("time_zone")
+    if unit != .text {
+      report(place, "only texts can lack a zone, and the unit is '\(unit.rawValue)'", "use unit: text")
+    } else if zones[zone] == nil {
+      report(
+        place, "there is no time zone '\(zone)'", Suggestion.didYouMean(zone, among: zones.keys.sorted()))
+    }
+  }
+
+  /// Checks the expressions of computed fields, unless what they are computed from has mistakes.
+  private mutating func checkComputed(_ source: Source, at path: DefinitionPath, before: Int) {
+    let computed = source.fields.filter { $0.compute != nil }
+    for field in computed where field.name == source.timestamp.field || field.name == source.key {
+      let role = field.name == source.key ? "what the topic is partitioned by" : "the event time"
+      report(
+        path.child("fields").child(field.name), "\(role) can't be computed", "name a field of the record")
+    }
+    guard !computed.isEmpty, mistakes.count == before else { return }
+    var compiler = ComputedCompiler(
+      EventSchema.readColumns(source, zones).columns, path: path, zones: zones)
+    compiler.compile(source)
+    mistakes += compiler.mistakes
   }
 
   private mutating func checkKey(_ key: String, _ source: Source, _ names: [String], at path: DefinitionPath)

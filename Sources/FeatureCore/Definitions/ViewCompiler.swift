@@ -24,7 +24,7 @@ struct ViewCompiler {
     self.source = source
     self.path = path
     self.zones = zones
-    builder = ProgramBuilder(columns: source.schema.expressionColumns)
+    builder = ProgramBuilder(columns: source.schema.expressionColumns, zones: zones)
   }
 
   mutating func report(
@@ -42,7 +42,7 @@ struct ViewCompiler {
       guard case .aggregate(let aggregate) = feature.computation else { continue }
       outputsByFeature[feature.name] = compileAggregate(feature, aggregate)
     }
-    var derived = DerivedCompiler(view, path: path, aggregates: outputsByFeature)
+    var derived = DerivedCompiler(view, path: path, aggregates: outputsByFeature, zones: zones)
     let (outputs, derivedOrder) = derived.compile()
     mistakes += derived.mistakes
     checkOutputNames(outputs)
@@ -52,7 +52,7 @@ struct ViewCompiler {
       view: view, source: sourceIndex, entity: entity, program: builder.build(), filter: filter?.index ?? -1,
       inputs: inputs, layout: layout, outputs: outputs, derivedOrder: derivedOrder,
       summaries: FeatureSummary.make(view, outputs),
-      fingerprint: Fingerprint.of(view, source: source.source, calendars: calendars),
+      fingerprint: Fingerprint.of(view, source: source, calendars: calendars, zones: zones),
       stateBytesMax: stateBytesMax)
     checkSizes(plan)
     return mistakes.isEmpty ? plan : nil
@@ -221,6 +221,22 @@ struct ViewCompiler {
     switch span {
     case .lifetime: return .all
     case .sliding(let length, let hop): return resolveSliding(length, hop, at: place)
+    case .shifted(let length, let hop, let offset):
+      guard offset > 0, length <= Limits.windowMax, offset <= Limits.windowMax - length else {
+        report(
+          place, "the window reaches back \(Duration.text(length)) from \(Duration.text(offset)) ago",
+          "use an offset of more than 0s, and at most 400d together")
+        return nil
+      }
+      guard case .sliding(_, let hop)? = resolveSliding(length, hop, at: place) else { return nil }
+      guard (length + offset) / hop <= Int64(Limits.tilesPerWindowMax) else {
+        report(
+          place,
+          "\(Duration.text(length)) and the offset have \((length + offset) / hop) tiles of \(Duration.text(hop))",
+          "use a larger hop")
+        return nil
+      }
+      return .shifted(length: length, hop: hop, offset: offset)
     case .session(let gap):
       guard gap > 0, gap <= Limits.windowMax else {
         report(place, "the session gap is \(Duration.text(gap))", "use more than 0s and at most 400d")
@@ -269,9 +285,13 @@ struct ViewCompiler {
     switch span {
     case .all: return .lifetime
     case .session(let gap): return .session(gap: gap)
-    case .sliding(_, let hop):
-      let lengths = spans.compactMap { other in
-        if case .sliding(let length, hop) = other { length } else { Int64?.none }
+    case .sliding(_, let hop), .shifted(_, let hop, _):
+      let lengths = spans.compactMap { other -> Int64? in
+        switch other {
+        case .sliding(let length, hop): length
+        case .shifted(let length, hop, let offset): length + offset
+        default: nil
+        }
       }
       return .hops(hop: hop, retention: lengths.max() ?? 0)
     case .calendar:

@@ -16,12 +16,18 @@ public struct DecodeFailure: Error, Hashable, Sendable {
     case missingKey = "missing_key"
     /// The event time is null or absent.
     case missingTime = "missing_time"
-    /// A text that is no RFC 3339 time.
+    /// A text that is no time.
     case badTime = "bad_time"
+    /// A text that is a local time, and no zone is declared.
+    case missingZone = "missing_zone"
     /// A time outside the years 1 to 9999.
     case timeOutOfRange = "time_out_of_range"
     /// More than `Limits.recordBytesMax` bytes.
     case oversized
+    /// More than `Limits.elementsMax` elements in the array of the source's `each`.
+    case tooManyElements = "too_many_elements"
+    /// A computed column has no result.
+    case computationFailed = "expression_failed"
     /// No bytes at all.
     case empty
     /// Nested deeper than `Limits.jsonDepthMax`.
@@ -78,9 +84,9 @@ public struct DecodeFailure: Error, Hashable, Sendable {
   public enum Found: UInt8, Sendable, CaseIterable {
     /// A string.
     case string
-    /// A number without fraction and exponent.
+    /// A number without a fractional part.
     case integer
-    /// A number with a fraction or an exponent.
+    /// Any other number.
     case fraction
     /// True or false.
     case bool
@@ -88,16 +94,25 @@ public struct DecodeFailure: Error, Hashable, Sendable {
     case array
     /// An object.
     case object
+    /// `NaN`, which is no JSON.
+    case notANumber
+    /// `Infinity` or `-Infinity`, which are no JSON.
+    case infinity
+    /// A string where a value may be written as text, but it is none.
+    case otherText
 
     /// A noun for people.
     var noun: String {
       switch self {
       case .string: "a string"
       case .integer: "an integer"
-      case .fraction: "a number with a fraction or exponent"
+      case .fraction: "a number with a fraction"
       case .bool: "a bool"
       case .array: "an array"
       case .object: "an object"
+      case .notANumber: "NaN (write null where there is no value)"
+      case .infinity: "an infinity (write null where there is no value)"
+      case .otherText: "a string that is none"
       }
     }
   }
@@ -112,13 +127,25 @@ public struct DecodeFailure: Error, Hashable, Sendable {
   public var problem: Problem?
   /// For `wrongType`, what was found.
   public var found: Found?
+  /// For `wrongType` on the way to a column, what had to be there: an array or an object.
+  public var expected: Found?
+  /// For `timeOutOfRange`, the unit in which it would be a time of this century.
+  public var fittingUnit: TimeUnit?
+  /// For `computationFailed`, why.
+  public var failure: ScalarFailure?
+  /// The element of the source's `each` that failed, from 0; nil: the whole record.
+  public var element: Int?
 
-  init(_ reason: Reason, column: Int? = nil, offset: Int, problem: Problem? = nil, found: Found? = nil) {
+  init(
+    _ reason: Reason, column: Int? = nil, offset: Int, problem: Problem? = nil, found: Found? = nil,
+    expected: Found? = nil
+  ) {
     self.reason = reason
     self.column = column
     self.offset = offset
     self.problem = problem
     self.found = found
+    self.expected = expected
   }
 
   /// The same failure, of a column.
@@ -128,10 +155,25 @@ public struct DecodeFailure: Error, Hashable, Sendable {
     return failure
   }
 
+  /// The same failure, of an element.
+  func inElement(_ element: Int) -> DecodeFailure {
+    var failure = self
+    failure.element = element
+    return failure
+  }
+
   /// A sentence for people, such as "field 'price' at byte 57: expected double, found a string".
   public func message(_ schema: EventSchema) -> String {
+    guard let element else { return ownMessage(schema) }
+    return "element \(element) of '\(schema.each?.description ?? "")': \(ownMessage(schema))"
+  }
+
+  private func ownMessage(_ schema: EventSchema) -> String {
     let column = column.map { schema.columns[$0] }
-    let field = column.map { "field '\($0.name)'" }
+    let field = column.map { "field '\($0.name)'\($0.placeText)" }
+    if let column, !column.isInPayload, reason != .missingKey, reason != .missingTime {
+      return "\(field ?? ""): \(explanation(column))"
+    }
     switch reason {
     case .empty: return "the payload is empty"
     case .oversized: return "the payload is longer than \(Limits.recordBytesMax) bytes"
@@ -148,10 +190,20 @@ public struct DecodeFailure: Error, Hashable, Sendable {
     switch reason {
     case .malformedJSON: return "malformed JSON: \(problem?.explanation ?? "not a JSON text")"
     case .invalidUTF8: return "invalid UTF-8"
+    case .computationFailed: return failure?.explanation ?? "the computation failed"
+    case .tooManyElements: return "the array has more than \(Limits.elementsMax) elements"
+    case .wrongType where expected != nil:
+      return "expected \(expected?.noun ?? "") on the way to it, found \(found?.noun ?? "something else")"
     case .wrongType: return "expected \(column?.expectation ?? type), found \(found?.noun ?? "another type")"
     case .numberOutOfRange: return "the number is out of the range of \(type)"
     case .duplicateField: return "the field stands twice"
-    case .badTime: return "not an RFC 3339 time with an offset"
+    case .badTime where column?.unit == .rfc3339:
+      return "not an RFC 3339 time with an offset (unit: text reads more spellings)"
+    case .missingZone: return "a time without a zone (if its zone is known, declare it with time_zone:)"
+    case .badTime: return "not a time such as 2026-01-31 12:00:00Z"
+    case .timeOutOfRange where fittingUnit != nil:
+      let units = "\(fittingUnit?.rawValue ?? "") instead of \(column?.unit?.rawValue ?? "another unit")"
+      return "the time is not in the years 1 to 9999; read in \(units) it would be one of this century"
     case .timeOutOfRange: return "the time is not in the years 1 to 9999 (is the unit right?)"
     case .tooDeep: return "nested deeper than \(Limits.jsonDepthMax) levels"
     case .empty, .oversized, .missingKey, .missingTime: return reason.rawValue
@@ -160,12 +212,26 @@ public struct DecodeFailure: Error, Hashable, Sendable {
 }
 
 extension EventSchema.Column {
+  /// Whether it is read from the JSON.
+  fileprivate var isInPayload: Bool { if case .json = origin { true } else { false } }
+
+  /// Where its values come from, if that is not the member of its name.
+  fileprivate var placeText: String {
+    switch origin {
+    case .json(let path): path == FieldPath(member: name) ? "" : " (\(path))"
+    case .recordTimestamp: " (the record's timestamp)"
+    case .recordKey: " (the record's key)"
+    case .computed: " (computed)"
+    }
+  }
+
   /// What must stand in the JSON.
   fileprivate var expectation: String {
     switch unit {
-    case nil: type.rawValue
+    case nil: type.rawValue + (isText ? " (also as a string)" : "")
     case .rfc3339: "timestamp (an RFC 3339 string)"
-    case .some(let unit): "timestamp (an integer in \(unit.rawValue))"
+    case .text: "timestamp (a string)"
+    case .some(let unit): "timestamp (a number in \(unit.rawValue)\(isText ? ", also as a string" : ""))"
     }
   }
 }

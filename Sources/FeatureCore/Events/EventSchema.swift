@@ -1,37 +1,117 @@
 /// What the decoder needs to know of a source. Column i of a row is `columns[i]`.
 public struct EventSchema: Sendable {
+  /// Where a column's value comes from.
+  public enum Origin: Sendable, Hashable {
+    /// A place in the JSON record.
+    case json(FieldPath)
+    /// The record's own timestamp, in the log.
+    case recordTimestamp
+    /// The record's key, as text.
+    case recordKey
+    /// Other columns of the row.
+    case computed
+  }
+
   /// One value of every row.
   public struct Column: Sendable, Hashable {
-    /// The JSON field.
+    /// The name in expressions.
     public var name: String
+    /// Where its values come from.
+    public var origin: Origin
     /// The type of the column.
     public var type: ValueType
     /// How a timestamp is written; nil for every other type.
     public var unit: TimeUnit?
+    /// Whose wall times texts without a zone are; nil: they are errors.
+    public var clock: WallClock?
+    /// Whether a value that is no string may be written as one.
+    public var isText = false
+
+    /// A column from its parts.
+    public init(
+      name: String, type: ValueType, unit: TimeUnit? = nil, clock: WallClock? = nil, isText: Bool = false,
+      origin: Origin? = nil
+    ) {
+      self.name = name
+      self.origin = origin ?? .json(FieldPath(member: name))
+      self.type = type
+      self.unit = unit
+      self.clock = clock
+      self.isText = isText
+    }
   }
 
-  /// The declared fields in declared order; the event-time field comes last if it isn't among them.
+  /// The declared fields in declared order; then the event-time field if it isn't among them, and the computed ones.
   public let columns: [Column]
   /// The column of the event time.
   public let timeColumn: Int
   /// The column that the topic is partitioned by; nil if it is by nothing.
   public let keyColumn: Int?
+  /// The array of which each element is an event; nil: a record is one event.
+  public let each: FieldPath?
+  /// How columns are computed, in order.
+  let computations: [Computation]
 
-  /// The schema of a valid source: names are unique, the key is a column, a declared time field is a
-  /// timestamp.
-  public init(_ source: Source) {
+  /// The schema of rows that no source has, such as those of a table.
+  public init(columns: [Column], timeColumn: Int) {
+    precondition(
+      columns[timeColumn].type == .timestamp, "Cannot read a time from a \(columns[timeColumn].type)")
+    self.columns = columns
+    self.timeColumn = timeColumn
+    keyColumn = nil
+    each = nil
+    computations = []
+  }
+
+  /// The columns of a source that are read, and which of them is the event time.
+  static func readColumns(
+    _ source: Source, _ zones: [String: TimeZoneRules]
+  ) -> (columns: [Column], time: Int) {
     let time = source.timestamp
-    var columns = source.fields.map { field in
-      Column(
-        name: field.name, type: field.type, unit: field.type == .timestamp ? field.unit ?? time.unit : nil)
+    func clock(_ zone: String?) -> WallClock? {
+      zone.map { name in
+        guard let rules = zones[name] else { preconditionFailure("Cannot read times of an unknown zone") }
+        return WallClock(rules)
+      }
+    }
+    let timeClock = time.unit == .text ? clock(time.zone) : nil
+    var columns = source.fields.filter { $0.compute == nil }.map { field in
+      let origin = Origin(field)
+      guard field.type == .timestamp else {
+        return Column(name: field.name, type: field.type, isText: field.isText, origin: origin)
+      }
+      // Like the event time, unless it says otherwise.
+      let unit = field.unit ?? time.unit
+      return Column(
+        name: field.name, type: .timestamp, unit: unit,
+        clock: unit == .text ? clock(field.zone) ?? timeClock : nil,
+        isText: field.isText || (time.isText && (field.unit == nil || field.name == time.field)),
+        origin: origin)
     }
     if let declared = columns.firstIndex(where: { $0.name == time.field }) {
       precondition(
         columns[declared].type == .timestamp, "Cannot read event time from a \(columns[declared].type)")
-      timeColumn = declared
-    } else {
-      timeColumn = columns.count
-      columns.append(Column(name: time.field, type: .timestamp, unit: time.unit))
+      return (columns, declared)
+    }
+    columns.append(
+      Column(
+        name: time.field, type: .timestamp, unit: time.unit, clock: timeClock, isText: time.isText,
+        origin: time.isRecord ? .recordTimestamp : nil))
+    return (columns, columns.count - 1)
+  }
+
+  /// The schema of a valid source: names are unique, the key is a column, a declared time field is a
+  /// timestamp. `zones` has the zones that it names.
+  public init(_ source: Source, zones: [String: TimeZoneRules] = ["UTC": .utc]) {
+    let read = Self.readColumns(source, zones)
+    timeColumn = read.time
+    var computed = ComputedCompiler(read.columns, zones: zones)
+    computed.compile(source)
+    precondition(computed.mistakes.isEmpty, "Cannot compute the columns of '\(source.name)'")
+    let columns = computed.columns
+    each = source.each.map { text in
+      guard let path = FieldPath(text) else { preconditionFailure("Cannot read the path '\(text)'") }
+      return path
     }
     keyColumn = source.key.map { key in
       guard let index = columns.firstIndex(where: { $0.name == key }) else {
@@ -40,8 +120,41 @@ public struct EventSchema: Sendable {
       return index
     }
     self.columns = columns
+    computations = computed.computations
+  }
+
+  /// Whether the column is of an element of `each`, and not of the whole record.
+  func isOfElement(_ column: Int) -> Bool {
+    guard let each, case .json(let path) = columns[column].origin else { return false }
+    return path.steps(after: each) != nil
+  }
+
+  /// Whether columns are read from what a record of a log has besides its value, which lines of files have not.
+  public var needsRecord: Bool {
+    columns.contains { $0.origin == .recordTimestamp || $0.origin == .recordKey }
   }
 
   /// The columns as expressions see them.
   public var expressionColumns: [ExpressionColumn] { columns.map { ExpressionColumn($0.name, $0.type) } }
+}
+
+extension EventSchema.Origin {
+  /// Where a declared field of a valid source comes from.
+  init(_ field: Source.Field) {
+    switch field.record {
+    case .timestamp:
+      self = .recordTimestamp
+      return
+    case .key:
+      self = .recordKey
+      return
+    case nil: break
+    }
+    guard let text = field.path else {
+      self = .json(FieldPath(member: field.name))
+      return
+    }
+    guard let path = FieldPath(text) else { preconditionFailure("Cannot read the path '\(text)'") }
+    self = .json(path)
+  }
 }

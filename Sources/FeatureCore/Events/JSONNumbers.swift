@@ -8,17 +8,68 @@ struct JSONNumber {
   var exponent = 0
   /// Whether a minus stands before it.
   var isNegative = false
-  /// Whether it has neither fraction nor exponent.
+  /// Whether it is written with neither fraction nor exponent.
   var isInteger = true
   /// Whether the digits fit the mantissa.
   var isExact = true
 
-  /// The value as Int64; nil beyond its range. Only for integers.
+  /// The value as Int64; nil beyond its range. Only for what is written as an integer.
   var int64: Int64? {
     guard isExact else { return nil }
     return isNegative
       ? (mantissa <= Int64.min.magnitude ? 0 &- Int64(truncatingIfNeeded: mantissa) : nil)
       : Int64(exactly: mantissa)
+  }
+
+  /// The value times 10^`power`, rounded down, and whether nothing was lost; nil beyond Int64. `text` is that of the number.
+  func scaled(by power: Int, _ text: UnsafeRawBufferPointer) -> (value: Int64, isExact: Bool)? {
+    var (digits, exponent, isExact) = (UInt128(mantissa), exponent + power, true)
+    if !self.isExact { (digits, exponent, isExact) = Self.digits(text, exponent: exponent) }
+    // No power of ten above this fits, and none below the negative of it leaves a digit.
+    let powerMax = 38
+    if digits == 0 || exponent < -powerMax { (digits, isExact) = (0, isExact && digits == 0) }
+    if exponent < 0, digits > 0 {
+      let quotient = digits.quotientAndRemainder(dividingBy: Self.power(-exponent))
+      (digits, isExact) = (quotient.quotient, isExact && quotient.remainder == 0)
+    } else if digits > 0 {
+      guard exponent <= powerMax else { return nil }
+      let (product, overflow) = digits.multipliedReportingOverflow(by: Self.power(exponent))
+      guard !overflow else { return nil }
+      digits = product
+    }
+    guard digits <= UInt128(Int64.max.magnitude) + 1 else { return nil }
+    let magnitude = Int128(digits) + (isNegative && !isExact ? 1 : 0)
+    return Int64(exactly: isNegative ? -magnitude : magnitude).map { ($0, isExact) }
+  }
+
+  /// As many digits of a number's text as fit 128 bits, the power of ten that stands behind them, and whether only zeros
+  /// were left out. `exponent` is that of all digits.
+  private static func digits(
+    _ text: UnsafeRawBufferPointer, exponent: Int
+  ) -> (digits: UInt128, exponent: Int, isExact: Bool) {
+    var digits: UInt128 = 0
+    var dropped = 0
+    var isExact = true
+    for byte in text {
+      if byte | 0x20 == UInt8(ascii: "e") { break }
+      guard Byte.isDigit(byte) else { continue }
+      let digit = UInt128(byte - Byte.zero)
+      let (product, overflow) = digits.multipliedReportingOverflow(by: 10)
+      let (sum, carry) = product.addingReportingOverflow(digit)
+      if overflow || carry || dropped > 0 {
+        dropped += 1
+        isExact = isExact && digit == 0
+      } else {
+        digits = sum
+      }
+    }
+    return (digits, exponent + dropped, isExact)
+  }
+
+  private static func power(_ exponent: Int) -> UInt128 {
+    var power: UInt128 = 1
+    for _ in 0..<exponent { power *= 10 }
+    return power
   }
 
   @inline(__always)

@@ -122,6 +122,21 @@ extension JSONBytes {
     return value
   }
 
+  /// Whether the text is UTF-8.
+  var isUTF8: Bool {
+    var at = 0
+    while at < count {
+      guard self[at] >= 0x80 else {
+        at += 1
+        continue
+      }
+      let length = multibyteLength(at)
+      guard length > 0, at + length <= count else { return false }
+      at += length
+    }
+    return true
+  }
+
   /// Skips well-formed UTF-8 (Unicode, table 3-7) as long as it isn't ASCII.
   private func skipMultibyte(_ start: Int) throws(DecodeFailure) -> Int {
     var at = start

@@ -3,6 +3,8 @@ extension JSONBytes {
   private static let null: UInt64 = 0x6C6C_756E
   private static let `true`: UInt64 = 0x6575_7274
   private static let `false`: UInt64 = 0x65_736C_6166
+  private static let nan: UInt64 = 0x4E_614E
+  private static let infinity: UInt64 = 0x7974_696E_6966_6E49
 
   /// Whether `null` stands here.
   @inline(__always)
@@ -17,12 +19,20 @@ extension JSONBytes {
     return nil
   }
 
-  /// Validates the value of a member of the record.
+  /// The end of `NaN`, `Infinity` or `-Infinity`, if one of them stands here. They are no JSON, but many libraries write them.
+  @inline(never)
+  func notFinite(_ at: Int) -> Int? {
+    if word(at) & 0xFF_FFFF == Self.nan { return at + 3 }
+    let start = self[at] == Byte.minus ? at + 1 : at
+    return word(start) == Self.infinity ? start + 8 : nil
+  }
+
+  /// Validates a value inside of `depth` objects and arrays; the record is the first.
   @inline(__always)
-  func skipValue(_ at: Int) throws(DecodeFailure) -> Int {
+  func skipValue(_ at: Int, depth: Int = 1) throws(DecodeFailure) -> Int {
     if self[at] == Byte.quote { return try string(at + 1).end + 1 }
     if let integer = shortInteger(at) { return integer.end }
-    return try skipNested(at)
+    return try skipNested(at, depth: depth)
   }
 
   /// Validates a key, its colon and the space around it.
@@ -47,6 +57,7 @@ extension JSONBytes {
     case Byte.openBrace: .object
     case Byte.openBracket: .array
     case UInt8(ascii: "t"), UInt8(ascii: "f"): .bool
+    case _ where notFinite(at) != nil: self[at] == UInt8(ascii: "N") ? .notANumber : .infinity
     default: try number(at).isInteger ? .integer : .fraction
     }
   }
@@ -54,18 +65,22 @@ extension JSONBytes {
   private func skipAtom(_ at: Int) throws(DecodeFailure) -> Int {
     switch self[at] {
     case Byte.quote: return try string(at + 1).end + 1
-    case Byte.minus, Byte.zero...Byte.nine: return try number(at).end
+    case Byte.zero...Byte.nine: return try number(at).end
+    case Byte.minus:
+      if let end = notFinite(at) { return end }
+      return try number(at).end
     default:
       if isNull(at) { return at + 4 }
       if let bool = bool(at) { return bool.end }
+      if let end = notFinite(at) { return end }
       throw malformed(at, .expectedValue)
     }
   }
 
   /// Validates a value with all that is inside it, without recursion.
   @inline(never)
-  private func skipNested(_ start: Int) throws(DecodeFailure) -> Int {
-    var nesting = Nesting()
+  private func skipNested(_ start: Int, depth: Int) throws(DecodeFailure) -> Int {
+    var nesting = Nesting(depth)
     var at = start
     repeat {
       let opens = self[at] == Byte.openBrace || self[at] == Byte.openBracket
@@ -109,10 +124,16 @@ extension JSONBytes {
 private struct Nesting {
   /// The lowest bit is the innermost level; set for objects.
   private var objects: UInt64 = 0
-  /// The record is the first level.
-  private var depth = 1
+  private var depth: Int
+  /// The levels around the value.
+  private let outer: Int
 
-  var isOpen: Bool { depth > 1 }
+  init(_ depth: Int) {
+    self.depth = depth
+    outer = depth
+  }
+
+  var isOpen: Bool { depth > outer }
   var isObject: Bool { objects & 1 == 1 }
   var closer: UInt8 { isObject ? Byte.closeBrace : Byte.closeBracket }
 

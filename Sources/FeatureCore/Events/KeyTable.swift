@@ -7,7 +7,7 @@
 final class KeyTable {
   /// A key. `"name":` is its token.
   struct Slot {
-    /// The declared column; -1 for undeclared keys.
+    /// The declared column; -1 for undeclared keys, -2 - n for node n.
     var column: Int32 = -1
     /// The slot that came next the last time.
     var next: Int32
@@ -43,8 +43,9 @@ final class KeyTable {
   /// The slot of keys that have none.
   private let stranger: Int
 
-  init(_ schema: EventSchema) {
-    columnCount = schema.columns.count
+  /// The members of an object that are read.
+  init(_ members: [(name: String, target: RecordShape.Target)]) {
+    columnCount = members.count
     start = columnCount + Self.learntMax
     stranger = start + 1
     let count = stranger + 1
@@ -55,8 +56,8 @@ final class KeyTable {
     var bucketCount = 64
     while bucketCount < 2 * count { bucketCount *= 2 }
     buckets = .allocate(capacity: bucketCount)
-    names = .allocate(byteCount: schema.columns.reduce(0) { $0 + $1.name.utf8.count }, alignment: 1)
-    declare(schema.columns)
+    names = .allocate(byteCount: members.reduce(0) { $0 + $1.name.utf8.count }, alignment: 1)
+    declare(members)
     forgetLearnt()
   }
 
@@ -135,15 +136,15 @@ final class KeyTable {
     return (nil, bucket)
   }
 
-  private func declare(_ columns: [EventSchema.Column]) {
+  private func declare(_ members: [(name: String, target: RecordShape.Target)]) {
     var used = 0
-    for (index, column) in columns.enumerated() {
-      let name = UnsafeMutableRawBufferPointer(rebasing: names[used..<(used + column.name.utf8.count)])
-      name.copyBytes(from: column.name.utf8)
+    for (index, member) in members.enumerated() {
+      let name = UnsafeMutableRawBufferPointer(rebasing: names[used..<(used + member.name.utf8.count)])
+      name.copyBytes(from: member.name.utf8)
       used += name.count
       slots[index].name = UnsafeRawBufferPointer(name)
-      slots[index].column = Int32(index)
-      slots[index].reader = ValueReader(column)
+      slots[index].column = member.target.node >= 0 ? -2 - member.target.node : member.target.column
+      slots[index].reader = member.target.reader
       let isPlain = name.allSatisfy { $0 >= Byte.space && $0 != Byte.quote && $0 != Byte.backslash }
       if isPlain, name.count <= Self.nameBytesMax { setToken(index, slots[index].name) }
     }

@@ -40,7 +40,7 @@ public enum RFC3339 {
   }
 
   /// Days since the epoch of `yyyy-mm-dd`.
-  private static func date(_ text: JSONBytes) -> Int64? {
+  static func date(_ text: JSONBytes) -> Int64? {
     guard let century = twoDigits(text, 0), let year = twoDigits(text, 2), text[4] == Byte.minus,
       let month = twoDigits(text, 5), text[7] == Byte.minus, let day = twoDigits(text, 8)
     else { return nil }
@@ -59,8 +59,12 @@ public enum RFC3339 {
 
   /// Microseconds of the fraction, if there is one, and the position after it.
   private static func fraction(_ text: JSONBytes) -> (microseconds: Int64, end: Int)? {
-    guard text[19] == Byte.point else { return (0, 19) }
-    var at = 20
+    text[19] == Byte.point ? fractionDigits(text, 20) : (0, 19)
+  }
+
+  /// Microseconds of the digits behind a point, at least one, and the position after them.
+  static func fractionDigits(_ text: JSONBytes, _ start: Int) -> (microseconds: Int64, end: Int)? {
+    var at = start
     var microseconds: Int64 = 0
     var weight = microsecondsPerSecond / 10
     while Byte.isDigit(text[at]) {
@@ -68,7 +72,7 @@ public enum RFC3339 {
       weight /= 10
       at += 1
     }
-    return at > 20 ? (microseconds, at) : nil
+    return at > start ? (microseconds, at) : nil
   }
 
   /// Seconds of `Z` or `±hh:mm`, the end of the text.
@@ -83,7 +87,7 @@ public enum RFC3339 {
   }
 
   @inline(__always)
-  private static func twoDigits(_ text: JSONBytes, _ at: Int) -> Int64? {
+  static func twoDigits(_ text: JSONBytes, _ at: Int) -> Int64? {
     let tens = text[at] &- Byte.zero
     let ones = text[at + 1] &- Byte.zero
     return tens < 10 && ones < 10 ? Int64(tens * 10 + ones) : nil

@@ -1,20 +1,36 @@
 /// How the value of a key is read.
-enum ValueReader: UInt8 {
-  case skip, string, int64, double, bool, seconds, milliseconds, microseconds, nanoseconds, rfc3339
+struct ValueReader {
+  enum Kind: UInt8 {
+    case skip, string, int64, double, bool, seconds, milliseconds, microseconds, nanoseconds, rfc3339, text
+  }
 
-  init(_ column: EventSchema.Column) {
+  static let skip = ValueReader(kind: .skip)
+
+  let kind: Kind
+  /// Whether the value may also stand in quotes.
+  var isText = false
+  /// The clock of texts without a zone, among those of the schema; -1: none.
+  var clock: Int16 = -1
+
+  private init(kind: Kind) { self.kind = kind }
+
+  /// The reader of a column. `clock` is the place of its clock.
+  init(_ column: EventSchema.Column, clock: Int16) {
+    self.clock = clock
+    isText = column.isText && column.type != .string
     switch column.type {
-    case .string: self = .string
-    case .int64: self = .int64
-    case .double: self = .double
-    case .bool: self = .bool
+    case .string: kind = .string
+    case .int64: kind = .int64
+    case .double: kind = .double
+    case .bool: kind = .bool
     case .timestamp:
       switch column.unit {
-      case .seconds: self = .seconds
-      case .milliseconds: self = .milliseconds
-      case .microseconds: self = .microseconds
-      case .nanoseconds: self = .nanoseconds
-      case .rfc3339: self = .rfc3339
+      case .seconds: kind = .seconds
+      case .milliseconds: kind = .milliseconds
+      case .microseconds: kind = .microseconds
+      case .nanoseconds: kind = .nanoseconds
+      case .rfc3339: kind = .rfc3339
+      case .text: kind = .text
       case nil: preconditionFailure("Cannot read timestamps of '\(column.name)' without a unit")
       }
     }
@@ -24,12 +40,25 @@ enum ValueReader: UInt8 {
   /// leaves the scalar as it is.
   @inline(never)
   func read(
-    _ json: JSONBytes, _ at: Int, _ scalar: inout Scalar, _ arena: TextArena
+    _ json: JSONBytes, _ at: Int, _ clocks: UnsafePointer<WallClock>, _ scalar: inout Scalar,
+    _ arena: TextArena
   ) throws(DecodeFailure) -> Int {
     if json.isNull(at) { return at + 4 }
-    switch self {
+    if isText, json[at] == Byte.quote, kind != .rfc3339, kind != .text {
+      return try quoted(json, at, &scalar, arena)
+    }
+    switch kind {
     case .skip: return try json.skipValue(at)
     case .string: return try Self.string(json, at, &scalar, arena)
+    case .rfc3339, .text: return try time(json, at, clocks, &scalar, arena)
+    case .int64, .double, .bool, .seconds, .milliseconds, .microseconds, .nanoseconds:
+      return try literal(json, at, &scalar)
+    }
+  }
+
+  /// A value that is no string.
+  private func literal(_ json: JSONBytes, _ at: Int, _ scalar: inout Scalar) throws(DecodeFailure) -> Int {
+    switch kind {
     case .int64: return try Self.int64(json, at, &scalar)
     case .double: return try Self.double(json, at, &scalar)
     case .bool: return try Self.bool(json, at, &scalar)
@@ -37,7 +66,51 @@ enum ValueReader: UInt8 {
     case .milliseconds: return try Self.time(json, at, .milliseconds, &scalar)
     case .microseconds: return try Self.time(json, at, .microseconds, &scalar)
     case .nanoseconds: return try Self.time(json, at, .nanoseconds, &scalar)
-    case .rfc3339: return try Self.rfc3339(json, at, &scalar, arena)
+    case .skip, .string, .rfc3339, .text: preconditionFailure("Cannot read \(kind) as a literal")
+    }
+  }
+
+  /// The same as a whole string.
+  private func quoted(
+    _ json: JSONBytes, _ at: Int, _ scalar: inout Scalar, _ arena: TextArena
+  ) throws(DecodeFailure) -> Int {
+    var text = Scalar.null
+    let end = try Self.string(json, at, &text, arena)
+    guard let inner = JSONBytes(text.text) else {
+      throw DecodeFailure(.wrongType, offset: at, found: .otherText)
+    }
+    try literal(whole: inner, at, &scalar)
+    return end
+  }
+
+  /// A text that stands at `at` and is nothing but a value that is no string.
+  private func literal(
+    whole text: JSONBytes, _ at: Int, _ scalar: inout Scalar
+  ) throws(DecodeFailure) {
+    let failure = DecodeFailure(.wrongType, offset: at, found: .otherText)
+    do throws(DecodeFailure) {
+      guard try literal(text, 0, &scalar) == text.count else { throw failure }
+    } catch {
+      let isRange = error.reason == .numberOutOfRange || error.reason == .timeOutOfRange
+      throw isRange ? DecodeFailure(error.reason, offset: at) : failure
+    }
+  }
+
+  /// Reads a text that is nothing but the value, and stays alive.
+  func read(
+    whole text: UnsafeRawBufferPointer, _ clocks: UnsafePointer<WallClock>, _ scalar: inout Scalar
+  ) throws(DecodeFailure) {
+    guard let inner = JSONBytes(text) else {
+      guard kind == .string else { throw DecodeFailure(.wrongType, offset: 0, found: .otherText) }
+      scalar = .text(text)
+      return
+    }
+    switch kind {
+    case .string:
+      guard inner.isUTF8 else { throw DecodeFailure(.invalidUTF8, offset: 0) }
+      scalar = .text(text)
+    case .rfc3339, .text: try time(text, 0, clocks, &scalar)
+    default: try literal(whole: inner, 0, &scalar)
     }
   }
 
@@ -68,21 +141,21 @@ enum ValueReader: UInt8 {
   }
 
   private static func number(_ json: JSONBytes, _ at: Int) throws(DecodeFailure) -> JSONNumber {
-    guard json[at] == Byte.minus || Byte.isDigit(json[at]) else { try mismatch(json, at) }
+    guard json[at] == Byte.minus || Byte.isDigit(json[at]), json.notFinite(at) == nil else {
+      try mismatch(json, at)
+    }
     return try json.number(at)
-  }
-
-  private static func integer(_ json: JSONBytes, _ at: Int) throws(DecodeFailure) -> JSONNumber {
-    let number = try number(json, at)
-    guard number.isInteger else { throw DecodeFailure(.wrongType, offset: at, found: .fraction) }
-    return number
   }
 
   private static func int64(
     _ json: JSONBytes, _ at: Int, _ scalar: inout Scalar
   ) throws(DecodeFailure) -> Int {
-    let number = try integer(json, at)
-    guard let value = number.int64 else { throw DecodeFailure(.numberOutOfRange, offset: at) }
+    let number = try number(json, at)
+    let scaled =
+      number.isInteger
+      ? number.int64.map { ($0, true) } : number.scaled(by: 0, json.slice(at, number.end))
+    guard let (value, isExact) = scaled else { throw DecodeFailure(.numberOutOfRange, offset: at) }
+    guard isExact else { throw DecodeFailure(.wrongType, offset: at, found: .fraction) }
     scalar = .int64(value)
     return number.end
   }
@@ -108,23 +181,42 @@ enum ValueReader: UInt8 {
   private static func time(
     _ json: JSONBytes, _ at: Int, _ unit: TimeUnit, _ scalar: inout Scalar
   ) throws(DecodeFailure) -> Int {
-    let number = try integer(json, at)
-    guard let value = number.int64, let time = EventTime(value, unit) else {
-      throw DecodeFailure(.timeOutOfRange, offset: at)
+    let number = try number(json, at)
+    let text = json.slice(at, number.end)
+    guard let time = EventTime(number, text, unit) else {
+      var failure = DecodeFailure(.timeOutOfRange, offset: at)
+      failure.fittingUnit = UnitGuess.finer(number, text, than: unit)
+      throw failure
     }
     scalar = .int64(time.microseconds)
     return number.end
   }
 
-  private static func rfc3339(
-    _ json: JSONBytes, _ at: Int, _ scalar: inout Scalar, _ arena: TextArena
+  private func time(
+    _ json: JSONBytes, _ at: Int, _ clocks: UnsafePointer<WallClock>, _ scalar: inout Scalar,
+    _ arena: TextArena
   ) throws(DecodeFailure) -> Int {
     var text = Scalar.null
-    let end = try string(json, at, &text, arena)
-    guard let time = RFC3339.parse(text.text) else { throw DecodeFailure(.badTime, offset: at) }
-    guard time.isInRange else { throw DecodeFailure(.timeOutOfRange, offset: at) }
-    scalar = .int64(time.microseconds)
+    let end = try Self.string(json, at, &text, arena)
+    try time(text.text, at, clocks, &scalar)
     return end
+  }
+
+  /// A text that stands at `at` and is a time.
+  private func time(
+    _ text: UnsafeRawBufferPointer, _ at: Int, _ clocks: UnsafePointer<WallClock>, _ scalar: inout Scalar
+  ) throws(DecodeFailure) {
+    let reading =
+      kind == .rfc3339
+      ? RFC3339.parse(text).map(TimeText.Reading.time) ?? .invalid
+      : TimeText.read(text, clock: clock < 0 ? nil : clocks[Int(clock)])
+    switch reading {
+    case .invalid: throw DecodeFailure(.badTime, offset: at)
+    case .withoutZone: throw DecodeFailure(.missingZone, offset: at)
+    case .time(let time):
+      guard time.isInRange else { throw DecodeFailure(.timeOutOfRange, offset: at) }
+      scalar = .int64(time.microseconds)
+    }
   }
 }
 
@@ -141,8 +233,33 @@ extension EventTime {
     case .milliseconds: (microseconds, overflow) = count.multipliedReportingOverflow(by: 1_000)
     case .microseconds: (microseconds, overflow) = (count, false)
     case .nanoseconds: (microseconds, overflow) = (floorDivide(count, 1_000), false)
-    case .rfc3339: preconditionFailure("Cannot read an RFC 3339 time from an integer")
+    case .rfc3339, .text: preconditionFailure("Cannot read an integer as a time that is written as text")
     }
     guard !overflow, isInRange else { return nil }
+  }
+
+  /// The time that a number in a unit means, rounded down to a microsecond; nil outside the range of event times.
+  init?(_ number: JSONNumber, _ text: UnsafeRawBufferPointer, _ unit: TimeUnit) {
+    let time: EventTime?
+    if number.isInteger {
+      time = number.int64.flatMap { EventTime($0, unit) }
+    } else {
+      time = number.scaled(by: unit.powerOfTen, text).map { EventTime(microseconds: $0.value) }
+    }
+    guard let time, time.isInRange else { return nil }
+    self = time
+  }
+}
+
+extension TimeUnit {
+  /// Powers of ten from the unit to a microsecond.
+  fileprivate var powerOfTen: Int {
+    switch self {
+    case .seconds: 6
+    case .milliseconds: 3
+    case .microseconds: 0
+    case .nanoseconds: -3
+    case .rfc3339, .text: preconditionFailure("Cannot read a number as a time that is written as text")
+    }
   }
 }

@@ -62,8 +62,17 @@ extension Expression {
         + (otherwise.map { " ELSE \($0.canonicalText)" } ?? "") + " END"
     case .cast(let value, let type, _): "CAST(\(value.canonicalText) AS \(type.rawValue))"
     case .extract(let part, let value, _): "EXTRACT(\(part.rawValue) FROM \(value.canonicalText))"
+    case .call(Parser.tryCast, let arguments, _):
+      "TRY_CAST(\(arguments[0].canonicalText) AS \(Self.bareName(arguments[1])))"
+    case .call(Parser.localExtract, let arguments, _):
+      "EXTRACT(\(Self.bareName(arguments[0])) FROM \(arguments[1].canonicalText) AT TIME ZONE \(arguments[2].canonicalText))"
     case .call(let name, let arguments, _): "\(name)(\(Self.text(of: arguments)))"
     }
+  }
+
+  /// A literal's text without quotes: of a type or a part.
+  private static func bareName(_ expression: Expression) -> String {
+    if case .literal(.string(let name), _) = expression { name } else { expression.canonicalText }
   }
 
   private static func text(of list: [Expression]) -> String {

@@ -9,6 +9,8 @@ struct CodeBuilder {
   /// The value of each register that is a constant.
   private var known: [Scalar?]
   private let texts = TextArena()
+  /// Clocks and patterns that constants name.
+  let objects = ProgramObjects()
 
   /// A constant by its bits, so that 0.0 and -0.0 stay two.
   private struct Constant: Hashable {
@@ -125,6 +127,6 @@ struct CodeBuilder {
     }
     return Program(
       registerCount: max(1, known.count), columnCount: columnCount, instructions: kept.reversed(),
-      constants: constants.filter { needed.contains($0.register) }, texts: texts)
+      constants: constants.filter { needed.contains($0.register) }, texts: texts, objects: objects)
   }
 }

@@ -10,12 +10,16 @@ struct Compiler {
   }
 
   private let columns: [ExpressionColumn]
+  let zones: [String: TimeZoneRules]
   /// The text, if there is one: quotes matter for hints.
   private let source: [UInt8]
   var code: CodeBuilder
 
-  init(columns: [ExpressionColumn], source: [UInt8], code: CodeBuilder) {
+  init(
+    columns: [ExpressionColumn], zones: [String: TimeZoneRules], source: [UInt8], code: CodeBuilder
+  ) {
     self.columns = columns
+    self.zones = zones
     self.source = source
     self.code = code
   }

@@ -3,10 +3,19 @@ extension Compiler {
   mutating func lowerCall(
     _ name: String, _ arguments: [Expression], _ offset: Int
   ) throws(ExpressionError) -> Operand {
+    if name == Parser.localExtract { return try lowerLocalExtract(arguments, offset) }
+    if name == Parser.tryCast { return try lowerTryCast(arguments, offset) }
     guard let function = FunctionCatalog.function(name), function.arity.contains(arguments.count) else {
       throw ExpressionError(
         offset: offset, "there is no function '\(name)' of \(arguments.count) arguments",
         suggestion: FunctionCatalog.suggestion(name))
+    }
+    switch function.name {
+    case "date_trunc": return try lowerTruncate(arguments, offset)
+    case "date_diff": return try lowerDifference(arguments, offset)
+    case "regexp_matches", "regexp_extract": return try lowerPattern(function.name, arguments, offset)
+    case "hash": return try lowerHash(arguments[0], offset)
+    default: break
     }
     var operands: [Operand] = []
     for argument in arguments { operands.append(try lower(argument)) }
@@ -69,6 +78,7 @@ extension Compiler {
     "left": Signature(.left, [.string, .int64], .string),
     "right": Signature(.right, [.string, .int64], .string),
     "replace": Signature(.replace, [.string, .string, .string], .string),
+    "split_part": Signature(.splitPart, [.string, .string, .int64], .string),
     "starts_with": Signature(.startsWith, [.string, .string], .bool),
     "ends_with": Signature(.endsWith, [.string, .string], .bool),
     "contains": Signature(.contains, [.string, .string], .bool),

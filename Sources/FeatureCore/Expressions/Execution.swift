@@ -73,11 +73,41 @@ extension Program {
     case .negateDouble, .absDouble, .signDouble, .roundDouble, .floorDouble, .ceilDouble, .truncDouble, .sqrt,
       .exp, .ln, .log10, .log2:
       Numeric.strict(a) { executeDouble(instruction.opcode, $0.double) }
+    case .extractLocal, .truncate, .truncateLocal, .dateDifference:
+      executeTime(instruction.opcode, a, b, c)
+    case .tryCast: a.tag == .failed && b.tag != .failed ? .null : a
+    case .hashText: Numeric.strict(a) { hashed(Hash64.hash($0.text)) }
+    case .hashDouble: Numeric.strict(a) { hashed(word: ($0.double == 0 ? 0.0 : $0.double).bitPattern) }
+    case .hashWord: Numeric.strict(a) { hashed(word: $0.bits) }
     default: executeText(instruction.opcode, a, b, c, arena)
     }
   }
 
   private static let timeParts = TimePart.allCases
+  private static let timeSteps = TimeStep.allCases
+
+  private static func executeTime(_ opcode: Opcode, _ a: Scalar, _ b: Scalar, _ c: Scalar) -> Scalar {
+    switch opcode {
+    case .extractLocal:
+      Numeric.strict(a) {
+        .int64(TimeOperations.extract(timeParts[Int(b.int64)], $0.int64, ProgramObjects.clock(c)))
+      }
+    case .truncate: Numeric.strict(a) { TimeOperations.truncate(timeSteps[Int(b.int64)], $0.int64, nil) }
+    case .truncateLocal:
+      Numeric.strict(a) {
+        TimeOperations.truncate(timeSteps[Int(b.int64)], $0.int64, ProgramObjects.clock(c))
+      }
+    default:
+      Numeric.strict(b, c) { TimeOperations.difference(timeSteps[Int(a.int64)], $0.int64, $1.int64) }
+    }
+  }
+
+  /// Without its highest bit, so that a remainder is not negative.
+  private static func hashed(_ hash: UInt64) -> Scalar { .int64(Int64(hash >> 1)) }
+
+  private static func hashed(word: UInt64) -> Scalar {
+    withUnsafeBytes(of: word.littleEndian) { hashed(Hash64.hash($0)) }
+  }
 
   /// Functions of one double.
   private static func executeDouble(_ opcode: Opcode, _ value: Double) -> Scalar {
@@ -105,11 +135,11 @@ extension Program {
     switch opcode {
     case .greatestText: return Numeric.extreme(a, b) { compareBytes($0.text, $1.text) > 0 }
     case .leastText: return Numeric.extreme(a, b) { compareBytes($0.text, $1.text) < 0 }
-    case .substring, .replace, .likeEscape:
+    case .substring, .replace, .likeEscape, .splitPart, .regexpExtract:
       let others = Numeric.strict(b, c) { b, _ in b }
       return Numeric.strict(a, others) { a, b in executeText3(opcode, a, b, c, arena) }
     case .lessText, .lessOrEqualText, .concatenate, .substringFrom, .left, .right, .startsWith, .endsWith,
-      .contains, .position, .like:
+      .contains, .position, .like, .regexpMatches:
       return Numeric.strict(a, b) { executeText2(opcode, $0, $1, arena) }
     default:
       return Numeric.strict(a) { executeText1(opcode, $0, arena) }
@@ -150,6 +180,7 @@ extension Program {
     case .contains: .bool(TextOperations.find(b.text, in: a.text) != nil)
     case .position: .int64(TextOperations.position(of: b.text, in: a.text))
     case .like: .bool(LikePattern.matches(a.text, b.text, escape: nil))
+    case .regexpMatches: .bool(ProgramObjects.pattern(b).find(in: a.text, group: 0, arena) != .nothing)
     default: preconditionFailure("Cannot run \(opcode) on two texts")
     }
   }
@@ -160,6 +191,13 @@ extension Program {
     switch opcode {
     case .substring: return TextOperations.substring(a.text, from: b.int64, count: c.int64)
     case .replace: return TextOperations.replace(a.text, b.text, c.text, arena)
+    case .splitPart: return TextOperations.splitPart(a.text, b.text, c.int64)
+    case .regexpExtract:
+      guard case .group(let bytes) = ProgramObjects.pattern(b).find(in: a.text, group: Int(c.int64), arena)
+      else {
+        return .null
+      }
+      return .text(TextOperations.slice(a.text, bytes.lowerBound, bytes.upperBound))
     case .likeEscape:
       guard let escape = LikePattern.escape(c.text), LikePattern.isWellFormed(b.text, escape: escape) else {
         return .failed(.domain)

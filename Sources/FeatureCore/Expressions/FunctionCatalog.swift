@@ -52,10 +52,22 @@ enum FunctionCatalog {
     Function(name: "ends_with", arity: 2...2, usage: "ends_with(s, suffix)"),
     Function(name: "contains", arity: 2...2, usage: "contains(s, part)"),
     Function(name: "strpos", arity: 2...2, usage: "strpos(s, part)"),
+    Function(name: "split_part", arity: 3...3, usage: "split_part(s, separator, number)"),
+    Function(name: "regexp_matches", arity: 2...2, usage: "regexp_matches(s, 'pattern')"),
+    Function(
+      name: "regexp_extract", arity: 2...3,
+      usage: "regexp_extract(s, 'pattern') or regexp_extract(s, 'pattern', group)"),
+    Function(name: "hash", arity: 1...1, usage: "hash(x)"),
+    Function(
+      name: "date_trunc", arity: 2...3, usage: "date_trunc('day', t) or date_trunc('day', t, 'Europe/Berlin')"
+    ),
+    Function(name: "date_diff", arity: 3...3, usage: "date_diff('day', from, to)"),
   ]
 
   private static let aliases = [
     "ceiling": "ceil", "pow": "power", "substring": "substr", "char_length": "length", "ifnull": "coalesce",
+    "datediff": "date_diff", "datetrunc": "date_trunc", "regexp_like": "regexp_matches",
+    "regexp_contains": "regexp_matches",
   ]
 
   private static let byName = Dictionary(uniqueKeysWithValues: functions.map { ($0.name, $0) })
@@ -73,7 +85,7 @@ enum FunctionCatalog {
       return "aggregates are features of their own; greatest and least compare values of one row"
     case "now", "current_timestamp": return "expressions have no clock: a replay must give the same values"
     default:
-      let names = functions.map(\.name) + aliases.keys.sorted() + ["cast", "extract", "position"]
+      let names = functions.map(\.name) + aliases.keys.sorted() + ["cast", "try_cast", "extract", "position"]
       return Suggestion.didYouMean(name, among: names)
     }
   }

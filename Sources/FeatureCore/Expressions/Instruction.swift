@@ -26,8 +26,14 @@ enum Opcode: UInt8, Hashable, Sendable {
   case concatenate, lower, upper, length, octetLength, trim, trimStart, trimEnd, substring, substringFrom
   case left, right, replace, startsWith, endsWith, contains, position, like, likeEscape
   case greatestText, leastText
-  // Time: b is the index of the part in `TimePart.allCases`.
-  case extract
+  // b is the address of a pattern; c the number of a group.
+  case splitPart, regexpMatches, regexpExtract
+  case hashText, hashDouble, hashWord
+  // b is the operand of the CAST whose result is a.
+  case tryCast
+  // Time: b is the index of the part in `TimePart.allCases`, or of the step in `TimeStep.allCases` (of dateDifference it is
+  // a), and c the address of a clock.
+  case extract, extractLocal, truncate, truncateLocal, dateDifference
 }
 
 /// One step of a program: `destination` becomes `opcode` of a, b and c, which are registers. Operands that the
@@ -50,14 +56,17 @@ struct Instruction: Hashable, Sendable {
   /// How many of a, b and c are registers.
   var operandCount: Int {
     switch opcode {
-    case .select, .substring, .replace, .likeEscape: 3
+    case .select, .substring, .replace, .likeEscape, .splitPart, .regexpExtract, .extractLocal,
+      .truncateLocal,
+      .dateDifference:
+      3
     case .not, .isNull, .isNotNull, .isTrue, .isNotTrue, .isFalse, .isNotFalse, .negateInt64, .absInt64,
       .signInt64, .negateDouble, .absDouble, .signDouble, .roundDouble, .floorDouble, .ceilDouble,
       .truncDouble,
       .sqrt, .exp, .ln, .log10, .log2, .int64ToDouble, .doubleToInt64, .int64ToText, .doubleToText,
       .boolToText,
       .timestampToText, .textToInt64, .textToDouble, .textToBool, .textToTimestamp, .lower, .upper, .length,
-      .octetLength, .trim, .trimStart, .trimEnd:
+      .octetLength, .trim, .trimStart, .trimEnd, .hashText, .hashDouble, .hashWord:
       1
     default: 2
     }
@@ -72,7 +81,8 @@ extension Opcode {
   var givesText: Bool {
     switch self {
     case .concatenate, .lower, .upper, .trim, .trimStart, .trimEnd, .substring, .substringFrom, .left, .right,
-      .replace, .int64ToText, .doubleToText, .boolToText, .timestampToText, .greatestText, .leastText:
+      .replace, .int64ToText, .doubleToText, .boolToText, .timestampToText, .greatestText, .leastText,
+      .splitPart, .regexpExtract:
       true
     default: false
     }

@@ -22,6 +22,10 @@ struct Parser {
     "END",
   ]
 
+  /// What the parser calls `EXTRACT(... AT TIME ZONE ...)` and `TRY_CAST(...)`: no names that a call can have.
+  static let localExtract = "EXTRACT AT TIME ZONE"
+  static let tryCast = "TRY_CAST"
+
   init(tokens: [Token]) { self.tokens = tokens }
 
   mutating func parseAll() throws(ExpressionError) -> Expression {
@@ -191,7 +195,8 @@ struct Parser {
     let at = SourceOffset(current.offset)
     var negated = false
     if isKeyword("NOT") {
-      guard case .word(let next) = following.kind, ["IN", "BETWEEN", "LIKE"].contains(next.uppercased())
+      guard case .word(let next) = following.kind,
+        ["IN", "BETWEEN", "LIKE", "ILIKE"].contains(next.uppercased())
       else {
         throw ExpressionError(
           offset: following.offset, "expected IN, BETWEEN or LIKE after NOT, found \(following.description)")
@@ -206,9 +211,18 @@ struct Parser {
         .between(value, lower: lower, upper: try parseConcatenation(), negated: negated, at))
     }
     if takeKeyword("IN") { return try parseList(of: value, negated: negated, at) }
-    guard takeKeyword("LIKE") else { return value }
+    // Only an operator stands here: a column may be named so.
+    let ignoresCase = takeKeyword("ILIKE")
+    guard ignoresCase || takeKeyword("LIKE") else { return value }
     let pattern = try parseConcatenation()
     let escape = takeKeyword("ESCAPE") ? try parseConcatenation() : nil
+    if ignoresCase {
+      return try node(
+        .like(
+          .call("lower", [value], at), pattern: .call("lower", [pattern], at), escape: escape,
+          negated: negated,
+          at))
+    }
     return try node(.like(value, pattern: pattern, escape: escape, negated: negated, at))
   }
 

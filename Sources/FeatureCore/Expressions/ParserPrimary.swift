@@ -55,7 +55,8 @@ extension Parser {
     _ = advance()
     guard takeSign("(") else { return try node(.column(word, at)) }
     switch keyword {
-    case "CAST": return try parseCast(at)
+    case "CAST": return try parseCast(at, isTry: false)
+    case "TRY_CAST": return try parseCast(at, isTry: true)
     case "EXTRACT": return try parseExtract(at)
     case "POSITION": return try parsePosition(at)
     default: return try parseCall(word.lowercased(), at)
@@ -88,7 +89,9 @@ extension Parser {
     return try node(.choice(operand: operand, branches, otherwise: otherwise, at))
   }
 
-  private mutating func parseCast(_ at: SourceOffset) throws(ExpressionError) -> Expression {
+  private mutating func parseCast(
+    _ at: SourceOffset, isTry: Bool
+  ) throws(ExpressionError) -> Expression {
     let value = try parseExpression()
     try expectKeyword("AS", "and a type in CAST")
     guard case .word(let name) = current.kind else { throw expected("a type after AS") }
@@ -100,6 +103,9 @@ extension Parser {
     }
     _ = advance()
     try expectSign(")", "to close CAST")
+    if isTry {
+      return try node(.call(Self.tryCast, [value, .literal(.string(type.rawValue), at)], at))
+    }
     return try node(.cast(value, type, at))
   }
 
@@ -120,6 +126,20 @@ extension Parser {
     _ = advance()
     try expectKeyword("FROM", "and a timestamp in EXTRACT")
     let value = try parseExpression()
+    if takeKeyword("AT") {
+      try expectKeyword("TIME", "ZONE after AT")
+      try expectKeyword("ZONE", "after AT TIME")
+      let zoneAt = SourceOffset(current.offset)
+      guard case .string(let zone) = current.kind else {
+        throw expected("a time zone", suggestion: "in single quotes, such as 'Europe/Berlin'")
+      }
+      _ = advance()
+      try expectSign(")", "to close EXTRACT")
+      return try node(
+        .call(
+          Self.localExtract,
+          [.literal(.string(part.rawValue), at), value, .literal(.string(zone), zoneAt)], at))
+    }
     try expectSign(")", "to close EXTRACT")
     return try node(.extract(part, value, at))
   }

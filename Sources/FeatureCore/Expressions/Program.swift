@@ -15,10 +15,12 @@ public final class Program: Sendable {
   nonisolated(unsafe) private let constants: [(register: Int, scalar: Scalar)]
   /// Keeps the constants' text alive. Nothing reads the arena itself.
   nonisolated(unsafe) private let texts: TextArena
+  /// Keeps alive what constants name.
+  private let objects: ProgramObjects
 
   init(
     registerCount: Int, columnCount: Int, instructions: [Instruction],
-    constants: [(register: Int, scalar: Scalar)], texts: TextArena
+    constants: [(register: Int, scalar: Scalar)], texts: TextArena, objects: ProgramObjects
   ) {
     self.registerCount = registerCount
     self.columnCount = columnCount
@@ -27,6 +29,7 @@ public final class Program: Sendable {
     self.instructions.initialize(from: instructions, count: instructions.count)
     self.constants = constants
     self.texts = texts
+    self.objects = objects
   }
 
   deinit { instructions.deallocate() }

@@ -15,12 +15,15 @@ public struct Register: Hashable, Sendable {
 /// Builds one program out of several expressions; what they have in common is computed once.
 public struct ProgramBuilder {
   private let columns: [ExpressionColumn]
+  private let zones: [String: TimeZoneRules]
   private var code: CodeBuilder
   private var roots: [Int] = []
 
-  /// Registers 0..<columns.count are the columns, which the caller of the program writes.
-  public init(columns: [ExpressionColumn]) {
+  /// Registers 0..<columns.count are the columns, which the caller of the program writes. `zones` has the time zones that
+  /// expressions may name.
+  public init(columns: [ExpressionColumn], zones: [String: TimeZoneRules] = ["UTC": .utc]) {
     self.columns = columns
+    self.zones = zones
     code = CodeBuilder(columnCount: columns.count)
   }
 
@@ -44,7 +47,8 @@ public struct ProgramBuilder {
   private mutating func add(
     _ expression: Expression, text: String?, expecting: ValueType?
   ) throws(ExpressionError) -> Register {
-    var compiler = Compiler(columns: columns, source: text.map { Array($0.utf8) } ?? [], code: code)
+    var compiler = Compiler(
+      columns: columns, zones: zones, source: text.map { Array($0.utf8) } ?? [], code: code)
     let register = try compiler.compile(expression, expecting: expecting)
     if let failure = compiler.failure(of: register) {
       throw ExpressionError(offset: expression.offset, "the expression always fails: \(failure.explanation)")

@@ -137,6 +137,31 @@ enum TextOperations {
     return slice(text, lower, upper)
   }
 
+  /// Part `number` of a text that a separator cuts, from 1, or from -1 at the end; nothing where there is none.
+  static func splitPart(_ text: Bytes, _ separator: Bytes, _ number: Int64) -> Scalar {
+    guard number != 0 else { return .failed(.domain) }
+    // A separator of nothing cuts nothing.
+    guard !separator.isEmpty else { return .text(number.magnitude == 1 ? text : slice(text, 0, 0)) }
+    var wanted = number
+    if number < 0 {
+      var parts: Int64 = 1
+      var next = 0
+      while let found = find(separator, in: text, from: next) {
+        parts += 1
+        next = found + separator.count
+      }
+      wanted = parts.addingClamped(number).addingClamped(1)
+    }
+    guard wanted > 0 else { return .text(slice(text, 0, 0)) }
+    var start = 0
+    while let found = find(separator, in: text, from: start) {
+      if wanted == 1 { return .text(slice(text, start, found)) }
+      wanted -= 1
+      start = found + separator.count
+    }
+    return .text(wanted == 1 ? slice(text, start, text.count) : slice(text, 0, 0))
+  }
+
   // MARK: New text
 
   static func concatenate(_ a: Scalar, _ b: Scalar, _ arena: TextArena) -> Scalar {
@@ -201,7 +226,7 @@ enum TextOperations {
 
 extension Int64 {
   /// The sum, or the nearest end of the range.
-  fileprivate func addingClamped(_ other: Int64) -> Int64 {
+  func addingClamped(_ other: Int64) -> Int64 {
     let (sum, overflow) = addingReportingOverflow(other)
     return overflow ? (other < 0 ? .min : .max) : sum
   }

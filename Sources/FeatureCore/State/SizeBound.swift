@@ -58,7 +58,8 @@ extension Tiling {
     switch self {
     case .hops(let hop, let retention): Int((retention + hop - 1) / hop) + 1
     case .lifetime, .session: 1
-    case .days(_, let units): units.contains(.thisMonth) ? 37 : units.contains(.thisWeek) ? 7 : 1
+    case .days(_, let units):
+      units.contains(.thisMonth) ? 37 : units.contains(.thisWeek) ? 8 : units.contains(.yesterday) ? 2 : 1
     }
   }
 }
@@ -81,7 +82,7 @@ extension Accumulator {
     switch kind {
     case .count: Self.varintMax
     case .sumInt64: 19
-    case .sumDouble, .minDouble, .maxDouble: 8
+    case .sumDouble, .minDouble, .maxDouble, .product: 8
     case .meanInt64: Self.varintMax + 19
     case .meanDouble: Self.varintMax + 8
     case .moments: Self.varintMax + 16
@@ -105,7 +106,7 @@ extension Accumulator {
     switch kind {
     case .count, .latestTime: return 1
     case .sumInt64, .minInt64, .maxInt64: return 2
-    case .sumDouble, .minDouble, .maxDouble: return 8
+    case .sumDouble, .minDouble, .maxDouble, .product: return 8
     case .meanInt64: return 3
     case .meanDouble, .decayed: return 9
     case .moments: return 17

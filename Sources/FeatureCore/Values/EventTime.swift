@@ -14,16 +14,18 @@ public struct EventTime: Hashable, Comparable, Sendable {
 
 /// The unit in which a source writes a time.
 public enum TimeUnit: String, Sendable, Hashable, CaseIterable {
-  /// Integer seconds since the epoch.
+  /// Seconds since the epoch; like all numbers of time with a fraction or without, rounded down to a microsecond.
   case seconds = "s"
-  /// Integer milliseconds since the epoch.
+  /// Milliseconds since the epoch.
   case milliseconds = "ms"
-  /// Integer microseconds since the epoch.
+  /// Microseconds since the epoch.
   case microseconds = "us"
-  /// Integer nanoseconds since the epoch, rounded down to a microsecond.
+  /// Nanoseconds since the epoch.
   case nanoseconds = "ns"
   /// An RFC 3339 string with an offset, rounded down to a microsecond.
   case rfc3339
+  /// A string as people and databases write times (ISO 8601, `T` or a space, any offset), rounded down to a microsecond.
+  case text
 }
 
 /// Division that rounds towards negative infinity, so that hops before 1970 are as long as those after.

@@ -31,7 +31,7 @@ struct BatchProbe: ~Copyable {
 
   /// Looks up every row of a batch. The keys stay valid until the next call and no longer than the batch.
   mutating func look(_ batch: EventBatch, _ entity: [EntityColumn], in table: borrowing StateTable) {
-    reserve(batch.capacity)
+    reserve(max(batch.capacity, batch.count))
     arena.reset()
     var touched: UInt64 = 0
     for row in 0..<batch.count {

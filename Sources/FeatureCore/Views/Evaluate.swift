@@ -37,10 +37,13 @@ extension ViewPlan {
           let level = layout.levels[group.level]
           guard let tile = firstTile(group.span, state, at: time, level.tiling) else { continue }
           let rows = words + place.words
-          let end = state.rowCount(group.level)
+          var end = state.rowCount(group.level)
+          if let tile = endTile(group.span, at: time, level.tiling) {
+            while end > 0, Int64(bitPattern: rows[(end - 1) * level.stride]) >= tile { end -= 1 }
+          }
           var first = 0
           while first < end, Int64(bitPattern: rows[first * level.stride]) < tile { first += 1 }
-          if first == end { continue }
+          if first >= end { continue }
           merge(level, rows, first..<end, into: merged)
           for window in windows[group.windows] {
             values[window.output] = value(window, level, first..<end, state, place, at: time, merged)
@@ -109,11 +112,23 @@ extension ViewPlan {
   private func firstTile(_ span: WindowSpan, _ state: State, at time: Int64, _ tiling: Tiling) -> Int64? {
     switch span {
     case .sliding(let length, let hop): return floorDivide(time - length, hop)
+    case .shifted(let length, let hop, let offset): return floorDivide(time - offset - length, hop)
     case .all: return .min
     case .session(let gap): return time - state.asOf.microseconds <= gap ? .min : nil
     case .calendar(let unit):
       guard case .days(let zone, _) = tiling else { preconditionFailure("Cannot see days in \(tiling)") }
       return ZoneCalendar.firstDay(of: unit, containing: layout.calendars[zone].day(time))
+    }
+  }
+
+  /// The first tile behind those that a window sees; nil if it sees up to now.
+  private func endTile(_ span: WindowSpan, at time: Int64, _ tiling: Tiling) -> Int64? {
+    switch span {
+    case .shifted(_, let hop, let offset): return floorDivide(time - offset, hop)
+    case .calendar(.yesterday):
+      guard case .days(let zone, _) = tiling else { preconditionFailure("Cannot see days in \(tiling)") }
+      return layout.calendars[zone].day(time)
+    case .sliding, .calendar, .all, .session: return nil
     }
   }
 
@@ -184,6 +199,7 @@ extension Accumulator {
     case .list: return .list(entries(cell))
     case .distinct: return .int64(DistinctSketch.estimate(cell))
     case .histogram: return .list((0..<bucketCount).map { .int64(Int64(bitPattern: words[$0])) })
+    case .product: return finite(Double(bitPattern: words[0]))
     case .latestTime: return .double(Double(time - Int64(bitPattern: words[0])) / 1_000_000)
     case .decayed: return finite(Double(bitPattern: words[1]) * decay(time - Int64(bitPattern: words[0])))
     case .quantile(let q): return .double(QuantileSketch.quantile(q, cell))

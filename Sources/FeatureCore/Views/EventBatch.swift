@@ -5,25 +5,32 @@
 public final class EventBatch {
   /// The source's columns.
   public let schema: EventSchema
-  /// Rows that fit.
+  /// Rows that a caller puts in. A record with more elements makes room for them.
   public let capacity: Int
+  /// Records that a caller puts in at once: fewer where each may become many rows.
+  public var recordsMax: Int { schema.each == nil ? capacity : max(1, capacity / 16) }
   /// Rows that are in.
   @exclusivity(unchecked) public private(set) var count = 0
 
   let width: Int
-  let scalars: UnsafeMutablePointer<Scalar>
-  private let sequences: UnsafeMutablePointer<Int64>
+  @exclusivity(unchecked) private(set) var scalars: UnsafeMutablePointer<Scalar>
+  @exclusivity(unchecked) private var sequences: UnsafeMutablePointer<Int64>
   private let arena = TextArena()
   @exclusivity(unchecked) private var decoder: EventDecoder
+  private let computer: RowComputer?
+  /// Rows that there is memory for.
+  @exclusivity(unchecked) private var room: Int
 
   /// An empty batch of at most `capacity` rows.
   public init(_ schema: EventSchema, capacity: Int) {
     self.schema = schema
     self.capacity = capacity
+    room = capacity
     width = schema.columns.count
     scalars = .allocate(capacity: width * capacity)
     sequences = .allocate(capacity: capacity)
     decoder = EventDecoder(schema)
+    computer = schema.computations.isEmpty ? nil : RowComputer(schema.computations)
   }
 
   deinit {
@@ -31,17 +38,85 @@ public final class EventBatch {
     sequences.deallocate()
   }
 
-  /// Decodes a record into the next row; nothing is appended if that fails. `sequence` is the record's place
-  /// in its log (an offset or a line number). The payload must stay alive until `removeAll`.
-  public func append(_ payload: UnsafeRawBufferPointer, sequence: Int64) throws(DecodeFailure) {
+  /// Decodes a record into the next row, or into as many as it has elements; nothing is appended if that fails. An element
+  /// that can't be used is told to `refuse` and left out. `sequence` is the record's place in its log (an offset or a line
+  /// number). The payload must stay alive until `removeAll`, and what `record` refers to.
+  public func append(
+    _ payload: UnsafeRawBufferPointer, sequence: Int64, record: RecordFields = .none,
+    refuse: (DecodeFailure) -> Void = { _ in }
+  ) throws(DecodeFailure) {
+    if schema.each != nil { return try appendElements(payload, sequence, record, refuse) }
     precondition(count < capacity, "Cannot append to a full batch")
-    try decoder.decode(payload, into: scalars + count * width, arena: arena)
+    try decoder.decode(payload, record, into: scalars + count * width, arena: arena)
+    if let computer { try computer.run(scalars + count * width, arena: arena) }
     sequences[count] = sequence
     count += 1
   }
 
-  /// Takes the latest row back.
-  public func removeLast() { count -= 1 }
+  private func appendElements(
+    _ payload: UnsafeRawBufferPointer, _ sequence: Int64, _ record: RecordFields,
+    _ refuse: (DecodeFailure) -> Void
+  ) throws(DecodeFailure) {
+    let first = count
+    // Behind the rows: what the elements have in common.
+    reserve(count + 1)
+    try decoder.decode(payload, record, into: scalars + count * width, arena: arena)
+    guard var elements = decoder.elements else { return }
+    while true {
+      reserve(count + 2)
+      let row = scalars + count * width
+      (row + width).update(from: row, count: width)
+      do throws(DecodeFailure) {
+        guard try decoder.next(&elements, payload, into: row, arena: arena) else { return }
+        guard elements.index < Limits.elementsMax else {
+          count = first
+          throw DecodeFailure(.tooManyElements, offset: 0)
+        }
+        if let computer {
+          do throws(DecodeFailure) {
+            try computer.run(row, arena: arena)
+          } catch {
+            throw error.inElement(elements.index)
+          }
+        }
+        sequences[count] = sequence
+        count += 1
+      } catch {
+        if error.reason == .tooManyElements { throw error }
+        refuse(error)
+        row.update(from: row + width, count: width)
+      }
+    }
+  }
+
+  /// Makes room for so many rows.
+  private func reserve(_ rows: Int) {
+    if rows <= room { return }
+    let larger = max(rows, 2 * room)
+    let (rowMemory, sequenceMemory) = (scalars, sequences)
+    scalars = .allocate(capacity: width * larger)
+    sequences = .allocate(capacity: larger)
+    scalars.update(from: rowMemory, count: width * room)
+    sequences.update(from: sequenceMemory, count: room)
+    rowMemory.deallocate()
+    sequenceMemory.deallocate()
+    room = larger
+  }
+
+  /// Takes rows back, of those from `start` on: the ones for which `isKept` doesn't hold.
+  public func removeRows<Failure>(
+    from start: Int, unless isKept: (Int) throws(Failure) -> Bool
+  ) throws(Failure) {
+    var kept = start
+    for row in start..<count where try isKept(row) {
+      if kept < row {
+        (scalars + kept * width).update(from: scalars + row * width, count: width)
+        sequences[kept] = sequences[row]
+      }
+      kept += 1
+    }
+    count = kept
+  }
 
   /// Empties the batch, and with it every text that its rows held.
   public func removeAll() {

@@ -201,6 +201,7 @@ struct DerivedFeature: Sendable {
 /// Which tiles of a level a window sees.
 enum WindowSpan: Hashable, Sendable {
   case sliding(length: Int64, hop: Int64)
+  case shifted(length: Int64, hop: Int64, offset: Int64)
   case calendar(CalendarUnit)
   /// Every tile of the level.
   case all
@@ -209,7 +210,7 @@ enum WindowSpan: Hashable, Sendable {
 
 /// How an accumulator becomes a value.
 enum ResultKind: Hashable, Sendable {
-  case count, sum, mean, extreme, edge, list, variance, stddev, distinct, histogram, latestTime
+  case count, sum, product, mean, extreme, edge, list, variance, stddev, distinct, histogram, latestTime
   /// A decayed sum.
   case decayed
   case quantile(Double)

@@ -30,12 +30,14 @@ struct CalendarUnits: OptionSet, Hashable, Sendable {
   static let today = CalendarUnits(rawValue: 1)
   static let thisWeek = CalendarUnits(rawValue: 2)
   static let thisMonth = CalendarUnits(rawValue: 4)
+  static let yesterday = CalendarUnits(rawValue: 8)
 
   init(rawValue: UInt8) { self.rawValue = rawValue }
 
   init(_ unit: CalendarUnit) {
     switch unit {
     case .today: self = .today
+    case .yesterday: self = .yesterday
     case .thisWeek: self = .thisWeek
     case .thisMonth: self = .thisMonth
     }
@@ -43,7 +45,7 @@ struct CalendarUnits: OptionSet, Hashable, Sendable {
 
   /// The first day that one of the units sees on a day.
   func firstDay(containing day: Int64) -> Int64 {
-    var first = day
+    var first = contains(.yesterday) ? day - 1 : day
     if contains(.thisWeek) { first = min(first, ZoneCalendar.firstDay(of: .thisWeek, containing: day)) }
     if contains(.thisMonth) { first = min(first, ZoneCalendar.firstDay(of: .thisMonth, containing: day)) }
     return first

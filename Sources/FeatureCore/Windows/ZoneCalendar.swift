@@ -47,6 +47,7 @@ public struct ZoneCalendar: Sendable {
   static func firstDay(of unit: CalendarUnit, containing day: Int64) -> Int64 {
     switch unit {
     case .today: day
+    case .yesterday: day - 1
     // Day 0 was a Thursday; weeks begin on Monday (ISO 8601).
     case .thisWeek: floorDivide(day + 3, 7) * 7 - 3
     case .thisMonth: day - (dayOfMonth(day) - 1)

@@ -29,9 +29,17 @@ public final class JoinFeed {
     if let rows { feed(rows.source, at: rows.index).rows = rows.events }
   }
 
+  /// What the times of a source's lines look like; nil if there were none.
+  public func unitGuess(source index: Int) -> UnitGuess? {
+    index < sources.count ? sources[index]?.guess : nil
+  }
+
   private func feed(_ source: SourcePlan, at index: Int) -> SourceFeed {
     while sources.count <= index { sources.append(nil) }
-    let feed = sources[index] ?? SourceFeed(EventBatch(source.schema, capacity: Self.batchRows))
+    let feed =
+      sources[index]
+      ?? SourceFeed(
+        EventBatch(source.schema, capacity: Self.batchRows), source.source.timestamp.unit)
     sources[index] = feed
     return feed
   }
@@ -46,7 +54,7 @@ public final class JoinFeed {
     var failures: [(line: Int, failure: EventFailure)] = []
     var start = 0
     while start < lines.count {
-      let end = min(lines.count, start + Self.batchRows)
+      let end = min(lines.count, start + source.batch.recordsMax)
       source.batch.removeAll()
       for position in start..<end {
         guard !lines[position].isOversized else {
@@ -54,11 +62,14 @@ public final class JoinFeed {
           continue
         }
         do throws(DecodeFailure) {
-          try source.batch.append(lines[position].bytes, sequence: Int64(position))
+          try source.batch.append(lines[position].bytes, sequence: Int64(position)) {
+            failures.append((position, .undecodable($0)))
+          }
         } catch {
           failures.append((position, .undecodable(error)))
         }
       }
+      source.noteTimes()
       try source.add(source.batch, order: { order + $0 }, place: nil) {
         failures.append((Int($0), .unusable($1)))
       }
@@ -99,8 +110,16 @@ private final class SourceFeed {
   let batch: EventBatch
   var targets: [FeedTarget] = []
   var rows: SpineEvents?
+  private(set) var guess: UnitGuess
 
-  init(_ batch: EventBatch) { self.batch = batch }
+  init(_ batch: EventBatch, _ unit: TimeUnit) {
+    self.batch = batch
+    guess = UnitGuess(unit)
+  }
+
+  func noteTimes() {
+    for row in 0..<batch.count { guess.note(batch.time(row)) }
+  }
 
   func add(
     _ batch: EventBatch, order: (Int64) -> Int64, place: ((Int64) -> LogPlace)?,

@@ -88,13 +88,26 @@ public struct JoinedLabel: Sendable {
 public struct SpineTime: Hashable, Sendable {
   /// The column's name.
   public var column: String
-  /// How it is written, where it is an integer.
+  /// How it is written, where it is a number.
   public var unit: TimeUnit
+  /// Whose wall times texts without a zone are; nil: they are errors.
+  public var clock: WallClock?
 
   /// A time column from its parts.
-  public init(_ column: String, unit: TimeUnit) {
+  public init(_ column: String, unit: TimeUnit, clock: WallClock? = nil) {
     self.column = column
     self.unit = unit
+    self.clock = clock
+  }
+
+  /// Whether times that look like another unit's are meant.
+  public var isAny = false
+
+  /// A column that is written like the event time of a source.
+  public init(_ column: String, like source: SourcePlan) {
+    let time = source.schema.columns[source.schema.timeColumn]
+    self.init(column, unit: time.unit ?? source.source.timestamp.unit, clock: time.clock)
+    isAny = source.source.timestamp.isAny
   }
 }
 

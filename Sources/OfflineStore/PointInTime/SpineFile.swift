@@ -8,6 +8,11 @@ extension TrainingJoin {
   /// Reads the rows of a file: CSV or NDJSON by its name, plain, gzip or zstd, or Parquet.
   public func readSpine(path: String) throws(TableError) {
     let name = [".gz", ".zst"].first(where: path.hasSuffix).map { String(path.dropLast($0.count)) } ?? path
+    try readRows(path, name)
+    try spine?.checkUnit()
+  }
+
+  private func readRows(_ path: String, _ name: String) throws(TableError) {
     if path.hasSuffix(".parquet") {
       try readParquet(path)
     } else if name.hasSuffix(".csv") {

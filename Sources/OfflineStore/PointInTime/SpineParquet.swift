@@ -57,7 +57,7 @@ extension SpineTable {
     case _ where type == wanted.type: return true
     // An integer column with nulls is one of doubles to pandas.
     case (.int64, .double), (.double, .int64): return true
-    case (.int64, .timestamp): return wanted.unit != .rfc3339
+    case (.int64, .timestamp): return wanted.unit.map { !$0.isText } ?? false
     case (.string, .timestamp): return true
     default: return false
     }
@@ -67,7 +67,7 @@ extension SpineTable {
     guard column.type == .timestamp else {
       return "cast it to \(column.type.rawValue) when the file is written"
     }
-    return "write timestamps, or \(column.unit?.textForms ?? "RFC 3339")"
+    return "write timestamps, or \(column.unit?.textForms ?? "texts")"
   }
 
   private func scalar(
@@ -78,7 +78,9 @@ extension SpineTable {
     case (.string, _):
       scalar = vector.withBytes(index) { bytes in
         guard column.type == .string else {
-          return column.unit.flatMap { EventTime.parse(bytes, unit: $0) }.map { .int64($0.microseconds) }
+          return column.unit.flatMap { EventTime.parse(bytes, unit: $0, clock: column.clock) }.map {
+            .int64($0.microseconds)
+          }
         }
         let room = arena.allocate(bytes.count)
         room.copyMemory(from: bytes)

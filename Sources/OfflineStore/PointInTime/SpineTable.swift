@@ -21,6 +21,8 @@ final class SpineTable {
   private let lanes: [(lane: JoinLane, entity: [EntityColumn])]
   private let record = ValueBuffer()
   private var column = 0
+  /// nil: whatever the times are, they are meant.
+  private var guess: UnitGuess?
 
   /// An empty spine. `types` are those of a typed file; else columns have the types that the views declare, or those of
   /// their values.
@@ -50,6 +52,7 @@ final class SpineTable {
       }
       return (lane, entity)
     }
+    guess = time.isAny ? nil : UnitGuess(time.unit)
     rows = RowStore(budget)
     row = .allocate(capacity: schema.columns.count)
   }
@@ -90,6 +93,7 @@ final class SpineTable {
   func endRow() throws(TableError) {
     precondition(column == columns.count, "Cannot end a row after \(column) of \(columns.count) columns")
     let time = row[schema.timeColumn].int64
+    guess?.note(time)
     for (lane, entity) in lanes {
       // An entity with a null in it, or no key that a state could have: the row belongs to none.
       guard let key = try? EntityKey.make(row, entity, arena: arena) else { continue }
@@ -103,6 +107,16 @@ final class SpineTable {
 // MARK: Checks
 
 extension SpineTable {
+  /// Refuses rows whose times are all in another unit than the source's.
+  func checkUnit() throws(TableError) {
+    guard let guess, let problem = guess.problem else { return }
+    throw TableError(
+      path: path, problem: "column '\(schema.columns[schema.timeColumn].name)': \(problem)",
+      remedy:
+        "write the times in the source's unit or as text, or say any_time: true for its timestamp if they are meant"
+    )
+  }
+
   private static func check(
     _ columns: [String], _ path: String, _ timeColumn: String, _ views: [ViewPlan], _ added: [String]
   ) throws(TableError) {
@@ -131,16 +145,21 @@ extension SpineTable {
   private static func schema(
     _ path: String, _ time: SpineTime, _ lanes: [JoinLane]
   ) throws(TableError) -> EventSchema {
-    var fields: [Source.Field] = []
+    var columns = [
+      EventSchema.Column(name: time.column, type: .timestamp, unit: time.unit, clock: time.clock)
+    ]
     for lane in lanes {
       // A time column that is also part of an entity is declared by the timestamp.
       for column in lane.view.entity where column.name != time.column {
-        let declared = lane.source.schema.columns[column.column]
-        guard let other = fields.first(where: { $0.name == column.name }) else {
-          fields.append(Source.Field(column.name, column.type, unit: declared.unit))
+        let column = lane.source.schema.columns[column.column]
+        // Wherever the events have it, a table has it in a column of its name.
+        let declared = EventSchema.Column(
+          name: column.name, type: column.type, unit: column.unit, clock: column.clock, isText: column.isText)
+        guard let other = columns.first(where: { $0.name == column.name }) else {
+          columns.append(declared)
           continue
         }
-        guard other.type == column.type, other.unit == declared.unit else {
+        guard other == declared else {
           throw TableError(
             path: path, line: 1,
             problem: "the column '\(column.name)' is \(other.type.rawValue) for one source and "
@@ -149,9 +168,6 @@ extension SpineTable {
         }
       }
     }
-    return EventSchema(
-      Source(
-        "spine", topic: "spine", timestamp: Source.Timestamp(field: time.column, unit: time.unit),
-        fields: fields))
+    return EventSchema(columns: columns, timeColumn: 0)
   }
 }

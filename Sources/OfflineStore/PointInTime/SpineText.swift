@@ -45,11 +45,13 @@ extension SpineTable {
     let scalar: Scalar? =
       switch column.type {
       case .string: .text(value)
-      case .int64: NumberText.int64(value).map(Scalar.int64)
+      case .int64: NumberText.wholeNumber(value).map(Scalar.int64)
       case .double: NumberText.double(value).map(Scalar.double)
       case .bool: text == "true" ? .bool(true) : text == "false" ? .bool(false) : nil
       case .timestamp:
-        column.unit.flatMap { EventTime.parse(value, unit: $0) }.map { .int64($0.microseconds) }
+        column.unit.flatMap { EventTime.parse(value, unit: $0, clock: column.clock) }.map {
+          .int64($0.microseconds)
+        }
       }
     if let scalar { return scalar }
     let form = column.type == .timestamp ? "time" : column.type.rawValue

@@ -14,13 +14,18 @@ struct SortKey: Comparable {
   }
 }
 
-/// Sorts records: in memory as far as the budget goes, else in runs on disk, which `SortedRecords` merges. Equal keys
-/// must not be told apart by what follows: their order is not kept.
+/// Sorts records: in memory as far as the budget goes, else in runs on disk, which `SortedRecords` merges. Records with
+/// equal keys keep the order in which they came.
 final class RecordSorter {
   struct Entry {
     var key: SortKey
-    /// Of the record's length and bytes.
+    /// Of the record's length and bytes: it grows with every record.
     var offset: Int
+
+    @inline(__always)
+    static func < (lhs: Entry, rhs: Entry) -> Bool {
+      lhs.key == rhs.key ? lhs.offset < rhs.offset : lhs.key < rhs.key
+    }
   }
 
   /// A sorted sequence of records in the file: key, length, bytes. `starts[part]` is where a part begins.
@@ -181,7 +186,7 @@ enum EntrySort {
 
   private static func order(_ entries: Entries) {
     var entries = entries
-    entries.sort { $0.key < $1.key }
+    entries.sort { $0 < $1 }
   }
 
   /// Moves each entry into its bucket; returns where the buckets end.
@@ -219,7 +224,7 @@ enum EntrySort {
     for index in 1..<entries.count {
       let entry = entries[index]
       var place = index
-      while place > 0, entry.key < entries[place - 1].key {
+      while place > 0, entry < entries[place - 1] {
         entries[place] = entries[place - 1]
         place -= 1
       }

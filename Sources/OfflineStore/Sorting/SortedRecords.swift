@@ -13,13 +13,18 @@ final class SortedRecords {
     let count = sorters.reduce(0) { $0 + $1.runs.count }
     let bytes = max(Self.bufferBytes.min, min(Self.bufferBytes.max, Self.buffersBytes / max(1, count)))
     for sorter in sorters {
-      var readers = [RunReader(sorter, part: part)]
+      // In the order in which they were made: what is in memory came last.
+      var readers: [RunReader] = []
       for run in sorter.runs {
         guard let file = sorter.file else { preconditionFailure("Cannot read a run without a file") }
         let end = part + 1 < run.starts.count ? run.starts[part + 1] : run.end
         readers.append(RunReader(file, run.starts[part]..<end, bufferBytes: bytes))
       }
-      for reader in readers where try reader.advance() { runs.append(reader) }
+      readers.append(RunReader(sorter, part: part))
+      for reader in readers where try reader.advance() {
+        reader.number = runs.count
+        runs.append(reader)
+      }
     }
     for index in runs.indices.reversed() { sink(index) }
   }
@@ -42,7 +47,7 @@ final class SortedRecords {
     while true {
       var smallest = index
       for child in [2 * index + 1, 2 * index + 2]
-      where child < runs.count && runs[child].key < runs[smallest].key {
+      where child < runs.count && runs[child].comes(before: runs[smallest]) {
         smallest = child
       }
       if smallest == index { return }
@@ -58,6 +63,14 @@ private final class RunReader {
 
   @exclusivity(unchecked) private(set) var key = SortKey(first: 0, second: 0, third: 0)
   @exclusivity(unchecked) private(set) var payload = UnsafeRawBufferPointer(start: nil, count: 0)
+
+  /// Among those that are merged: of equal keys that of the lower number comes first.
+  var number = 0
+
+  @inline(__always)
+  func comes(before other: RunReader) -> Bool {
+    key == other.key ? number < other.number : key < other.key
+  }
 
   private let sorter: RecordSorter?
   private let entries: UnsafeBufferPointer<RecordSorter.Entry>

@@ -39,7 +39,7 @@ extension ProcessorLoop {
     _ records: UnsafeBufferPointer<LogRecord>, _ task: WorkerTask, now: Int64
   ) throws(LoopFault) {
     // So that a commit is never larger than twice `commitFoldsMax`, however many views there are.
-    let batchMax = max(1, min(limits.batchRecords, limits.commitFoldsMax / max(1, task.views.count)))
+    let batchMax = max(1, min(task.batch.recordsMax, limits.commitFoldsMax / max(1, task.views.count)))
     var next = records.startIndex
     // A fetch that was under way when the loop went back may deliver what has been folded, or leave a gap.
     while next < records.endIndex, records[next].offset < task.position { next += 1 }
@@ -97,7 +97,7 @@ extension ProcessorLoop {
       counts.unusable += Set(letters.map(\.record)).count
     }
     // Recovered ones too: what is bounded is the write to the store.
-    foldsSinceCommit += records.count * max(1, task.views.count)
+    foldsSinceCommit += max(records.count, batch.count) * max(1, task.views.count)
     for view in task.views {
       bytesSinceCommit += view.cache.takeChangedBytes() + batch.count * view.fold.view.growthUsual
     }
@@ -221,9 +221,12 @@ extension ProcessorLoop {
     _ view: WorkerTask.TaskView, _ task: WorkerTask, _ records: UnsafeBufferPointer<LogRecord>,
     _ letters: inout [(record: Int, letter: DeadLetter)]
   ) throws(LoopFault) {
+    // Of a record with elements, the entities that it has changed: a position has one snapshot of each.
+    var changed: [[UInt8]] = []
     for row in 0..<task.batch.count {
       let record = Int(task.batch.sequence(row))
-      let key: UnsafeRawBufferPointer?
+      let position = RecordPosition(partition: task.partition, offset: records[record].offset + 1)
+      var key: UnsafeRawBufferPointer?
       do throws(ViewFailure) {
         key = try view.fold.fold(task.batch, row: row, into: &view.cache.young)
       } catch {
@@ -231,15 +234,28 @@ extension ProcessorLoop {
         if !task.input.isRepartitioned || error.isOfState {
           letters.append((record, DeadLetter(error, records[record].payload, sequence: Int64(record))))
         }
+      }
+      guard task.batch.schema.each != nil else {
+        if let key { try emit(view, key, at: position) }
         continue
       }
-      guard let key, let state = view.cache.young.state(key) else { continue }
-      let position = RecordPosition(partition: task.partition, offset: records[record].offset + 1)
-      // Not among the states to be stored: only the last one of an entity is.
-      emitted.removeAll()
-      emitted.append(view.keyPrefix, key) { view.fold.view.encode(state, into: &$0) }
-      try sendSnapshot(view.fold.view, key, state, emitted, at: position)
+      if let key, !changed.contains(where: { $0.elementsEqual(key) }) { changed.append(Array(key)) }
+      if row + 1 < task.batch.count, Int(task.batch.sequence(row + 1)) == record { continue }
+      for key in changed {
+        try key.span.bytes.withUnsafeBytes { (key) throws(LoopFault) in try emit(view, key, at: position) }
+      }
+      changed.removeAll()
     }
+  }
+
+  private func emit(
+    _ view: WorkerTask.TaskView, _ key: UnsafeRawBufferPointer, at position: RecordPosition
+  ) throws(LoopFault) {
+    guard let state = view.cache.young.state(key) else { return }
+    // Not among the states to be stored: only the last one of an entity is.
+    emitted.removeAll()
+    emitted.append(view.keyPrefix, key) { view.fold.view.encode(state, into: &$0) }
+    try sendSnapshot(view.fold.view, key, state, emitted, at: position)
   }
 
   /// Sends what the batch's records cause besides states: forwarded records and dead letters.
@@ -264,6 +280,9 @@ extension ProcessorLoop {
     _ forward: WorkerTask.TaskForward, _ records: UnsafeBufferPointer<LogRecord>, _ task: WorkerTask,
     _ letters: inout [(record: Int, letter: DeadLetter)]
   ) throws(LoopFault) {
+    let schema = task.batch.schema
+    // Of a record with elements, the entities that it has been sent for.
+    var sent = (record: -1, keys: Set<Text>())
     for row in 0..<task.batch.count {
       let record = Int(task.batch.sequence(row))
       var key: UnsafeRawBufferPointer?
@@ -275,9 +294,18 @@ extension ProcessorLoop {
         }
       }
       guard let key else { continue }
+      if schema.each != nil {
+        if sent.record != record { sent = (record, []) }
+        guard sent.keys.insert(Text(key)).inserted else { continue }
+      }
       try beginTransaction()
-      try onLog { () throws(LogError) in
-        try log.send(topic: forward.topic, partition: nil, key: key, value: records[record].value)
+      if schema.needsRecord {
+        writer.forwarded(records[record])
+        try send(topic: forward.topic, key: key)
+      } else {
+        try onLog { () throws(LogError) in
+          try log.send(topic: forward.topic, partition: nil, key: key, value: records[record].value)
+        }
       }
       counts.forwarded += 1
     }

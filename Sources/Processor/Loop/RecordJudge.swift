@@ -5,11 +5,18 @@ public import FeatureCore
 public struct RecordJudge {
   private let source: SourcePlan
   private let isRepartitioned: Bool
+  /// Whether the values hold more of the records than their values.
+  private let isForwarded: Bool
+  /// The entity that the records of a repartition topic are keyed by.
+  private let entity: [EntityColumn]
+  private let arena = TextArena()
 
   /// A judge of the records of an input.
   public init(_ plan: Plan, _ input: Routing.Input) {
     source = plan.sources[input.source]
     isRepartitioned = input.isRepartitioned
+    isForwarded = input.isRepartitioned && source.schema.needsRecord
+    entity = input.views.first.map { plan.views[$0].entity } ?? []
   }
 
   /// Replaces the content of a batch by the records that can be used, with their indices as sequences. Returns the
@@ -20,18 +27,50 @@ public struct RecordJudge {
     batch.removeAll()
     var letters: [(record: Int, letter: DeadLetter)] = []
     for (index, record) in records.enumerated() where leftOut.isEmpty || !leftOut.contains(index) {
-      let payload = record.payload
+      var payload = record.payload
+      var fields = RecordFields(timestampMilliseconds: record.timestampMilliseconds, key: record.key)
+      if isForwarded {
+        // What the source's task has written can be read.
+        guard let forwarded = ForwardedRecord(payload) else { continue }
+        (payload, fields) = (forwarded.payload, forwarded.fields)
+      }
+      let first = batch.count
       do throws(DecodeFailure) {
-        try batch.append(payload, sequence: Int64(index))
-        if let letter = ahead(record, batch.time(batch.count - 1), payload, index) {
-          batch.removeLast()
-          letters.append((index, letter))
+        try batch.append(payload, sequence: Int64(index), record: fields) {
+          // The source's task has sent this one.
+          if isRepartitioned { return }
+          letters.append((index, DeadLetter($0, source.schema, payload, sequence: Int64(index))))
         }
       } catch {
         letters.append((index, DeadLetter(error, source.schema, payload, sequence: Int64(index))))
+        continue
+      }
+      if isRepartitioned {
+        if source.schema.each != nil { removeStrangers(batch, from: first, record) }
+        continue
+      }
+      batch.removeRows(from: first) { row in
+        let time = batch.time(row)
+        guard let letter = ahead(record, time, payload, index) ?? wrongUnit(record, time, payload, index)
+        else {
+          return true
+        }
+        letters.append((index, letter))
+        return false
       }
     }
     return letters
+  }
+
+  /// Of a forwarded record only the elements count whose entity it was forwarded for.
+  private func removeStrangers(_ batch: EventBatch, from first: Int, _ record: LogRecord) {
+    batch.removeRows(from: first) { row in
+      arena.reset()
+      guard let key = record.key, let own = try? EntityKey.make(batch.row(row), entity, arena: arena) else {
+        return false
+      }
+      return own.elementsEqual(key)
+    }
   }
 
   /// The records of a batch that a view would fold although their key's place is another of the topic's `count`
@@ -49,6 +88,8 @@ public struct RecordJudge {
         let place = Murmur2.partition(key, count: count)
         if place == partition.partition { continue }
         let record = Int(batch.sequence(index))
+        // It is left out as a whole.
+        if letters.last?.record == record { break }
         letters.append((record, letter(Text(key), at: place, not: partition, records[record], record)))
         break
       }
@@ -68,12 +109,30 @@ public struct RecordJudge {
       payload: record.payload)
   }
 
+  /// An event time of January 1970 that would be near the record's own in a larger unit.
+  private func wrongUnit(
+    _ record: LogRecord, _ time: Int64, _ payload: UnsafeRawBufferPointer, _ index: Int
+  ) -> DeadLetter? {
+    let timestamp = source.source.timestamp
+    guard !timestamp.isAny, let milliseconds = record.timestampMilliseconds,
+      let recordTime = EventTime(milliseconds, .milliseconds)?.microseconds,
+      let fitting = UnitGuess.fitting(time, timestamp.unit, recordTime: recordTime)
+    else { return nil }
+    return DeadLetter(
+      sequence: Int64(index), reason: "wrong_unit", view: nil,
+      message:
+        "the event time is \(RFC3339.format(EventTime(microseconds: time))); read in \(fitting.unit.rawValue) instead of "
+        + "\(timestamp.unit.rawValue) it would be \(RFC3339.format(EventTime(microseconds: fitting.time))), near the record's "
+        + "timestamp: correct the unit of '\(timestamp.field)', or say \"any_time: true\" if it is meant",
+      payload: payload)
+  }
+
   /// An event time later than the record's own by more than the source allows. Records that came through a
   /// repartition topic were judged by their first timestamp.
   private func ahead(
     _ record: LogRecord, _ time: Int64, _ payload: UnsafeRawBufferPointer, _ index: Int
   ) -> DeadLetter? {
-    guard let timestamp = record.timestampMilliseconds, !isRepartitioned else { return nil }
+    guard let timestamp = record.timestampMilliseconds else { return nil }
     // A record's timestamp may be anything; what microseconds can't tell lies too far away to be compared.
     let (recordTime, isFar) = timestamp.multipliedReportingOverflow(by: 1_000)
     let (distance, isFarther) = time.subtractingReportingOverflow(recordTime)

@@ -126,6 +126,14 @@ extension ProtobufWriter {
     field(10, varint: UInt64(bitPattern: Int64(version)))
   }
 
+  /// A record on its way to another partition whose views read more of it than its value.
+  mutating func forwarded(_ record: LogRecord) {
+    removeAll()
+    if let timestamp = record.timestampMilliseconds { field(1, fixed64: UInt64(bitPattern: timestamp)) }
+    if let key = record.key { field(2, bytes: key) }
+    field(3, bytes: record.payload)
+  }
+
   /// A dead letter: message plumbline.DeadLetter.
   mutating func deadLetter(_ letter: DeadLetter, at position: RecordPosition, key: UnsafeRawBufferPointer?) {
     removeAll()

@@ -11,6 +11,12 @@ struct DefinitionGenerator {
     .init("id", .int64),
   ]
 
+  /// The same of records whose array holds an event each, with a field that is computed.
+  static let elementFields: [Source.Field] = [
+    .init("user", .string), .init("item", .string, path: "parts.item"), .computed("n", "raw % 5"),
+    .init("raw", .int64, path: "parts.n"), .init("price", .double), .init("id", .int64),
+  ]
+
   private static let windows: [Window] = [
     .last("10s"), .last("1m"), .last("10m"), .last("1h"), .last("24h"), .last("7d", hop: "3h"), .lifetime,
     .calendar(.today), .calendar(.thisWeek), .session("1m"), .session("30m"),
@@ -23,9 +29,11 @@ struct DefinitionGenerator {
 
   mutating func sources(_ count: Int) -> [Source] {
     (0..<count).map { index in
-      Source(
-        "s\(index)", topic: "topic\(index)", key: random.pick(["user", "user", "item", nil]),
-        timestamp: .init(field: "ts", unit: .milliseconds), fields: Self.fields,
+      let hasElements = random.oneIn(4)
+      let key = random.pick(hasElements ? ["user", "user", nil] : ["user", "user", "item", nil])
+      return Source(
+        "s\(index)", topic: "topic\(index)", key: key, timestamp: .init(field: "ts", unit: .milliseconds),
+        fields: hasElements ? Self.elementFields : Self.fields, each: hasElements ? "parts" : nil,
         partitioner: random.oneIn(5) ? .unknown : .murmur2)
     }
   }

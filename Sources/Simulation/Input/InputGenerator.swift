@@ -31,13 +31,37 @@ struct InputGenerator {
     let price = Double(draws.below(1000)) / 100
     var value =
       "{\"ts\":\(time),\"user\":\"\(user)\",\"item\":\"\(item)\",\"n\":\(draws.below(5)),\"price\":\(price),\"id\":\(lastId)}"
-    if world.strikes(.malformed) { value = malformed(time, user, item) }
+    if sources[index].each != nil {
+      value = elements(time, user, price, isMalformed: world.strikes(.malformed))
+    } else if world.strikes(.malformed) {
+      value = malformed(time, user, item)
+    }
     let key = sources[index].key == "item" ? item : user
     let isKeyed = sources[index].key != nil
     return (
       index,
       Record(key: isKeyed ? Array(key.utf8) : nil, value: Array(value.utf8), timestamp: world.wallClock)
     )
+  }
+
+  /// A record of several events, or of none.
+  private mutating func elements(_ time: Int64, _ user: String, _ price: Double, isMalformed: Bool) -> String
+  {
+    var parts = (0..<draws.below(4)).map { _ in
+      "{\"n\":\(draws.below(9)),\"item\":\"i\(draws.below(entities))\"}"
+    }
+    var end = "}"
+    if isMalformed {
+      switch draws.below(4) {
+      case 0: parts.append("{\"n\":\"many\",\"item\":\"i0\"}")
+      case 1: parts.insert("7", at: 0)
+      case 2: parts.append("{\"n\":3,\"item\":null}")
+      default: end = ""
+      }
+    }
+    let list = parts.joined(separator: ",")
+    return
+      "{\"ts\":\(time),\"parts\":[\(list)],\"user\":\"\(user)\",\"price\":\(price),\"id\":\(lastId)\(end)"
   }
 
   private mutating func time(_ index: Int, _ world: World) -> Int64 {

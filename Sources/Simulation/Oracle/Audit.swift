@@ -48,7 +48,7 @@ final class Audit {
     let due = oracle.takeDue()
     for letter in due.letters { dueLetters[letter, default: 0] += 1 }
     for forwarded in due.forwarded {
-      dueForwards[forwarded.topic, default: [:]][forwarded.value] = (oracle.place, forwarded)
+      dueForwards[forwarded.topic, default: [:]][forwarded.key + forwarded.value] = (oracle.place, forwarded)
     }
   }
 
@@ -118,19 +118,18 @@ final class Audit {
 
   private func judgeForward(_ visible: VisibleRecord, _ place: Place) {
     let value = visible.record.value ?? []
-    guard let (origin, due) = dueForwards[place.topic]?.removeValue(forKey: value) else {
+    let key = visible.record.key ?? []
+    guard let (origin, due) = dueForwards[place.topic]?.removeValue(forKey: key + value) else {
       return world.violate(
-        "a record was forwarded to \(place.logged)@\(visible.offset) twice or was not due: \(Text(utf8: value))"
-      )
-    }
-    if due.key != visible.record.key ?? [] {
-      world.violate("\(place.logged)@\(visible.offset) has another key than its entity's")
+        "a record was forwarded to \(place.logged)@\(visible.offset) twice, or was not due for '\(Text(utf8: key))': "
+          + "\(Text(utf8: value))")
     }
     let count = Int32(broker.places(place.topic).count)
     if due.key.withUnsafeBytes({ Murmur2.partition($0, count: count) }) != place.partition {
       world.violate("\(place.logged)@\(visible.offset) is in a partition where its key does not belong")
     }
-    if let last = lastForward[[origin, place]], last >= due.offset {
+    // A record with elements is forwarded once for each entity.
+    if let last = lastForward[[origin, place]], last > due.offset {
       world.violate("records of \(origin.logged) came to \(place.logged) in another order")
     }
     lastForward[[origin, place]] = due.offset

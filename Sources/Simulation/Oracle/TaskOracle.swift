@@ -81,19 +81,41 @@ final class TaskOracle {
     batch.removeAll()
     let value = visible.record.value ?? []
     value.withUnsafeBytes { payload in
+      var refused: [String] = []
       do throws(DecodeFailure) {
-        try batch.append(payload, sequence: 0)
+        try batch.append(payload, sequence: 0) { refused.append($0.reason.rawValue) }
       } catch {
         return due(error.reason.rawValue, nil, visible)
       }
-      let (row, time) = (batch.row(0), batch.time(0))
-      if !input.isRepartitioned, time > visible.record.timestamp * 1000 + source.source.maxAhead {
-        return due("ahead_of_record", nil, visible)
+      if !input.isRepartitioned {
+        let rows = (0..<batch.count).filter { !isAhead($0, visible) }
+        // The whole record is misplaced with one of its elements.
+        if rows.contains(where: { isMisplaced(batch.row($0)) }) {
+          return due("wrong_partition", nil, visible)
+        }
+        for reason in refused { due(reason, nil, visible) }
       }
-      if !input.isRepartitioned, isMisplaced(row) { return due("wrong_partition", nil, visible) }
-      for fold in folds { self.fold(row, time, fold, visible) }
-      for forward in forwards { self.forward(row, forward, visible) }
+      var forwardedKeys: [String: Set<[UInt8]>] = [:]
+      for row in 0..<batch.count {
+        if !input.isRepartitioned, isAhead(row, visible) {
+          due("ahead_of_record", nil, visible)
+          continue
+        }
+        if input.isRepartitioned, source.schema.each != nil, !isOfKey(batch.row(row), visible) { continue }
+        for fold in folds { self.fold(batch.row(row), batch.time(row), fold, visible) }
+        for forward in forwards { self.forward(batch.row(row), forward, visible, &forwardedKeys) }
+      }
     }
+  }
+
+  private func isAhead(_ row: Int, _ visible: VisibleRecord) -> Bool {
+    batch.time(row) > visible.record.timestamp * 1000 + source.source.maxAhead
+  }
+
+  /// Whether an element is of the entity that its record was forwarded for.
+  private func isOfKey(_ row: UnsafePointer<Scalar>, _ visible: VisibleRecord) -> Bool {
+    guard let fold = folds.first, let key = try? fold.key(of: row) else { return false }
+    return Array(key) == visible.record.key
   }
 
   /// Whether a view would fold the record although its entity belongs in another partition.
@@ -113,14 +135,18 @@ final class TaskOracle {
       guard try fold.fold(row, time: time, into: &states[key, default: nil]) else { return }
       guard let state = states[key] ?? nil else { return }
       views[key] = fold.view
-      versions[key, default: []].append(Version(offset: visible.offset + 1, bytes: fold.view.encode(state)))
+      let version = Version(offset: visible.offset + 1, bytes: fold.view.encode(state))
+      // The elements of a record have one position.
+      if versions[key]?.last?.offset == version.offset { versions[key]?.removeLast() }
+      versions[key, default: []].append(version)
     } catch {
       if !input.isRepartitioned || error.isOfState { due(error.code, error.view, visible) }
     }
   }
 
   private func forward(
-    _ row: UnsafePointer<Scalar>, _ forward: (topic: String, folds: [ViewFold]), _ visible: VisibleRecord
+    _ row: UnsafePointer<Scalar>, _ forward: (topic: String, folds: [ViewFold]), _ visible: VisibleRecord,
+    _ sent: inout [String: Set<[UInt8]>]
   ) {
     var key: [UInt8]?
     for fold in forward.folds {
@@ -130,7 +156,8 @@ final class TaskOracle {
         due(error.code, error.view, visible)
       }
     }
-    guard let key else { return }
+    // A record with elements is sent once to each entity.
+    guard let key, sent[forward.topic, default: []].insert(key).inserted else { return }
     forwarded.append(
       Forwarded(topic: forward.topic, key: key, value: visible.record.value ?? [], offset: visible.offset))
   }

@@ -20,6 +20,7 @@ struct FeaturesReplay {
   func run(
     _ paths: [String], out: String, format: TableFormat, letters: DeadLetterFile
   ) throws -> String {
+    try source.requireLines()
     let columns = view.entity.map(\.name) + view.features.map(\.name)
     var writer = try TableWriter(path: out, format: format, columns: columns)
     let sink = DeadLetterSink()
@@ -37,6 +38,7 @@ struct FeaturesReplay {
       processor.flush()
       try sink.drain(into: letters, path: path)
     }
+    try source.checkUnit(processor.unitGuess)
     let counts = processor.counts
     // Without any event there is no time to evaluate at, and no entity either.
     if let at = time ?? counts.asOf {
@@ -61,7 +63,8 @@ extension SourcePlan {
     if text == "end" { return nil }
     var text = text
     let unit = source.timestamp.unit
-    let parsed = text.withUTF8 { EventTime.parse(UnsafeRawBufferPointer($0), unit: unit) }
+    let clock = schema.columns[schema.timeColumn].clock
+    let parsed = text.withUTF8 { EventTime.parse(UnsafeRawBufferPointer($0), unit: unit, clock: clock) }
     guard let parsed else {
       throw ValidationError("'\(text)' is no time: write \(unit.textForms), or 'end'.")
     }

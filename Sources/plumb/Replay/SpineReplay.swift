@@ -12,13 +12,13 @@ struct SpineReplay {
     self.plan = plan
     self.selection = selection
     self.path = path
-    let timestamp = selection.source.source.timestamp
-    time = SpineTime(timeColumn ?? timestamp.field, unit: timestamp.unit)
+    time = SpineTime(timeColumn ?? selection.source.source.timestamp.field, like: selection.source)
   }
 
   func run(
     _ paths: [String], out: String, format: TableFormat, letters: DeadLetterFile
   ) throws -> String {
+    try selection.source.requireLines()
     let views = selection.views.map { JoinedView($0, source: selection.source) }
     let join = TrainingJoin(views, version: plan.version, time: time, hasAges: false, resources: .ofCommand())
     try join.readSpine(path: path)

@@ -38,6 +38,7 @@ struct EventArguments {
     }
     self.files = files
     self.named = named
+    for file in files { try plan.sources[file.source].requireLines() }
   }
 
   /// Files of one source.
@@ -69,5 +70,15 @@ struct EventArguments {
       return files.append(Files(source: source, paths: [path]))
     }
     files[known].paths.append(path)
+  }
+}
+
+extension SourcePlan {
+  /// Refuses a source that lines of files can't be events of.
+  func requireLines() throws(ValidationError) {
+    guard schema.needsRecord else { return }
+    throw ValidationError(
+      "Source '\(source.name)' reads timestamps or keys of a topic's records, which event files don't have: read its "
+        + "topic.")
   }
 }

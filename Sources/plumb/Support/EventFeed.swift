@@ -1,3 +1,4 @@
+import ArgumentParser
 import EventFiles
 import FeatureCore
 import OfflineStore
@@ -18,6 +19,7 @@ struct EventFeed {
       }, letters)
     nonisolated(unsafe) let join = join
     let plan = plan
+    let guesses = Mutex([UnitGuess](plan.sources.map { UnitGuess($0.source.timestamp.unit) }))
     // Rows that are made of events come in their order.
     try Threads.run(join.hasEventRows ? 1 : join.workers) { worker in
       do {
@@ -34,12 +36,28 @@ struct EventFeed {
           }
           try blocks.finish(block, failures)
         }
+        guesses.withLock { guesses in
+          for source in guesses.indices {
+            if let guess = feed.unitGuess(source: source) { guesses[source].note(guess) }
+          }
+        }
       } catch {
         blocks.stop()
         throw error
       }
     }
+    for (source, guess) in zip(plan.sources, guesses.withLock { $0 }) { try source.checkUnit(guess) }
     return blocks.recordCount
+  }
+}
+
+extension SourcePlan {
+  /// Refuses event files whose times are all in another unit than the declared one.
+  func checkUnit(_ guess: UnitGuess) throws(ValidationError) {
+    guard !source.timestamp.isAny, let problem = guess.problem else { return }
+    throw ValidationError(
+      "Source '\(source.name)': \(problem). Correct the unit of '\(source.timestamp.field)', or say any_time: true if these "
+        + "times are meant.")
   }
 }
 

@@ -158,7 +158,7 @@ private final class TopicPart {
   ) throws(TableError) {
     var start = 0
     while start < records.count {
-      let end = min(records.count, start + batch.capacity)
+      let end = min(records.count, start + batch.recordsMax)
       try add(batchOf: UnsafeBufferPointer(rebasing: records[start..<end]), partition, feed, letters)
       start = end
     }
@@ -172,7 +172,7 @@ private final class TopicPart {
     let base = Int64(partition.partition) << Self.offsetBits
     var start = 0
     while start < records.count {
-      let end = min(records.count, start + batch.capacity)
+      let end = min(records.count, start + batch.recordsMax)
       let part = UnsafeBufferPointer(rebasing: records[start..<end])
       _ = judge.decode(part, into: batch)
       for index in 0..<batch.count {

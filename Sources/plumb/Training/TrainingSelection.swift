@@ -64,10 +64,10 @@ struct TrainingSelection {
       throw ValidationError(
         "The sources (\(names)) name their times differently: name the spine's column with --spine-time.")
     }
-    guard times.allSatisfy({ $0.unit == times[0].unit }) else {
+    guard times.allSatisfy({ $0.unit == times[0].unit && $0.zone == times[0].zone }) else {
       throw ValidationError(
         "The sources (\(names)) write times in different units: say with --source whose unit the spine has.")
     }
-    return SpineTime(column ?? times[0].field, unit: times[0].unit)
+    return SpineTime(column ?? times[0].field, like: plan.sources[sources[0]])
   }
 }

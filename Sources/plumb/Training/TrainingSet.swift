@@ -68,7 +68,8 @@ enum EventChoice {
       "choice", source: source.source.name, entity: entity, where: expression,
       features: [Feature("events", .aggregate(Aggregate(.count, windows: [.lifetime])))])
     do throws(DefinitionMistakes) {
-      return try Plan(Definitions(name: "choice", sources: [source.source], views: [view])).views[0]
+      let definitions = Definitions(name: "choice", sources: [source.source], views: [view])
+      return try Plan(definitions, zones: source.zones).views[0]
     } catch {
       let reasons = error.mistakes.map { "\($0.message)\($0.suggestion.map { " (\($0))" } ?? "")" }
       throw ValidationError("\(options): \(reasons.joined(separator: "; ")).")

@@ -106,25 +106,70 @@ import Testing
       version: 12
       sources:
         logs:
-          timestamp: { field: at, unit: rfc3339 }
+          timestamp: { field: at, unit: text, time_zone: Europe/Berlin }
           partitioner: unknown
           max_ahead: 90s
           fields:
             seen: { type: timestamp, unit: ns }
             also: timestamp
             "on": bool
-            no: { type: int64 }
+            no: { type: int64, text: true }
+            local: { type: timestamp, unit: text, time_zone: America/New_York }
+            millis: { type: timestamp, unit: ms, text: true }
       views: {}
       """)
     #expect(file.definitions.version == 12)
     #expect(
       file.definitions.sources == [
         Source(
-          "logs", topic: "logs", timestamp: Source.Timestamp(field: "at", unit: .rfc3339),
+          "logs", topic: "logs", timestamp: Source.Timestamp(field: "at", unit: .text, zone: "Europe/Berlin"),
           fields: [
             Source.Field("seen", .timestamp, unit: .nanoseconds), Source.Field("also", .timestamp),
-            Source.Field("on", .bool), Source.Field("no", .int64),
+            Source.Field("on", .bool), Source.Field("no", .int64, isText: true),
+            Source.Field("local", .timestamp, unit: .text, zone: "America/New_York"),
+            Source.Field("millis", .timestamp, unit: .milliseconds, isText: true),
           ], partitioner: .unknown, maxAhead: 90_000_000)
+      ])
+    #expect(file.zones.keys.sorted() == ["America/New_York", "Europe/Berlin"])
+  }
+
+  @Test func oneFeatureMayStandForSeveral() throws {
+    let file = try Self.parse(
+      """
+      name: n
+      sources:
+        s: { timestamp: { field: ts, unit: ms }, fields: { u: string, n: int64 } }
+      views:
+        v:
+          source: s
+          entity: u
+          features:
+            clicks: { aggregate: count, where: "n = 1", windows: [1h, 24h] }
+            views: { aggregate: count, windows: [1h, 24h] }
+            ctr: { derive: "clicks / nullif(views, 0)", windows: [1h, 24h], default: 0.5 }
+            twice: { derive: "2 * ctr + clicks_1h", windows: 24h }
+            n: { aggregate: approx_quantile, value: n, q: [0.5, 0.95, 0.999], windows: 1h }
+      """)
+    let features = file.definitions.views[0].features
+    #expect(
+      features.map(\.name) == [
+        "clicks", "views", "ctr_1h", "ctr_24h", "twice_24h", "n_q50", "n_q95", "n_q99_9",
+      ])
+    #expect(features[2].computation == .derive("clicks_1h / nullif(views_1h, 0)"))
+    #expect(features[2].fallback == .double(0.5))
+    #expect(features[4].computation == .derive("2 * ctr_24h + clicks_1h"))
+    #expect(
+      features[7].computation
+        == .aggregate(Aggregate(.approxQuantile, value: "n", windows: [.last("1h")], q: 0.999)))
+    let plan = try Plan(file.definitions)
+    #expect(plan.views[0].features.map(\.name).suffix(3) == ["n_q50_1h", "n_q95_1h", "n_q99_9_1h"])
+  }
+
+  @Test func windowsOfTheTimeBefore() throws {
+    #expect(try windows("{ length: 7d, offset: 24h }") == [.last("7d", offset: "24h")])
+    #expect(
+      try windows("[{ length: 1h, hop: 1m, offset: 30m }, yesterday]") == [
+        .last("1h", hop: "1m", offset: "30m"), .calendar(.yesterday),
       ])
   }
 

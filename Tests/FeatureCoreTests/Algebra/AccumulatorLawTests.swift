@@ -138,7 +138,7 @@ import Testing
   @Test(arguments: seeds(20)) func roundedKinds(seed: UInt64) {
     var random = SplitMix64(seed: seed)
     let doubles = Self.parts(&random) { .double(.random(in: 1...100, using: &$0)) }
-    for kind in [.sumDouble, .meanDouble, .moments, .decayed] as [Accumulator.Kind] {
+    for kind in [.sumDouble, .product, .meanDouble, .moments, .decayed] as [Accumulator.Kind] {
       let accumulator = Self.accumulator(kind, .double)
       let merged = Self.merged(accumulator, doubles)
       let folded = Self.folded(accumulator, doubles)

@@ -98,6 +98,14 @@ import Testing
       ("key", changed { $0.sources[0].key = nil }),
       ("time field", changed { $0.sources[0].timestamp.field = "at" }),
       ("time unit", changed { $0.sources[0].timestamp.unit = .seconds }),
+      ("time's spelling", changed { $0.sources[0].timestamp.isText = true }),
+      ("time as text", changed { $0.sources[0].timestamp = .init(field: "ts", unit: .text) }),
+      ("time's zone", changed { $0.sources[0].timestamp = .init(field: "ts", unit: .text, zone: "UTC") }),
+      (
+        "time's other zone",
+        changed { $0.sources[0].timestamp = .init(field: "ts", unit: .text, zone: "Europe/Berlin") }
+      ),
+      ("field's spelling", changed { $0.sources[0].fields[3].isText = true }),
       ("max_ahead", changed { $0.sources[0].maxAhead += 1 }),
       ("field's type", changed { $0.sources[0].fields[3].type = .double }),
       ("field's unit", changed { $0.sources[0].fields[4].unit = .seconds }),
@@ -122,6 +130,8 @@ import Testing
       ("window's name", aggregate(2) { $0.windows[0].name = "168h" }),
       ("one window more", aggregate(2) { $0.windows.append(.lifetime) }),
       ("hop", aggregate(2) { $0.windows[0].span = .sliding(length: 604_800_000_000, hop: 600_000_000) }),
+      ("offset", aggregate(2) { $0.windows = [.last("7d", offset: "24h")] }),
+      ("another offset", aggregate(2) { $0.windows = [.last("7d", offset: "48h")] }),
       ("k", aggregate(2) { $0.k = 4 }),
       ("q", aggregate(3) { $0.q = 0.51 }),
       ("half-life", aggregate(4) { $0.halfLife = 1001 }),

@@ -159,6 +159,8 @@ extension GoldenVector {
       switch window.span {
       case .lifetime: "\"lifetime\":true"
       case .sliding(let length, let hop): "\"length\":\(length),\"hop\":\(hop ?? Tiling.defaultHop(length))"
+      case .shifted(let length, let hop, let offset):
+        "\"length\":\(length),\"hop\":\(hop ?? Tiling.defaultHop(length)),\"offset\":\(offset)"
       case .session(let gap): "\"session\":\(gap)"
       case .calendar(let unit, let zone): "\"calendar\":\"\(unit.rawValue)\",\"time_zone\":\"\(zone)\""
       }

@@ -53,7 +53,7 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
   static let all: [GoldenVector] = [
     oneEvent, nothingCounted, sparse, late, before1970, numbers, overflow, texts, lists, distinctExact,
     distinctDense, quantilesCollapsed, topCountsFull, topCountsEqual, topCountsMerged, calendar,
-    session, nineColumns, seventyColumns, derived,
+    session, nineColumns, seventyColumns, derived, products, windowsBefore,
   ]
 
   static let oneEvent = GoldenVector(
@@ -191,6 +191,28 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
       Feature("rich", .derive("spend_1h > 10 or ctr is null")),
     ],
     events: [event(start, ["f": .bool(true)]), event(start + 1), event(start + 2, ["d": .double(7.5)])])
+
+  static let products = GoldenVector(
+    name: "products", about: "Products of numbers and extremes of bools, over two tiles.",
+    features: [
+      feature("d", .product, "d", over: [.last("1h"), .lifetime]),
+      feature("i", .product, "i", over: [.last("1h")]),
+      feature("any", .max, "b", over: [.last("1h")]), feature("all", .min, "b", over: [.last("1h")]),
+    ],
+    events: [
+      event(start, ["d": .double(1.5), "i": .int64(3), "b": .bool(false)]),
+      event(start + 600 * second, ["d": .double(-0.1), "i": .int64(-7), "b": .bool(true)]),
+    ])
+
+  static let windowsBefore = GoldenVector(
+    name: "windows_before", about: "Windows that end before now: an offset, and yesterday in Berlin.",
+    features: [
+      feature(
+        "n", .count,
+        over: [.last("1h"), .last("1h", offset: "30m"), .calendar(.yesterday, zone: "Europe/Berlin")])
+    ],
+    events: [event(start - day), event(start - hour), event(start - 1200 * second), event(start)],
+    later: [0, 1_800_000_000, day])
 
   static let numbers = GoldenVector(
     name: "numbers", about: "Every aggregate of numbers, over two tiles of an hour's window and a lifetime.",

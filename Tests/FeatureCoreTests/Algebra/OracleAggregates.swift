@@ -14,6 +14,7 @@ extension WindowOracle {
     switch aggregate.function {
     case .count: return .exactly(.int64(Int64(all.count)))
     case .sum: return .exactly(sum(all, tiles))
+    case .product: return .exactly(Self.finite(product(tiles)))
     case .mean: return .exactly(mean(all, tiles))
     case .variance: return .exactly(Self.finite(variance(tiles)))
     case .stddev: return .exactly(Self.finite(variance(tiles).map { $0.squareRoot() }))
@@ -30,6 +31,13 @@ extension WindowOracle {
     case .decayedSum, .decayedCount:
       return .exactly(decayed(tiles, Double(aggregate.halfLife!), at: time))
     case .secondsSinceLast: return .exactly(.double(Double(time - all.map(\.time).max()!) / 1e6))
+    }
+  }
+
+  /// Tile by tile, as sums are.
+  private func product(_ tiles: [[Sample]]) -> Double? {
+    tiles.map { $0.dropFirst().reduce($0[0].number) { $0 * $1.number } }.reduce(nil) { product, tile in
+      product.map { $0 * tile } ?? tile
     }
   }
 

@@ -47,6 +47,39 @@ import Testing
     return text.replacing("views.activity.features.", with: "")
   }
 
+  @Test(
+    arguments: [
+      ("user.id", nil, "a field named 'user.id' would never be there"),
+      ("x", "user.", "'user.' is no path"), ("x", "n", "'x' and 'n' are read from the same place, n"),
+      ("x", "n.a", "n is read whole, and n.a is a part of it"),
+      ("x", "a[20000]", "the path goes beyond element 9999"),
+      ("x", "a.b.c.d.e.f.g.h.i.j.k.l.m.n.o.p.q", "the path has 17 steps"),
+    ] as [(String, String?, String)])
+  func pathsOfFields(_ name: String, _ path: String?, _ expected: String) {
+    let found = mistakes { $0.sources[0].fields.append(.init(name, .int64, path: path)) }
+    #expect(found.contains(expected), "\(found)")
+  }
+
+  @Test func spellingsOfFields() {
+    func found(_ field: Source.Field) -> String { mistakes { $0.sources[0].fields.append(field) } }
+    #expect(found(.init("x", .string, isText: true)).contains("a string is always text"))
+    #expect(found(.init("x", .timestamp, unit: .text, isText: true)).contains("is always text"))
+    #expect(found(.init("x", .timestamp, unit: .seconds, zone: "UTC")).contains("only texts can lack a zone"))
+    #expect(found(.init("x", .timestamp, unit: .text, zone: "Mars")).contains("there is no time zone 'Mars'"))
+    #expect(found(.record("x", .timestamp, .int64)).contains("the record's timestamp is no int64"))
+    #expect(found(.record("x", .key, .double)).contains("the record's key can't be a double"))
+    #expect(
+      found(.computed("x", "lower(nn)")).contains("sources.clicks.fields.x.compute: column \"nn\" is unknown")
+    )
+    #expect(found(.computed("x", "x + 1")).contains("which depends on it in turn"))
+    #expect(mistakes { $0.sources[0].each = "n" }.contains("'n' and '' are") == false)
+    let part = mistakes {
+      $0.sources[0].fields.append(.init("p", .int64, path: "parts.p"))
+      $0.sources[0].fields.append(.init("q", .int64, path: "parts[0].q"))
+    }
+    #expect(part.contains("parts[0].q takes for an object what parts.p takes for an array, or the reverse"))
+  }
+
   @Test func namesAndSources() {
     expect(
       mistakes { $0.name = "my shop" },
@@ -208,11 +241,6 @@ import Testing
       feature(.sum, "user"),
       """
       x.value: sum needs a number, the value is a string (change the value, or CAST it)
-      """)
-    expect(
-      feature(.min, "b"),
-      """
-      x.value: min needs a number, timestamp or string, the value is a bool (change the value, or CAST it)
       """)
     expect(
       feature(.topK, "price", k: 3),

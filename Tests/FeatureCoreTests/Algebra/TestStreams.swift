@@ -19,7 +19,11 @@ struct TestStreams {
     Window(name: "1h_by_17s", span: .sliding(length: hour, hop: 17 * second)),
     Window(name: "10s_by_10s", span: .sliding(length: 10 * second, hop: 10 * second)),
     Window(name: "30s_by_odd", span: .sliding(length: 30 * second, hop: 7_000_001)),
-    .lifetime,
+    .last("7d", offset: "24h"), .last("10s", offset: "1h"), .last("24h", offset: "10s"),
+    Window(name: "odd_ago", span: .shifted(length: 30 * second, hop: 7_000_001, offset: 61_000_003)),
+    .lifetime, .calendar(.yesterday),
+    Window(name: "yesterday_berlin", span: .calendar(.yesterday, zone: "Europe/Berlin")),
+    Window(name: "yesterday_apia", span: .calendar(.yesterday, zone: "Pacific/Apia")),
     .calendar(.today), .calendar(.thisWeek), .calendar(.thisMonth),
     Window(name: "today_berlin", span: .calendar(.today, zone: "Europe/Berlin")),
     Window(name: "week_berlin", span: .calendar(.thisWeek, zone: "Europe/Berlin")),
@@ -54,14 +58,13 @@ struct TestStreams {
         add(.firstK, value, k: 3)
         add(.lastK, value, k: 2)
         add(.countDistinct, value)
-        if value != "b" {
-          add(.min, value)
-          add(.max, value)
-        }
+        add(.min, value)
+        add(.max, value)
         if value != "d" { add(.topK, value, k: 4) }
       }
       for value in ["i", "d", "small"] {
         add(.sum, value)
+        add(.product, value)
         add(.mean, value)
         add(.variance, value)
         add(.stddev, value)
@@ -182,6 +185,8 @@ struct TestStreams {
       moments.append(asOf + length + pick([-1, 0, 1]))
       let hop = hop ?? Tiling.defaultHop(length)
       moments.append(max(asOf, (floorDivide(asOf, hop) + 1) * hop + length + pick([-1, 0, 1])))
+    case .shifted(let length, _, let offset):
+      moments += [asOf + offset + pick([-1, 0, 1]), asOf + length + offset + pick([-1, 0, 1])]
     case .session(let gap): moments.append(asOf + gap + pick([-1, 0, 1]))
     default: break
     }

@@ -66,13 +66,20 @@ struct WindowOracle {
       let hop = hop ?? Self.defaultHop(length)
       let begin = floor(time - length, to: hop)
       return events.indices.filter { events[$0].time >= begin }.map { (floor(events[$0].time, to: hop), $0) }
+    case .shifted(let length, let hop, let offset):
+      let hop = hop ?? Self.defaultHop(length)
+      let (begin, end) = (floor(time - offset - length, to: hop), floor(time - offset, to: hop))
+      return events.indices.filter { begin..<end ~= events[$0].time }.map {
+        (floor(events[$0].time, to: hop), $0)
+      }
     case .session(let gap):
       guard let session = sessions[gap], time - asOf <= gap else { return [] }
       return session.members.map { (0, $0) }
     case .calendar(let unit, let zone):
       let today = Self.day(time, TestZones.all[zone]!)
       let first = firstDay(unit, today)
-      return (days[zone] ?? []).enumerated().filter { first...today ~= $0.element }.map {
+      let last = unit == .yesterday ? today - 1 : today
+      return (days[zone] ?? []).enumerated().filter { first...last ~= $0.element }.map {
         ($0.element, $0.offset)
       }
     }
@@ -119,6 +126,7 @@ struct WindowOracle {
   private func firstDay(_ unit: CalendarUnit, _ day: Int64) -> Int64 {
     switch unit {
     case .today: return day
+    case .yesterday: return day - 1
     // Day 4 was a Monday.
     case .thisWeek: return (day - 6...day).first { ($0 - 4) % 7 == 0 }!
     case .thisMonth: return Self.months[Self.months.partitioningIndex { $0 > day } - 1]

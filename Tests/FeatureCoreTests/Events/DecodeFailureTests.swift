@@ -12,16 +12,16 @@ import Testing
     (#"{"user":{"a":1},"ts":1}"#, "field 'user' at byte 8: expected string, found an object"),
     (
       #"{"user":1.5,"ts":1}"#,
-      "field 'user' at byte 8: expected string, found a number with a fraction or exponent"
+      "field 'user' at byte 8: expected string, found a number with a fraction"
     ),
-    (#"{"ts":"1"}"#, "field 'ts' at byte 6: expected timestamp (an integer in ms), found a string"),
+    (#"{"ts":"1"}"#, "field 'ts' at byte 6: expected timestamp (a number in ms), found a string"),
     (#"{"price":1e999}"#, "field 'price' at byte 9: the number is out of the range of double"),
     (#"{"user":"a","user":"b"}"#, "field 'user' at byte 12: the field stands twice"),
     (#"{"ts":1}"#, "field 'user': the partition key is null or absent"),
     (#"{"user":"a"}"#, "field 'ts': the event time is null or absent"),
     (
       #"{"ts":1454255994000000000}"#,
-      "field 'ts' at byte 6: the time is not in the years 1 to 9999 (is the unit right?)"
+      "field 'ts' at byte 6: the time is not in the years 1 to 9999; read in ns instead of ms it would be one of this century"
     ),
     ("", "the payload is empty"),
     ("[]", "at byte 0: malformed JSON: expected an object"),
@@ -42,7 +42,9 @@ import Testing
   @Test func messagesOfTheRest() {
     let reader = EventReader(
       Source("s", topic: "s", timestamp: .init(field: "at", unit: .rfc3339), fields: []))
-    #expect(reader.message(#"{"at":"soon"}"#) == "field 'at' at byte 6: not an RFC 3339 time with an offset")
+    #expect(
+      reader.message(#"{"at":"soon"}"#)
+        == "field 'at' at byte 6: not an RFC 3339 time with an offset (unit: text reads more spellings)")
     #expect(
       reader.message(#"{"at":7}"#)
         == "field 'at' at byte 6: expected timestamp (an RFC 3339 string), found an integer")
@@ -58,7 +60,8 @@ import Testing
     #expect(
       DecodeFailure.Reason.allCases.map(\.rawValue) == [
         "malformed_json", "invalid_utf8", "wrong_type", "number_out_of_range", "duplicate_field",
-        "missing_key", "missing_time", "bad_time", "time_out_of_range", "oversized", "empty", "too_deep",
+        "missing_key", "missing_time", "bad_time", "missing_zone", "time_out_of_range", "oversized",
+        "too_many_elements", "expression_failed", "empty", "too_deep",
       ])
   }
 }

@@ -88,9 +88,10 @@ import Testing
   }
 
   @Test(arguments: [
-    ("s", "1"), ("s", "true"), ("s", "[]"), ("s", "{}"), ("i", "1.0"), ("i", "1e0"), ("i", #""1""#),
+    ("s", "1"), ("s", "true"), ("s", "[]"), ("s", "{}"), ("i", "1.5"), ("i", "1e-1"), ("i", #""1""#),
     ("i", "false"), ("d", #""1""#), ("d", "[1]"), ("d", "true"), ("b", "0"), ("b", #""true""#),
-    ("b", #"{"a":1}"#), ("ts", #""2016-01-31T15:59:54Z""#), ("ts", "1.5"), ("ts", "true"), ("at", "0"),
+    ("b", #"{"a":1}"#), ("ts", #""2016-01-31T15:59:54Z""#), ("i", "NaN"), ("d", "Infinity"), ("ts", "true"),
+    ("at", "0"),
     ("at", "[]"),
   ])
   func wrongTypes(field: String, json: String) { #expect(reason(field, json) == .wrongType) }
@@ -123,6 +124,60 @@ import Testing
     ("at", #""9999-12-31T23:59:59-00:01""#),
   ])
   func timesOutOfRange(field: String, json: String) { #expect(reason(field, json) == .timeOutOfRange) }
+
+  @Test(arguments: [
+    ("12345.0", 12345), ("1e3", 1000), ("-1.50e1", -15), ("0.0", 0), ("-0.0", 0), ("0e99999999999", 0),
+    ("922337203685477580.7e1", Int64.max),
+    ("-9223372036854775808.000000000000000000000000000000000", Int64.min),
+    ("120000000000000000000000000000000000000000000e-43", 12),
+    ("0.00000000000000000000000000000000000000000000000007e50", 7),
+  ])
+  func integersHoweverTheyAreWritten(json: String, integer: Int64) throws {
+    #expect(try value("i", json) == .int64(integer))
+  }
+
+  @Test(arguments: [
+    "1.5", "-0.1", "1e-1", "1e-400", "9007199254740993.5",
+    "0.00000000000000000000000000000000000000000000000001",
+    "1234567890123456789.00000000000000000000000000000000000000000000000001",
+  ])
+  func fractionsAreNoIntegers(json: String) { #expect(reason("i", json) == .wrongType) }
+
+  @Test(arguments: ["9223372036854775808.0", "1e19", "-9223372036854775809.0", "1e400", "1e99999999999999"])
+  func integersBeyondInt64AfterAnExponent(json: String) { #expect(reason("i", json) == .numberOutOfRange) }
+
+  @Test(
+    arguments: [
+      ("at_s", "1593878903.438", 1_593_878_903_438_000),
+      ("at_s", "1593878903.4381239", 1_593_878_903_438_123),
+      ("at_s", "-0.0000001", -1), ("at_s", "1.593878903438e9", 1_593_878_903_438_000), ("ts", "1.5", 1500),
+      ("ts", "0.0009", 0), ("at_us", "7.9", 7), ("at_us", "-7.1", -8), ("at_ns", "1999.9", 1),
+      ("at_ns", "1e3", 1),
+      ("at_ns", "-0.1", -1),
+      ("at_s", "1593878903.43812345678901234567890123456789012345678901", 1_593_878_903_438_123),
+      ("at_s", "0e999999", 0),
+    ] as [(String, String, Int64)])
+  func timesWithAFraction(field: String, json: String, microseconds: Int64) throws {
+    #expect(try value(field, json) == .timestamp(EventTime(microseconds: microseconds)))
+  }
+
+  @Test(arguments: ["NaN", "Infinity", "-Infinity", "[NaN,-Infinity]", #"{"a":Infinity}"#])
+  func whatIsNoNumberCostsNoEventWhereItIsNotRead(json: String) {
+    #expect(reader.message(#"{"ts":0,"x":\#(json)}"#) == "accepted")
+    #expect(reader.message(#"{"x":\#(json),"ts":0}"#) == "accepted")
+  }
+
+  @Test func whatIsNoNumberIsNamedWhereItIsRead() {
+    #expect(
+      reader.message(#"{"ts":0,"d":NaN}"#)
+        == "field 'd' at byte 12: expected double, found NaN (write null where there is no value)")
+    #expect(
+      reader.message(#"{"ts":0,"i":-Infinity}"#)
+        == "field 'i' at byte 12: expected int64, found an infinity (write null where there is no value)")
+    for json in ["NaNa", "-NaN", "Infinit", "Infinityy", "-Infinite", "nan", "inf"] {
+      #expect(reader.failure(#"{"ts":0,"x":\#(json)}"#)?.reason == .malformedJSON, "\(json)")
+    }
+  }
 
   @Test(arguments: [#""""#, #""2016-02-30T00:00:00Z""#, #""2016-01-31T15:59:60Z""#, #""now""#])
   func badTimes(json: String) { #expect(reason("at", json) == .badTime) }

@@ -53,7 +53,7 @@ struct EventDocuments {
     let text =
       switch name {
       case "s" where !wrong: string()
-      case "i" where !wrong: integer()
+      case "i" where !wrong: random.chance(6) ? wholeNumber() : integer()
       case "d" where !wrong: number()
       case "b" where !wrong: random.pick(["true", "false"])
       case "ts" where !wrong: time()
@@ -73,14 +73,26 @@ struct EventDocuments {
   }
   private mutating func colon() -> String { space() + ":" + space() }
   private mutating func comma() -> String { space() + "," + space() }
-  private mutating func time() -> String { String(1_454_255_994_000 + random.below(1_000_000_000)) }
+  private mutating func time() -> String {
+    let time = String(1_454_255_994_000 + random.below(1_000_000_000))
+    return random.chance(6) ? "\(time).\(digits(1 + random.below(30)))" : time
+  }
+
+  /// An integer with a point or an exponent.
+  private mutating func wholeNumber() -> String {
+    let zeros = String(repeating: "0", count: 1 + random.below(30))
+    return random.pick([
+      "\(integer()).\(zeros)", "\(random.below(1000))e\(random.below(17))", "12.5e\(1 + random.below(17))",
+      "\(random.below(1000))\(zeros)e-\(zeros.utf8.count)",
+    ])
+  }
 
   private mutating func value(_ depth: Int) -> String {
     switch random.below(depth > 0 ? 8 : 6) {
     case 0, 1: return string()
     case 2: return integer()
     case 3: return number()
-    case 4: return random.pick(["true", "false"])
+    case 4: return random.pick(["true", "false", "true", "false", "NaN", "Infinity", "-Infinity"])
     case 5: return "null"
     case 6: return "[" + (0..<random.below(4)).map { _ in value(depth - 1) }.joined(separator: comma()) + "]"
     default:

@@ -27,8 +27,8 @@ final class EventReader {
   private let row: UnsafeMutablePointer<Scalar>
   private let arena = TextArena()
 
-  init(_ source: Source) {
-    schema = EventSchema(source)
+  init(_ source: Source, zones: [String: TimeZoneRules] = ["UTC": .utc]) {
+    schema = EventSchema(source, zones: zones)
     decoder = EventDecoder(schema)
     row = .allocate(capacity: schema.columns.count)
     row.initialize(repeating: .failed(.domain), count: schema.columns.count)

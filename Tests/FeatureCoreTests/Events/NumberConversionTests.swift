@@ -104,6 +104,11 @@ import Testing
     #expect(int64("-9223372036854775808") == Int64.min)
     #expect(int64("9223372036854775807") == Int64.max)
     for text in ["9223372036854775808", "-9223372036854775809", "1.0", "1e2"] { #expect(int64(text) == nil) }
+    for (text, whole) in [("12.0", 12), ("1.2e1", 12), ("12", 12), ("1.5", nil), ("1e19", nil)]
+      as [(String, Int64?)]
+    {
+      #expect(Array(text.utf8).withUnsafeBytes { NumberText.wholeNumber($0) } == whole, "\(text)")
+    }
     var random = EventRandom(seed: 64)
     for _ in 0..<20_000 {
       let value = Int64(bitPattern: random.next()) >> Int64(random.below(64))

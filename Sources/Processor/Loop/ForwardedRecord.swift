@@ -1,0 +1,43 @@
+import FeatureCore
+
+/// A record of a source that came through a repartition topic: as it was, with what `ProtobufWriter.forwarded` has kept.
+struct ForwardedRecord {
+  var fields: RecordFields
+  var payload: UnsafeRawBufferPointer
+
+  /// Reads a record whose source needs more than values; nil of damaged bytes.
+  init?(_ bytes: UnsafeRawBufferPointer) {
+    fields = .none
+    payload = UnsafeRawBufferPointer(start: nil, count: 0)
+    var at = 0
+    while at < bytes.count {
+      let tag = bytes[at]
+      at += 1
+      if tag == 1 << 3 | 1 {
+        guard at + 8 <= bytes.count else { return nil }
+        fields.timestampMilliseconds = Int64(
+          bitPattern: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)))
+        at += 8
+        continue
+      }
+      guard tag == 2 << 3 | 2 || tag == 3 << 3 | 2, let length = Self.varint(bytes, &at),
+        length <= bytes.count - at
+      else { return nil }
+      let part = UnsafeRawBufferPointer(rebasing: bytes[at..<(at + length)])
+      if tag == 2 << 3 | 2 { fields.key = part } else { payload = part }
+      at += length
+    }
+  }
+
+  private static func varint(_ bytes: UnsafeRawBufferPointer, _ at: inout Int) -> Int? {
+    var value = 0
+    for shift in stride(from: 0, to: 35, by: 7) {
+      guard at < bytes.count else { return nil }
+      let byte = bytes[at]
+      at += 1
+      value |= Int(byte & 0x7F) << shift
+      if byte < 0x80 { return value }
+    }
+    return nil
+  }
+}
