@@ -5,6 +5,8 @@ swift_needed=6.2
 # Debian packages, each with a command that succeeds where it is not needed any more.
 declare -A debian_packages=(
   [libhiredis-dev]='test -e /usr/include/hiredis/hiredis.h'
+  [libssl-dev]='test -e /usr/include/openssl/ssl.h'
+  [openssl]='command -v openssl'
   [redis-server]='command -v redis-server'
   [libzstd-dev]='test -e /usr/include/zstd.h'
   [zlib1g-dev]='test -e /usr/include/zlib.h'
@@ -16,7 +18,7 @@ declare -A debian_packages=(
 )
 
 # What a build needs.
-build_packages=(libhiredis-dev librdkafka-dev libzstd-dev zlib1g-dev)
+build_packages=(libhiredis-dev librdkafka-dev libssl-dev libzstd-dev zlib1g-dev)
 
 step() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s: %s\n' "$0" "$*" >&2; exit 1; }

@@ -30,4 +30,21 @@ import Yams
     let files = Set(names.filter { $0.hasSuffix(".yaml") })
     #expect(files == Set(TopicKind.allCases.map { "\($0.rawValue).yaml" }))
   }
+
+  /// Only who logs answers needs a topic for them.
+  @Test(arguments: [nil, 0, 0.1]) func answersHaveATopicIfTheyAreLogged(_ share: Double?) throws {
+    let source = Source(
+      "clicks", topic: "clicks", key: "user",
+      timestamp: Source.Timestamp(field: "ts", unit: .milliseconds), fields: [Source.Field("user", .string)])
+    let view = View(
+      "users", source: "clicks", entity: ["user"],
+      features: [Feature("n", .aggregate(Aggregate(.count, windows: [.lifetime])))])
+    let plan = try Plan(
+      Definitions(
+        name: "shop", sources: [source], views: [view],
+        services: [Service("ranker", features: ["users.*"], servedShare: share)]))
+    let specs = Routing(plan).specs(plan, partitions: ["clicks": 3])
+    let served = specs.filter { $0.kind == .served }.map { "\($0.name) \($0.partitions)" }
+    #expect(served == (share == 0.1 ? ["shop.served 3"] : []))
+  }
 }

@@ -35,11 +35,14 @@ public struct Routing: Sendable {
   public let snapshotTopic: String
   /// The topic of records that can't be used.
   public let deadLetterTopic: String
+  /// The topic of the answers to requests for features.
+  public let servedTopic: String
 
   /// The routing of a plan.
   public init(_ plan: Plan) {
     snapshotTopic = "\(plan.name).snapshots"
     deadLetterTopic = "\(plan.name).dead-letters"
+    servedTopic = "\(plan.name).served"
     var inputs: [Input] = []
     for (index, source) in plan.sources.enumerated() {
       let views = plan.views.indices.filter { plan.views[$0].source == index }

@@ -8,6 +8,8 @@ public enum TopicKind: String, CaseIterable, Sendable {
   case snapshots
   /// The records that can't be used.
   case deadLetters = "dead-letters"
+  /// The answers to requests for features.
+  case served
 
   /// How many partitions a topic has.
   public enum Partitions: String, Sendable {
@@ -23,7 +25,7 @@ public enum TopicKind: String, CaseIterable, Sendable {
   public var topic: String {
     switch self {
     case .repartition: "<app>.<version>.<source>.by-<entity>"
-    case .snapshots, .deadLetters: "<app>.\(rawValue)"
+    case .snapshots, .deadLetters, .served: "<app>.\(rawValue)"
     }
   }
 
@@ -32,7 +34,7 @@ public enum TopicKind: String, CaseIterable, Sendable {
     switch self {
     case .repartition: .asSource
     case .snapshots: .asWidestSource
-    case .deadLetters: .atLeastOne
+    case .deadLetters, .served: .atLeastOne
     }
   }
 
@@ -43,6 +45,7 @@ public enum TopicKind: String, CaseIterable, Sendable {
       case .repartition: "604800000"
       case .snapshots: "-1"
       case .deadLetters: "2592000000"
+      case .served: "7776000000"
       }
     return [
       "cleanup.policy": "delete", "retention.ms": retention, "max.message.bytes": "\(Self.recordBytesMax)",
@@ -59,6 +62,7 @@ public enum TopicKind: String, CaseIterable, Sendable {
     case .repartition: "the entity key"
     case .snapshots: "<view>:<entity key>"
     case .deadLetters: "the source record's"
+    case .served: "the request's id"
     }
   }
 
@@ -68,6 +72,7 @@ public enum TopicKind: String, CaseIterable, Sendable {
     case .repartition: "a source's events, keyed by an entity"
     case .snapshots: "every state, for training"
     case .deadLetters: "records that can't be used, and why"
+    case .served: "the answers to requests for features, as they were given"
     }
   }
 
@@ -80,6 +85,9 @@ public enum TopicKind: String, CaseIterable, Sendable {
     case .snapshots:
       "The history of states is the training data, so nothing is deleted, and nothing compacted away."
     case .deadLetters: "A month is enough to notice, repair the producer, and send the records again."
+    case .served:
+      "Three months of answers are enough to train on, and to export what is to be kept for longer. One answer's "
+        + "records are in one partition."
     }
   }
 }
@@ -108,9 +116,10 @@ extension Routing {
         name: input.topic, kind: .repartition,
         partitions: partitions[plan.sources[input.source].source.topic] ?? widest)
     }
+    let logsAnswers = plan.services.contains { ($0.service.servedShare ?? 0) > 0 }
     return forwards + [
       TopicSpec(name: snapshotTopic, kind: .snapshots, partitions: widest),
       TopicSpec(name: deadLetterTopic, kind: .deadLetters, partitions: 1),
-    ]
+    ] + (logsAnswers ? [TopicSpec(name: servedTopic, kind: .served, partitions: widest)] : [])
   }
 }

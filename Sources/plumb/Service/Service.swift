@@ -68,7 +68,7 @@ struct Service {
     guard let address = settings.http else { return nil }
     do {
       return try AdminServer(
-        host: address.host, port: address.port, registry, health, logger: logger, now: { now })
+        host: address.host, port: address.port, registry, health, now: { now })
     } catch {
       throw ProcessorError(
         remedy: .stop,
@@ -117,13 +117,17 @@ struct Service {
     logger[metadataKey: "worker"] = "\(index)"
     let own = logger
     let metrics = WorkerMetrics(registry)
+    let store = Heartbeats(
+      ObservedStore(RedisStateStore(redis, keys: keys, metadata: metadata), registry), redis, keys: keys)
+    let pulse = Pulse(plan)
     let runner = WorkerRunner(
-      plan, store: ObservedStore(RedisStateStore(redis, keys: keys, metadata: metadata), registry),
+      plan, store: store,
       limits: limits, partitions: metadata.partitions, now: { now }, isStopping: isStopping,
       report: { own.warning("\($0)") },
       observe: { counts, status, log in
         health.report(worker: index, isMember: log.base.base.isMember, status, now: now)
         metrics.update(counts, status, isReady: health.objections(.ready, now: now).isEmpty, log.base.lag)
+        pulse.beat(status, log.base.base, store, now: now)
       }
     ) { () throws(LogError) -> ObservedLog<ArchivedEventLog<KafkaLog>> in
       let topics = Routing(plan).inputs.map(\.topic)

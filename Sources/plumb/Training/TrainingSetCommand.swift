@@ -66,6 +66,11 @@ struct TrainingSetCommand: ParsableCommand {
     name: .customLong("view"),
     help: "A view to join; may be repeated. Without it, every view of the sources whose events are read.")
   var views: [String] = []
+  @Option(
+    help:
+      "Give rows the columns of a service, as its requests are answered; its inputs are columns of the spine."
+  )
+  var service: String?
   @OptionGroup var label: TrainingLabel
   @Option(help: "The file to write: .parquet, .csv, or else NDJSON; - is the standard output.")
   var out: String?
@@ -75,6 +80,9 @@ struct TrainingSetCommand: ParsableCommand {
   var memory = ByteCount(bytes: JoinResources().memoryBytes)
 
   func validate() throws {
+    if service != nil && (!views.isEmpty || report != nil) {
+      throw ValidationError("--service says which views are joined: leave --view and --report out.")
+    }
     guard report == nil else { return try validateReport() }
     guard view != nil, out != nil else {
       throw ValidationError(
@@ -114,7 +122,7 @@ struct TrainingSetCommand: ParsableCommand {
       let plan = try DefinitionFile.compile(path: definitions)
       let events = try EventArguments(events, plan, source: source)
       let selection = try TrainingSelection(
-        plan, source: source, named: events.named, views: views, time: rows.spineTime)
+        plan, source: source, named: events.named, views: views, service: service, time: rows.spineTime)
       let letters = try DeadLetterFile(path: deadLetters)
       if let report {
         let comparison = try TrainingReport(
@@ -143,7 +151,7 @@ struct TrainingSetCommand: ParsableCommand {
     let set = TrainingSet(
       selection: selection, events: events, archive: archive, settings: try log.settings(),
       join: TrainingJoin(
-        joined, version: plan.version, label: label, time: selection.time,
+        joined, version: plan.version, label: label, service: selection.service, time: selection.time,
         resources: .ofCommand(memory: memory.bytes)))
     var sources: Set<Int> = view == .happened ? Set(selection.views.map(\.source)) : []
     if let label { sources.insert(label.sourceIndex) }
