@@ -20,6 +20,7 @@ let package = Package(
     .library(name: "Processor", targets: ["Processor"]),
     .library(name: "OnlineStore", targets: ["OnlineStore"]),
     .library(name: "EventLog", targets: ["EventLog"]),
+    .library(name: "FeatureServer", targets: ["FeatureServer"]),
     .library(name: "LocalBroker", targets: ["BrokerCore", "LocalBroker"]),
     .executable(name: "plumb", targets: ["plumb"]),
   ],
@@ -30,7 +31,6 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-metrics", from: "2.13.0"),
     .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
-    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1"),
   ],
   targets: [
     // All linked by name: no pkg-config is needed, and hiredis' file asks for flags that SwiftPM refuses.
@@ -88,8 +88,24 @@ let package = Package(
       name: "Telemetry",
       dependencies: [
         "FeatureCore", "Processor", .product(name: "Logging", package: "swift-log"),
-        .product(name: "Metrics", package: "swift-metrics"),
-        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "Metrics", package: "swift-metrics"), "HTTPListener",
+      ], swiftSettings: strict),
+    .target(
+      name: "TLSServer", dependencies: ["COpenSSL", .product(name: "NIOCore", package: "swift-nio")],
+      swiftSettings: strict),
+    .target(
+      name: "HTTPListener",
+      dependencies: [
+        "TLSServer",
+        .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+      ], swiftSettings: strict),
+    .target(
+      name: "FeatureServer",
+      dependencies: [
+        "FeatureCore", "Processor", "OnlineStore", "OutputRecords", "HTTPListener", "TLSServer", "Telemetry",
+        .product(name: "Logging", package: "swift-log"), .product(name: "Metrics", package: "swift-metrics"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
     .executableTarget(
       name: "plumb",
@@ -97,6 +113,7 @@ let package = Package(
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
         "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Simulation", "Telemetry",
         "LiveView", "ServiceConfiguration", "Verification", "FeastDefinitions", "Capture", "PostgresTables",
+        "FeatureServer", "HTTPListener",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
@@ -155,6 +172,14 @@ let package = Package(
       dependencies: [
         "Telemetry", "Processor", "FeatureCore", .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"),
+      ], swiftSettings: strict),
+    .testTarget(
+      name: "FeatureServerTests",
+      dependencies: [
+        "FeatureServer", "HTTPListener", "FeatureCore", "DefinitionFiles", "OnlineStore", "OutputRecords",
+        "Processor",
+        "Telemetry", .product(name: "Logging", package: "swift-log"),
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
     .testTarget(name: "LiveViewTests", dependencies: ["LiveView"], swiftSettings: strict),
     .testTarget(name: "TidyTests", swiftSettings: strict),

@@ -202,6 +202,11 @@ final class KafkaConsumer {
     return offset
   }
 
+  func ends(of partitions: [TopicPartition], timeoutMilliseconds: Int) throws(LogError) -> [Int64?] {
+    try handle.offsets(
+      of: partitions, at: Int64(RD_KAFKA_OFFSET_END), timeout: Int32(clamping: timeoutMilliseconds))
+  }
+
   /// How many partitions a topic has; nil if there is no such topic.
   func partitionCount(of topic: String) throws(LogError) -> Int? {
     try handle.description(of: topic, timeout: requestTimeout)?.partitions

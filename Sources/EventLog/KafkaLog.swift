@@ -51,6 +51,12 @@ public final class KafkaLog: EventLogPort {
     return consumer.lag(partition)
   }
 
+  /// Where partitions end now, asked of the brokers; nil where they don't say.
+  public func ends(of partitions: [TopicPartition], timeoutMilliseconds: Int) throws(LogError) -> [Int64?] {
+    expectOpen("ask for the ends of partitions")
+    return try consumer.ends(of: partitions, timeoutMilliseconds: timeoutMilliseconds)
+  }
+
   /// Aborts what is open and leaves the group. Returns false if that failed or took too long; the brokers then find
   /// out by themselves. The log is of no further use.
   @discardableResult

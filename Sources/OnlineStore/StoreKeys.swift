@@ -5,6 +5,7 @@
 /// | `<name>:<version>:{<source>.<partition>}:s:<view>:<entity key>` | the state, in its `StateEnvelope` |
 /// | `<name>:<version>:{<source>.<partition>}:p` | the task's position, in decimal |
 /// | `<name>:<version>:{<source>.<partition>}:e` | the task's epoch, in decimal |
+/// | `<name>:<version>:{<source>.<partition>}:h` | up to when the task has caught up, in microseconds since the epoch |
 /// | `<name>:<version>:m` | `StoreMetadata` |
 /// | `<name>:live` | the version that readers take, in decimal |
 ///
@@ -54,6 +55,8 @@ public struct StoreKeys: Hashable, Sendable {
   public func position(_ task: String) -> [UInt8] { Array("\(prefix){\(task)}:p".utf8) }
   /// The key of a task's epoch.
   public func epoch(_ task: String) -> [UInt8] { Array("\(prefix){\(task)}:e".utf8) }
+  /// The key of the time up to which a task has caught up.
+  public func heartbeat(_ task: String) -> [UInt8] { Array("\(prefix){\(task)}:h".utf8) }
   /// What stands before the `StateKey` of each state of a task.
   public func statePrefix(_ task: String) -> [UInt8] { Array("\(prefix){\(task)}:s:".utf8) }
 

@@ -18,6 +18,26 @@ public struct ServiceSettings: Sendable {
   public internal(set) var cachedMegabytes = 1024
   /// Where metrics and health are answered over HTTP; nil: nowhere.
   public internal(set) var http: HostAndPort?
+  /// Where features are answered over HTTP.
+  public internal(set) var listen = HostAndPort(host: "127.0.0.1", port: 6566)
+  /// The file of bearer tokens of the feature server; nil: anyone may ask, which only loopback allows.
+  public internal(set) var tokens: String?
+  /// Whether anyone may ask although others than this machine can reach the server.
+  public internal(set) var allowsAnyone = false
+  /// Certificate chain and private key of the feature server, in PEM files; nil: no TLS.
+  public internal(set) var tlsCertificate: String?
+  /// See `tlsCertificate`.
+  public internal(set) var tlsKey: String?
+  /// Rows of one request to the feature server.
+  public internal(set) var rowsMax = 1_000
+  /// Connections of clients to the feature server.
+  public internal(set) var connectionsMax = 4_096
+  /// Milliseconds that a request may wait for Redis.
+  public internal(set) var requestTimeoutMilliseconds = 2_000
+  /// Threads of the feature server that read Redis.
+  public internal(set) var readers = 2
+  /// Threads of the feature server that parse and write.
+  public internal(set) var eventLoops = 1
   /// The least grave log lines that are written.
   public internal(set) var logLevel = "info"
   /// How log lines look: `text` or `json`.

@@ -61,6 +61,52 @@ struct Setting: Sendable {
         return settings.http != nil || text == "off"
       }, print: { $0.http?.description ?? "off" }),
     Setting(
+      name: "listen", expects: "host:port",
+      parse: { settings, text in
+        guard let address = ServiceSettings.HostAndPort(text) else { return false }
+        settings.listen = address
+        return true
+      }, print: { $0.listen.description }),
+    Setting(
+      name: "tokens", expects: "the path of a file, or none",
+      parse: { settings, text in
+        settings.tokens = text == "none" ? nil : text
+        settings.allowsAnyone = text == "none"
+        return !text.isEmpty
+      }, print: { $0.tokens ?? "none" }),
+    Setting(
+      name: "tls_cert", expects: "the path of a PEM file",
+      parse: { settings, text in
+        settings.tlsCertificate = text
+        return !text.isEmpty
+      }, print: { $0.tlsCertificate ?? "none" }),
+    Setting(
+      name: "tls_key", expects: "the path of a PEM file",
+      parse: { settings, text in
+        settings.tlsKey = text
+        return !text.isEmpty
+      }, print: { $0.tlsKey ?? "none" }),
+    Setting(
+      name: "rows_max", expects: "1 to 100000",
+      parse: { settings, text in number(text, 1...100_000) { settings.rowsMax = $0 } },
+      print: { "\($0.rowsMax)" }),
+    Setting(
+      name: "connections_max", expects: "1 to 60000",
+      parse: { settings, text in number(text, 1...60_000) { settings.connectionsMax = $0 } },
+      print: { "\($0.connectionsMax)" }),
+    Setting(
+      name: "request_timeout_ms", expects: "10 to 60000",
+      parse: { settings, text in number(text, 10...60_000) { settings.requestTimeoutMilliseconds = $0 } },
+      print: { "\($0.requestTimeoutMilliseconds)" }),
+    Setting(
+      name: "readers", expects: "1 to 64",
+      parse: { settings, text in number(text, 1...64) { settings.readers = $0 } },
+      print: { "\($0.readers)" }),
+    Setting(
+      name: "event_loops", expects: "1 to 64",
+      parse: { settings, text in number(text, 1...64) { settings.eventLoops = $0 } },
+      print: { "\($0.eventLoops)" }),
+    Setting(
       name: "log_level", expects: "trace, debug, info, notice, warning, error or critical",
       parse: { settings, text in
         choice(text, ["trace", "debug", "info", "notice", "warning", "error", "critical"]) {

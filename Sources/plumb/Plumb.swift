@@ -13,7 +13,8 @@ struct Plumb: AsyncParsableCommand {
       """,
     version: "0.1.0",
     subcommands: [
-      CheckCommand.self, GenerateCommand.self, ReplayCommand.self, RunCommand.self, GetCommand.self,
+      CheckCommand.self, GenerateCommand.self, ReplayCommand.self, RunCommand.self, ServeCommand.self,
+      GetCommand.self,
       WatchCommand.self, VerifyCommand.self,
       SnapshotsCommand.self, DeadLettersCommand.self, ExportCommand.self, ArchiveCommand.self,
       TrainingSetCommand.self, TopicsCommand.self, CaptureCommand.self, BrokerCommand.self,

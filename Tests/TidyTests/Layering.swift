@@ -30,8 +30,14 @@ let layers: [String: AllowedImports] = [
     "FeatureCore", "Processor", "OutputRecords", "OfflineStore", "SwiftProtobuf", "Foundation", "Glibc",
   ]),
   "ServiceConfiguration": .only(["FeatureCore", "Yams", "Foundation"]),
+  "TLSServer": .only(["COpenSSL", "NIOCore", "Glibc", "Synchronization"]),
+  "HTTPListener": .only(["TLSServer", "NIOCore", "NIOPosix", "NIOHTTP1", "Glibc", "Synchronization"]),
   "Telemetry": .only([
-    "FeatureCore", "Processor", "Logging", "Metrics", "Hummingbird", "Foundation", "Synchronization",
+    "FeatureCore", "Processor", "HTTPListener", "Logging", "Metrics", "Foundation", "Synchronization",
+  ]),
+  "FeatureServer": .only([
+    "FeatureCore", "Processor", "OnlineStore", "OutputRecords", "HTTPListener", "TLSServer", "Telemetry",
+    "Logging", "Metrics", "SwiftProtobuf", "Foundation", "FoundationEssentials", "Synchronization",
   ]),
   "Capture": .only(["FeatureCore", "Processor", "OfflineStore"]),
   "PostgresTables": .only(["FeatureCore", "Capture", "CLibPQ", "Glibc"]),

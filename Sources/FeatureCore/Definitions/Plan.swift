@@ -49,6 +49,14 @@ public struct Plan: Sendable {
   /// The view of a name.
   public func view(_ name: String) -> ViewPlan? { views.first { $0.name == name } }
 
+  /// Features that nothing declares as a service: `view.feature`, or `view.*`.
+  public func service(of features: [String]) throws(DefinitionMistakes) -> ServicePlan {
+    var compiler = ServiceCompiler(
+      Service("features", features: features), views: views, path: DefinitionPath())
+    if let service = compiler.compile() { return service }
+    throw DefinitionMistakes(compiler.mistakes)
+  }
+
   /// The service of a name.
   public func service(_ name: String) -> ServicePlan? { services.first { $0.name == name } }
 }

@@ -29,6 +29,9 @@ public enum EntityKey {
   /// the key is too long.
   public static func make(_ values: [FeatureValue], _ entity: [EntityColumn]) -> [UInt8]? {
     guard values.count == entity.count else { return nil }
+    if values.count == 1, entity[0].type == .string, case .string(let text) = values[0] {
+      return text.utf8.count <= Limits.entityKeyBytesMax ? text.utf8 : nil
+    }
     let arena = TextArena()
     var row = [Scalar](repeating: .null, count: (entity.map(\.column).max() ?? -1) + 1)
     for (value, column) in zip(values, entity) {

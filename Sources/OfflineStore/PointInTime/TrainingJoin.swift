@@ -32,17 +32,20 @@ public final class TrainingJoin {
   private(set) var spine: SpineTable?
   private var eventRows: (index: Int, source: SourcePlan, events: SpineEvents)?
 
-  /// A join of a spine, whose rows' time is in a column, with views of a version of the definitions and perhaps a label.
-  /// Rows that need events or snapshots that the logs have lost are an error, unless `allowsMissing`.
+  /// A join of a spine, whose rows' time is in a column, with views of a version of the definitions and perhaps a label. With
+  /// a service the views are those that it reads, in their order, and rows get its columns. Rows that need events or snapshots
+  /// that the logs have lost are an error, unless `allowsMissing`.
   public init(
-    _ views: [JoinedView], version: Int, label: JoinedLabel? = nil, time: SpineTime, hasAges: Bool = true,
-    allowsMissing: Bool = false, resources: JoinResources = JoinResources()
+    _ views: [JoinedView], version: Int, label: JoinedLabel? = nil, service: ServicePlan? = nil,
+    time: SpineTime, hasAges: Bool = true, allowsMissing: Bool = false,
+    resources: JoinResources = JoinResources()
   ) {
     self.version = Int64(version)
     self.allowsMissing = allowsMissing
     self.views = views
     self.time = time
-    added = TrainingColumns(views.map(\.view), hasLabel: label != nil, hasAges: hasAges)
+    added = TrainingColumns(
+      views.map(\.view), hasLabel: label != nil, hasAges: hasAges, service: service)
     let budgets = (0..<resources.workers).map { _ in
       MemoryBudget(limit: resources.memoryBytes / resources.workers, folder: resources.folder)
     }

@@ -16,6 +16,7 @@ public struct TrainingTable {
 
   /// Writes the rows in the spine's order, as text.
   public func write(path: String, format: TableFormat) throws(TableError) {
+    let service = try ServedColumns(added, spine)
     var writer = try TableWriter(path: path, format: format, columns: spine.columns + added.names)
     try rows.forEach { (row) throws(TableError) in
       for field in row.fields {
@@ -24,7 +25,7 @@ public struct TrainingTable {
         case .literal(let text): writer.append(json: text)
         }
       }
-      forEachAdded(row) { writer.append($0) }
+      forEachAdded(row, service) { writer.append($0) }
       try writer.endRow()
     }
     try writer.finish()
@@ -33,6 +34,7 @@ public struct TrainingTable {
   /// Writes the rows in the spine's order, as a Parquet file. The spine's columns have their types in the file or the
   /// definitions; others are bool, int64 or double if all values look so, else string.
   public func writeParquet(path: String) throws(TableError) {
+    let service = try ServedColumns(added, spine)
     let types = spine.types
     let columns = zip(spine.columns, types).map { ParquetColumn($0, $1.type) }
     var options = ParquetOptions()
@@ -43,20 +45,69 @@ public struct TrainingTable {
       for (index, field) in row.fields.enumerated() {
         file.append(index == timeColumn ? .timestamp(row.time) : types[index].value(field))
       }
-      forEachAdded(row) { file.append($0) }
+      forEachAdded(row, service) { file.append($0) }
       try file.endRow()
     }
     try file.finish()
   }
 
-  private func forEachAdded(_ row: JoinedRow, _ body: (FeatureValue) -> Void) {
+  private func forEachAdded(_ row: JoinedRow, _ service: ServedColumns?, _ body: (FeatureValue) -> Void) {
     if let label = row.label { body(.int64(label ? 1 : 0)) }
+    if let service { return service.values(row).forEach(body) }
     for features in row.features {
       for value in features.values { body(value) }
       guard added.hasAges else { continue }
       body(features.asOf.map { .timestamp($0) } ?? .null)
       body(
         features.asOf.map { .double(Double(row.time.microseconds - $0.microseconds) / 1e6) } ?? .null)
+    }
+  }
+}
+
+/// The columns of a service for the rows of a join: what a request at the row's time would have been answered.
+private struct ServedColumns {
+  private let service: ServicePlan
+  /// Of each input, the spine's column, and how its values are typed.
+  private let inputs: [(column: Int, seen: SpineColumnType, type: ValueType)]
+
+  /// nil if the join is not about a service.
+  init?(_ added: TrainingColumns, _ spine: SpineTable) throws(TableError) {
+    guard let service = added.service else { return nil }
+    var inputs: [(column: Int, seen: SpineColumnType, type: ValueType)] = []
+    for input in service.service.inputs {
+      guard let column = spine.columns.firstIndex(of: input.name) else {
+        throw TableError(
+          path: spine.path,
+          problem: "the service '\(service.name)' has the input '\(input.name)', and there is no such column",
+          remedy: "add it, with what requests bring along")
+      }
+      inputs.append((column, spine.types[column], input.type))
+    }
+    self.service = service
+    self.inputs = inputs
+  }
+
+  func values(_ row: JoinedRow) -> [FeatureValue] {
+    let features = zip(service.reads, row.features).map { read, features in
+      guard let maxAge = read.maxAge, let asOf = features.asOf,
+        row.time.microseconds - asOf.microseconds > maxAge
+      else { return features.values }
+      // Silent for too long, as a request would have been told.
+      return [FeatureValue](repeating: .null, count: features.values.count)
+    }
+    return service.values(
+      features: features,
+      inputs: inputs.map { Self.converted($0.seen.value(row.fields[$0.column]), to: $0.type) })
+  }
+
+  /// A value of a column as the input's type; null if it is none.
+  private static func converted(_ value: FeatureValue, to type: ValueType) -> FeatureValue {
+    switch (value, type) {
+    case (.int64, .int64), (.double, .double), (.bool, .bool), (.string, .string), (.timestamp, .timestamp):
+      value
+    case (.int64(let number), .double): .double(Double(number))
+    case (.int64(let number), .string): .string(Text("\(number)"))
+    default: .null
     }
   }
 }

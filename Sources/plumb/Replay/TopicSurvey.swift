@@ -70,8 +70,10 @@ struct TopicSurvey {
     }
   }
 
-  /// The topics that don't exist, a line each.
-  func missing() throws -> [String] {
+  /// The topics that `plumb run` needs and that don't exist, a line each.
+  func missing() throws -> [String] { try missing(specs.filter { $0.kind != .served }) }
+
+  private func missing(_ specs: [TopicSpec]) throws -> [String] {
     let others = zip(specs, try admin.describe(specs.map(\.name))).filter { $1 == nil }.map(\.0)
     return plan.sources.map(\.source.topic).filter { sources[$0] == nil }.map { "\($0): is missing" }
       + others.map { "\($0.name): is missing (\($0.kind.holds)); run plumb topics apply" }
@@ -80,7 +82,7 @@ struct TopicSurvey {
   /// What is missing, and what differs from what it should be.
   func problems() throws -> [String] {
     let found = try admin.describe(specs.map(\.name))
-    return try missing()
+    return try missing(specs)
       + zip(specs, found).flatMap { spec, found in found.map { differences($0, from: spec) } ?? [] }
   }
 

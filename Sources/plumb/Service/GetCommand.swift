@@ -17,6 +17,7 @@ struct GetCommand: ParsableCommand {
         plumb get -d shop.yaml user_activity user_id=u42
         plumb get -d shop.yaml user_category user_id=u42 category=c7 --at 2026-01-02T03:04:05Z
         plumb get -d shop-v3.yaml -d shop-v4.yaml user_activity user_id=u42
+        plumb get -d shop.yaml --service ranker user_id=u42 item_id=i1 category=c7 price=9.99
       """)
 
   @Option(
@@ -24,10 +25,12 @@ struct GetCommand: ParsableCommand {
     help: "The definitions file; may be repeated with other versions, of which the live one is read.")
   var definitions: [String]
   @OptionGroup var store: StoreOptions
-  @Argument(help: "The view.")
-  var view: String
-  @Argument(help: "The entity: column=value for each of its columns.")
-  var entity: [String]
+  @Option(
+    help: "Instead of a view: a service, whose columns are printed. Its inputs are given like entity columns."
+  )
+  var service: String?
+  @Argument(help: "The view, then the entity: column=value for each of its columns.")
+  var arguments: [String]
   @Option(help: "The time of the evaluation, in RFC 3339; without it, now.")
   var at: String?
   @Flag(help: "Read the version of the definitions although another one is live.")
@@ -38,10 +41,20 @@ struct GetCommand: ParsableCommand {
     if notLive && definitions.count > 1 {
       throw ValidationError("--not-live reads one version: name one definitions file.")
     }
+    if service == nil, arguments.isEmpty || arguments[0].contains("=") {
+      throw ValidationError("Name a view, or a service with --service, then the entity as column=value.")
+    }
   }
+
+  private var view: String { arguments.first ?? "" }
+  private var entity: [String] { Array(arguments.dropFirst()) }
 
   func run() throws {
     try reportingService {
+      if let service {
+        return try ServiceReading(definitions, store.settings().redisOptions(), notLive: notLive)
+          .print(service, arguments, at: at.map(EventTime.init(option:)))
+      }
       var versions: [Int: Wanted] = [:]
       for path in definitions {
         let wanted = try Wanted(DefinitionFile.compile(path: path), view, entity)

@@ -100,7 +100,7 @@ struct Service {
     guard let address = settings.http else { return nil }
     do {
       return try AdminServer(
-        host: address.host, port: address.port, registry, health, logger: logger, now: { now })
+        host: address.host, port: address.port, registry, health, now: { now })
     } catch {
       throw ProcessorError(
         remedy: .stop,
@@ -191,16 +191,19 @@ struct Service {
     logger[metadataKey: "worker"] = "\(index)"
     let own = logger
     let metrics = WorkerMetrics(registry, lags)
+    let store = Heartbeats(
+      ObservedStore(RedisStateStore(redis, keys: keys, metadata: metadata), registry), redis, keys: keys)
+    let pulse = Pulse(plan)
     let runner = WorkerRunner(
-      plan, store: ObservedStore(RedisStateStore(redis, keys: keys, metadata: metadata), registry),
-      limits: limits, partitions: metadata.partitions, restartsMax: Self.restartsMax, now: { now },
-      isStopping: isStopping, report: { own.warning("\($0)") }, note: { own.info("\($0)") },
+      plan, store: store, limits: limits, partitions: metadata.partitions, restartsMax: Self.restartsMax,
+      now: { now }, isStopping: isStopping, report: { own.warning("\($0)") }, note: { own.info("\($0)") },
       observe: { counts, status, log in
         let contact = BrokerContact(
           isMember: log?.base.base.isMember ?? false,
           silentMilliseconds: log?.base.base.silenceMilliseconds)
         health.report(worker: index, contact, status, now: now)
         metrics.update(counts, status, contact) { log?.base.lag($0) }
+        if let log { pulse.beat(status, log.base.base, store, now: now) }
       }
     ) { () throws(LogError) -> ObservedLog<ArchivedEventLog<KafkaLog>> in
       let topics = Routing(plan).inputs.map(\.topic)

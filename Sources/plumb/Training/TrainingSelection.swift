@@ -10,20 +10,27 @@ struct TrainingSelection {
   /// Index of the source that the rows are about; nil if they are about several.
   let source: Int?
   let time: SpineTime
+  /// Whose columns rows get; its reads are the views.
+  let service: ServicePlan?
 
   /// `named`: the sources whose events were given by name.
   init(
-    _ plan: Plan, source name: String?, named: [Int], views names: [String], time column: String?
+    _ plan: Plan, source name: String?, named: [Int], views names: [String],
+    service serviceName: String? = nil,
+    time column: String?
   ) throws(ValidationError) {
     self.plan = plan
+    service = try serviceName.map { name throws(ValidationError) in try Self.service(name, plan) }
     let source = try name.map { name throws(ValidationError) in try Self.index(name, plan) }
     for name in names where plan.view(name) == nil {
       throw ValidationError(Self.unknown("view", name, plan.views.map(\.name)))
     }
     let wanted = named.isEmpty ? source.map { [$0] } : named
-    let views = plan.views.filter { view in
-      names.isEmpty ? wanted?.contains(view.source) ?? true : names.contains(view.name)
-    }
+    let views =
+      service.map { $0.reads.map { plan.views[$0.view] } }
+      ?? plan.views.filter { view in
+        names.isEmpty ? wanted?.contains(view.source) ?? true : names.contains(view.name)
+      }
     guard !views.isEmpty else {
       let sources = (wanted ?? []).map { "'\(plan.sources[$0].source.name)'" }.joined(separator: ", ")
       throw ValidationError("No view is about source \(sources).")
@@ -47,6 +54,12 @@ struct TrainingSelection {
       throw ValidationError(unknown("source", name, names))
     }
     return index
+  }
+
+  /// A service.
+  static func service(_ name: String, _ plan: Plan) throws(ValidationError) -> ServicePlan {
+    if let service = plan.service(name) { return service }
+    throw ValidationError(unknown("service", name, plan.services.map(\.name)))
   }
 
   private static func unknown(_ kind: String, _ name: String, _ candidates: [String]) -> String {

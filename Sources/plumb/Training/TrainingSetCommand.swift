@@ -90,6 +90,9 @@ struct TrainingSetCommand: ParsableCommand {
   var memory = ByteCount(bytes: JoinResources().memoryBytes)
 
   func validate() throws {
+    if service != nil && (!views.isEmpty || report != nil) {
+      throw ValidationError("--service says which views are joined: leave --view and --report out.")
+    }
     guard report == nil else { return try validateReport() }
     if rows.origin != nil { return try validateServed() }
     guard view != nil, out != nil else {
@@ -151,7 +154,7 @@ struct TrainingSetCommand: ParsableCommand {
         return try makeServedTable(plan, service, events, to: out)
       }
       let selection = try TrainingSelection(
-        plan, source: source, named: events.named, views: views, time: rows.spineTime)
+        plan, source: source, named: events.named, views: views, service: service, time: rows.spineTime)
       let letters = try DeadLetterFile(path: deadLetters)
       if let report {
         let comparison = try TrainingReport(
@@ -180,7 +183,8 @@ struct TrainingSetCommand: ParsableCommand {
     let set = TrainingSet(
       selection: selection, events: events, archive: archive, settings: try log.settings(),
       join: TrainingJoin(
-        joined, version: plan.version, label: label, time: selection.time, allowsMissing: allowMissing,
+        joined, version: plan.version, label: label, service: selection.service, time: selection.time,
+        allowsMissing: allowMissing,
         resources: .ofCommand(memory: memory.bytes)))
     var sources: Set<Int> = view == .happened ? Set(selection.views.map(\.source)) : []
     if let label { sources.insert(label.sourceIndex) }

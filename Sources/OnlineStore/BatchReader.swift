@@ -1,0 +1,201 @@
+public import Processor
+
+/// Reads what many requests wait for: states with the positions of their tasks, in one round trip a node. One thread.
+///
+/// A task's position is read by the same command as its states, so that a state is exactly the fold up to it.
+public final class BatchReader {
+  /// A state to read.
+  public struct Lookup: Sendable {
+    /// The task that holds it.
+    public var task: String
+    /// The view.
+    public var view: String
+    /// The entity.
+    public var key: [UInt8]
+
+    /// A lookup from its parts.
+    public init(task: String, view: String, key: [UInt8]) {
+      self.task = task
+      self.view = view
+      self.key = key
+    }
+  }
+
+  /// What was found.
+  public struct Found: Sendable {
+    /// The state's bytes; nil if there is none.
+    public var state: [UInt8]?
+    /// The task's position; nil if it has never committed, negative while its states are restored.
+    public var position: Int64?
+  }
+
+  private let name: String
+  private let nodes: RedisNodes
+  private var keys: [Int: StoreKeys] = [:]
+  private var commands = CommandBuffer()
+  /// Exchanges with nodes so far.
+  public private(set) var roundTrips = 0
+
+  /// A reader of the definitions of a name. It connects when it is first used.
+  public init(_ options: RedisOptions, name: String) {
+    self.name = name
+    nodes = RedisNodes(options, nowMilliseconds: RedisClient.steadyMilliseconds)
+  }
+
+  /// What a read tells besides the states.
+  public struct Outcome: Sendable {
+    /// The states, in the order of the lookups.
+    public var found: [Found]
+    /// The version that was live when they were read; nil if none was ever promoted.
+    public var live: Int?
+  }
+
+  /// Reads states of a version, and which version is live. A connection that was lost while nobody used it is made anew
+  /// at once: reading twice does no harm.
+  public func read(version: Int, _ lookups: [Lookup]) throws(StoreError) -> Outcome {
+    do throws(StoreError) {
+      return try attempt(version, lookups)
+    } catch {
+      guard error.remedy == .retry, hasReplied else { throw error }
+      hasReplied = false
+      return try attempt(version, lookups)
+    }
+  }
+
+  /// Whether anything has been answered since the last failure.
+  private var hasReplied = false
+
+  /// The keys of one task, by their indices among the lookups.
+  private struct Pending {
+    var task: String
+    var indices: [Int]
+  }
+
+  private func attempt(_ version: Int, _ lookups: [Lookup]) throws(StoreError) -> Outcome {
+    var outcome = Outcome(found: [Found](repeating: Found(), count: lookups.count))
+    var pending = Self.byTask(lookups)
+    let question = LiveQuestion(name: name, expected: version)
+    var redirectionsLeft = pending.count + StoreLimits.redirectionsMax
+    while let first = pending.first {
+      let client = nodes.client(of: first.task)
+      // On the same node the question costs no round trip of its own.
+      let asks = question.answer == nil && nodes.client(of: OnlineReader.liveRoute) === client
+      if question.answer == nil && !asks { try nodes.ask(question) }
+      let batch = pending.filter { nodes.client(of: $0.task) === client }
+      var done = 0
+      do throws(StoreError) {
+        try exchange(batch, lookups, version, client, asks ? question : nil) { pending, reply in
+          take(reply, pending, into: &outcome)
+          done += 1
+        }
+        hasReplied = true
+      } catch {
+        let task = batch[min(done, batch.count - 1)].task
+        guard nodes.learn(task, from: client, error), redirectionsLeft > 0 else { throw error }
+        redirectionsLeft -= 1
+        if question.answer == nil { try nodes.ask(question) }
+      }
+      let finished = Set(batch.prefix(done).map { $0.indices[0] })
+      pending.removeAll { finished.contains($0.indices[0]) }
+    }
+    if question.answer == nil { try nodes.ask(question) }
+    outcome.live = question.answer?.version
+    return outcome
+  }
+
+  /// Lookups by task, in commands of a bounded size.
+  private static func byTask(_ lookups: [Lookup]) -> [Pending] {
+    var pending: [Pending] = []
+    var open: [String: Int] = [:]
+    for (index, lookup) in lookups.enumerated() {
+      if let place = open[lookup.task], pending[place].indices.count < StoreLimits.loadKeysPerCommand {
+        pending[place].indices.append(index)
+      } else {
+        open[lookup.task] = pending.count
+        pending.append(Pending(task: lookup.task, indices: [index]))
+      }
+    }
+    return pending
+  }
+
+  private func exchange(
+    _ batch: [Pending], _ lookups: [Lookup], _ version: Int, _ client: RedisClient,
+    _ question: LiveQuestion?, _ body: (Pending, RedisValue) -> Void
+  ) throws(StoreError) {
+    try client.connect()
+    commands.removeAll()
+    if let question {
+      commands.begin("GET", arguments: 2)
+      commands.append(question.key)
+    }
+    let keys = keys(of: version)
+    for pending in batch {
+      commands.begin("MGET", arguments: 2 + pending.indices.count)
+      commands.append(keys.position(pending.task))
+      let prefix = keys.statePrefix(pending.task)
+      for index in pending.indices {
+        let lookup = lookups[index]
+        commands.append(prefix, lookup.key.withUnsafeBytes { StateKey.make(view: lookup.view, $0) })
+      }
+    }
+    roundTrips += 1
+    let first = question == nil ? 0 : 1
+    try client.exchange(commands, doing: "read states") { index, reply throws(StoreError) in
+      if index < first {
+        try question?.take(reply)
+      } else {
+        body(batch[index - first], reply)
+      }
+    }
+  }
+
+  private func take(_ reply: RedisValue, _ pending: Pending, into outcome: inout Outcome) {
+    guard reply.count == 1 + pending.indices.count else { return }
+    let position = reply[0].isNull ? nil : Int64(reply[0].text)
+    for (place, index) in pending.indices.enumerated() {
+      let state = reply[1 + place]
+      outcome.found[index] = Found(state: state.isNull ? nil : Array(state.bytes), position: position)
+    }
+  }
+
+  private func keys(of version: Int) -> StoreKeys {
+    if let known = keys[version] { return known }
+    let made = StoreKeys(name: name, version: version)
+    keys[version] = made
+    return made
+  }
+
+  // MARK: What changes seldom
+
+  /// The version that is live; nil if none was ever promoted.
+  public func live() throws(StoreError) -> Int? {
+    let question = LiveQuestion(name: name, expected: nil)
+    try nodes.ask(question)
+    return question.answer?.version
+  }
+
+  /// The metadata of a version; nil if no worker of it has ever started.
+  public func metadata(version: Int) throws(StoreError) -> StoreMetadata? {
+    try OnlineReader(nodes, keys: keys(of: version)).stored()
+  }
+
+  /// Up to when each of some tasks has caught up with its partition, in microseconds since the epoch; nil where no worker
+  /// has said so. See `Heartbeats`.
+  public func heartbeats(version: Int, tasks: [String]) throws(StoreError) -> [Int64?] {
+    var times: [Int64?] = []
+    for task in tasks {
+      commands.removeAll()
+      commands.begin("GET", arguments: 2)
+      commands.append(keys(of: version).heartbeat(task))
+      var time: Int64?
+      try nodes.perform(task) { client throws(StoreError) in
+        try client.connect()
+        try client.exchange(commands, doing: "read the heartbeat of task \(task)") { _, reply in
+          time = reply.isNull ? nil : Int64(reply.text)
+        }
+      }
+      times.append(time)
+    }
+    return times
+  }
+}

@@ -1,0 +1,275 @@
+import ArgumentParser
+import DefinitionFiles
+import EventLog
+import FeatureCore
+import FeatureServer
+import Foundation
+import HTTPListener
+import Logging
+import Processor
+import ServiceConfiguration
+import TLSServer
+import Telemetry
+
+struct ServeCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "serve",
+    abstract: "Answer feature requests over HTTP from Redis, for Feast's client and others.",
+    discussion: """
+      POST /v1/services/NAME takes rows of entities and answers rows of features; POST /get-online-features is what Feast's \
+      remote online store sends. GET /openapi.json describes everything, /v1/registry tells what there is.
+
+      Beyond loopback a file of tokens is needed: a line is a token and its scopes, such as 'TOKEN read,registry'.
+
+      Examples:
+        plumb serve -d shop.yaml
+        plumb serve -d shop-v3.yaml -d shop-v4.yaml --listen :6566 --tokens tokens.txt
+        curl -s localhost:6566/v1/services/ranker -d '{"rows": [{"user_id": "u1", "item_id": "i1"}]}'
+      """)
+
+  @Option(
+    name: [.customShort("d"), .long],
+    help: "The definitions file; may be repeated with other versions, of which the live one is served.")
+  var definitions: [String]
+  @OptionGroup var service: ServiceOptions
+  @OptionGroup var own: ServeFlags
+  @Flag(
+    help: "Print the settings that apply, and where each comes from; passwords are masked. Nothing is run.")
+  var printConfig = false
+
+  func validate() throws {
+    if definitions.isEmpty { throw ValidationError("Name a definitions file with -d.") }
+  }
+
+  func run() throws {
+    try reportingService {
+      let settings = try ServeSettings(service: service, own: own).settings()
+      if printConfig {
+        for line in settings.lines(isSecret: KafkaOptions.isSecret) { print(line) }
+        return
+      }
+      let plans = try definitions.map { path throws(DefinitionFileError) in
+        try DefinitionFile.compile(path: path)
+      }
+      let names = Set(plans.map(\.name)).sorted()
+      guard names.count == 1 else {
+        throw ValidationError("The definitions files are of different names: \(names).")
+      }
+      guard Set(plans.map(\.version)).count == plans.count else {
+        throw ValidationError("Two of the definitions files are of one version.")
+      }
+      try Serving(plans, settings).run()
+    }
+  }
+}
+
+/// The flags that only the feature server has.
+struct ServeFlags: ParsableArguments {
+  @Option(help: "Where requests are answered: host:port. (default: 127.0.0.1:6566)")
+  var listen: String?
+  @Option(help: "The file of bearer tokens and their scopes; none: anyone who reaches the server may ask.")
+  var tokens: String?
+  @Option(
+    help: ArgumentHelp(
+      "The certificate chain for TLS, in PEM; read again when it changes.", valueName: "file"))
+  var tlsCert: String?
+  @Option(help: ArgumentHelp("Its private key, in PEM; without it, in the same file.", valueName: "file"))
+  var tlsKey: String?
+  @Option(help: "Rows of one request. (default: 1000)")
+  var rowsMax: String?
+  @Option(help: "Connections of clients. (default: 4096)")
+  var connectionsMax: String?
+  @Option(help: "Milliseconds that a request may wait for Redis. (default: 2000)")
+  var requestTimeoutMs: String?
+  @Option(help: "Threads that read Redis. (default: 2)")
+  var readers: String?
+  @Option(help: "Threads that parse requests and write answers. (default: 1)")
+  var eventLoops: String?
+  @Option(help: "trace, debug, info, notice, warning, error or critical. (default: info)")
+  var logLevel: String?
+  @Option(help: "text or json. (default: text)")
+  var logFormat: String?
+}
+
+private struct ServeSettings: SettingFlags {
+  var service: ServiceOptions
+  var own: ServeFlags
+
+  var config: String? { service.config }
+  var flags: [(name: String, text: String)] {
+    let more = [
+      ("listen", own.listen), ("tokens", own.tokens), ("tls_cert", own.tlsCert), ("tls_key", own.tlsKey),
+      ("rows_max", own.rowsMax), ("connections_max", own.connectionsMax),
+      ("request_timeout_ms", own.requestTimeoutMs), ("readers", own.readers), ("event_loops", own.eventLoops),
+      ("log_level", own.logLevel), ("log_format", own.logFormat),
+    ]
+    return service.flags + more.compactMap { name, text in text.map { (name, $0) } }
+  }
+}
+
+/// The feature server of one process.
+struct Serving {
+  private let plans: [Plan]
+  private let settings: ServiceSettings
+  private let logger: Logger
+  private let registry = PrometheusRegistry(MetricDescription.featureServer)
+
+  /// How long requests that are under way may take when the server is told to end.
+  private static let stopMilliseconds = 5_000
+
+  init(_ plans: [Plan], _ settings: ServiceSettings) {
+    self.plans = plans
+    self.settings = settings
+    let format = LogFormat(rawValue: settings.logFormat) ?? .text
+    let level = Logger.Level(rawValue: settings.logLevel) ?? .info
+    logger = Logger(label: "plumb") { _ in
+      LineLogHandler(format, level: level, write: StandardError.print)
+    }
+  }
+
+  /// Answers until a signal comes.
+  func run() throws {
+    try refuseStrangers()
+    var options = FeatureServer.Options()
+    (options.host, options.port) = (settings.listen.host, settings.listen.port)
+    options.eventLoops = settings.eventLoops
+    options.readers = settings.readers
+    options.limits.connectionsMax = settings.connectionsMax
+    options.rowsMax = settings.rowsMax
+    options.timeoutMilliseconds = settings.requestTimeoutMilliseconds
+    do {
+      options.tokens = try settings.tokens.map(Tokens.init(path:))
+      options.tls = try settings.tlsCertificate.map { try TLSIdentity(certificate: $0, key: settings.tlsKey) }
+    } catch {
+      throw ProcessorError(remedy: .stop, description: "\(error)")
+    }
+    let topic = servedTopic()
+    if let topic { options.writeServed = { key, value in topic.write(key, value) } }
+    let signals = Signals()
+    let server: FeatureServer
+    do {
+      server = try FeatureServer(plans, redis: settings.redisOptions(), options, registry, logger: logger)
+    } catch {
+      throw ProcessorError(
+        remedy: .stop,
+        description: "cannot listen on \(settings.listen): \(error); choose another address with --listen")
+    }
+    logger.info("listening", metadata: ["host": "\(settings.listen.host)", "port": "\(server.port)"])
+    signals.wait()
+    server.stop(milliseconds: Int64(Self.stopMilliseconds))
+    topic?.finish(milliseconds: Self.stopMilliseconds)
+    logger.info("stopped")
+  }
+
+  /// Whoever reaches the port could read every entity's features.
+  private func refuseStrangers() throws {
+    let host = settings.listen.host
+    let isLoopback = host == "localhost" || host == "::1" || host.hasPrefix("127.")
+    guard !isLoopback, settings.tokens == nil, !settings.allowsAnyone else { return }
+    throw ProcessorError(
+      remedy: .stop,
+      description:
+        "listening on \(host) would let anyone read features who reaches it: name a file with --tokens, or say --tokens none"
+    )
+  }
+
+  /// The topic of answers, if a service of a version logs any.
+  private func servedTopic() -> ServedTopic? {
+    guard let plan = plans.first(where: { $0.services.contains { $0.service.servedShare ?? 0 > 0 } }) else {
+      return nil
+    }
+    let options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).served")
+    let topic = Routing(plan).servedTopic
+    let logger = logger
+    return ServedTopic(logger) { () throws(LogError) -> TopicWriter in
+      try TopicWriter(options, topic: topic, report: { logger.kafka($0, $1) })
+    }
+  }
+}
+
+/// The topic of answers, written by the server's one thread for that. Answers don't wait for Kafka: without it nothing is
+/// logged, which is told once.
+private final class ServedTopic: @unchecked Sendable {
+  private let make: () throws(LogError) -> TopicWriter
+  private let logger: Logger
+  private var writer: TopicWriter?
+  private var isFailing = false
+  private var nextAttempt = ContinuousClock.now
+
+  /// Between two attempts to reach Kafka.
+  private static let retrySeconds = 5
+
+  init(_ logger: Logger, make: @escaping () throws(LogError) -> TopicWriter) {
+    self.logger = logger
+    self.make = make
+  }
+
+  func write(_ key: [UInt8], _ value: [UInt8]) -> Bool {
+    if writer == nil && ContinuousClock.now < nextAttempt { return false }
+    do throws(LogError) {
+      let writer = if let writer { writer } else { try make() }
+      self.writer = writer
+      try key.span.bytes.withUnsafeBytes { (key: UnsafeRawBufferPointer) throws(LogError) in
+        try value.span.bytes.withUnsafeBytes { (value: UnsafeRawBufferPointer) throws(LogError) in
+          try writer.send(key: key, value: value)
+        }
+      }
+      if isFailing { logger.notice("answers are logged again") }
+      isFailing = false
+      return true
+    } catch {
+      nextAttempt = .now + .seconds(Self.retrySeconds)
+      if !isFailing {
+        logger.error(
+          "answers are not logged; plumb topics apply creates their topic",
+          metadata: ["error": "\(error.message)"])
+      }
+      isFailing = true
+      return false
+    }
+  }
+
+  /// Waits until what was taken is delivered, but not for ever.
+  func finish(milliseconds: Int) {
+    guard let writer else { return }
+    // Never let go of: that would wait for the brokers once more.
+    let kept = Unmanaged.passRetained(writer)
+    let done = DispatchSemaphore(value: 0)
+    let job = Flushing(writer: writer)
+    Thread.detachNewThread {
+      try? job.writer.flush()
+      done.signal()
+    }
+    if done.wait(timeout: .now() + .milliseconds(milliseconds)) == .success {
+      kept.release()
+    } else {
+      logger.error("the last answers could not be logged in time")
+    }
+  }
+
+  /// The writer on its way to the thread that flushes it; no other uses it any more.
+  private struct Flushing: @unchecked Sendable {
+    let writer: TopicWriter
+  }
+}
+
+/// Waits for the signal to end.
+private final class Signals: Sendable {
+  private let came = DispatchSemaphore(value: 0)
+
+  init() {
+    for number in [SIGTERM, SIGINT] {
+      signal(number, SIG_IGN)
+      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
+      let came = came
+      // The handler keeps its source alive: it is needed as long as the process.
+      source.setEventHandler {
+        came.signal()
+        withExtendedLifetime(source) {}
+      }
+      source.resume()
+    }
+  }
+
+  func wait() { came.wait() }
+}

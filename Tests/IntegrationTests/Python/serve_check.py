@@ -1,0 +1,321 @@
+"""Asks a feature server, and compares what it answers with what it should.
+
+    serve_check.py CHECK PORT [ARGUMENTS...]
+
+Prints a line a problem; exit status 1 if there is any. Only the standard library is used.
+"""
+import http.client
+import json
+import resource
+import socket
+import ssl
+import sys
+import threading
+import time
+
+problems = []
+
+
+def expect(is_so, what):
+    if not is_so:
+        problems.append(what)
+
+
+class Client:
+    def __init__(self, port, token=None):
+        self.port, self.token = port, token
+        self.connection = None
+
+    def ask(self, path, body=None, method=None, headers=None):
+        """Status, headers and body; over one connection, made anew if it was lost."""
+        headers = dict(headers or {})
+        if self.token:
+            headers["Authorization"] = f"Bearer {self.token}"
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+        for attempt in (0, 1):
+            if self.connection is None:
+                self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            try:
+                self.connection.request(method or ("POST" if body is not None else "GET"), path, body, headers)
+                answer = self.connection.getresponse()
+                return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+            except (http.client.RemoteDisconnected, ConnectionError):
+                self.connection = None
+                if attempt:
+                    raise
+
+    def rank(self, rows, **more):
+        status, headers, body = self.ask("/v1/services/ranking", {"rows": rows, "inputs": {"price": 10.0}, **more})
+        return status, headers, json.loads(body)
+
+
+def wait(what, condition, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if condition():
+            return True
+        time.sleep(0.02)
+    problems.append(f"waited in vain until {what}")
+    return False
+
+
+def values(port, expected):
+    """Both APIs against the rows of `plumb get --service`, a JSON object a line."""
+    client = Client(port)
+    rows = [json.loads(line) for line in open(expected)]
+    at = rows[0]["at"]
+    names = [n for n in rows[0] if n not in ("service", "version", "at", "user", "item")]
+    wanted = [{"user": r["user"], "item": r["item"]} for r in rows]
+    status, headers, answer = client.rank(wanted, at=at, request_id="r-1")
+    expect(status == 200, f"{status} {answer}")
+    expect(answer["request_id"] == "r-1" and answer["at"] == at, f"{answer['request_id']} {answer['at']}")
+    expect(answer["names"] == names, f"{answer['names']} is not {names}")
+    for row, got in zip(rows, answer["rows"]):
+        expect(got["values"] == [json.loads(json.dumps(row[n])) for n in names], f"{got} is not {row}")
+    seen = {v["status"] for r in answer["rows"] for v in r["views"]}
+    # How busy the machine is decides whether some were stale; their values are the same.
+    expect("NOT_FOUND" in seen and seen <= {"PRESENT", "NOT_FOUND", "OUTSIDE_MAX_AGE"}, f"{seen}")
+    expect("plumb-lag-ms" in headers, f"{headers}")
+    # As Feast asks, in columns, and with the values of now: of them those that time doesn't change.
+    lifetime = [n for n in names if n.endswith("_lifetime")]
+    status, _, body = client.ask("/get-online-features", {
+        "entities": {"user": [r["user"] for r in rows], "item": [r["item"] for r in rows]},
+        "features": [n.replace("__", ":", 1) for n in lifetime], "full_feature_names": True})
+    feast = json.loads(body)
+    expect(status == 200 and feast["metadata"]["feature_names"] == ["user", "item"] + lifetime, f"{feast}")
+    for name, column in zip(lifetime, feast["results"][2:]):
+        got = [None if v == [] else v for v in column["values"]]
+        want = [None if r[name] == [] else r[name] for r in rows]
+        expect(got == want, f"{name}: {got} is not {want}")
+    # Rows keep their order, whatever they are asked with.
+    for size in (1, 7, len(rows)):
+        part = wanted[-size:]
+        _, _, again = client.rank(part, at=at)
+        expect([r["values"] for r in again["rows"]] == [r["values"] for r in answer["rows"][-size:]], f"{size} rows")
+
+
+def mistakes(port):
+    client = Client(port)
+    row = {"user": "u1", "item": "i1"}
+    cases = [
+        ("POST", "/v1/services/rankin", {"rows": [row]}, 404, "did you mean 'ranking'?"),
+        ("POST", "/v1/services/ranking", "{", 400, "no JSON"),
+        ("POST", "/v1/services/ranking", [], 400, "JSON object"),
+        ("POST", "/v1/services/ranking", {"row": [row]}, 400, "did you mean 'rows'?"),
+        ("POST", "/v1/services/ranking", {"rows": []}, 400, "list of objects"),
+        ("POST", "/v1/services/ranking", {"rows": [row]}, 422, "'price' (double) is missing"),
+        ("POST", "/v1/services/ranking", {"rows": [{"usr": "u1", "item": "i1", "price": 1}]}, 422, "'user'"),
+        ("POST", "/v1/services/ranking", {"rows": [{**row, "price": "x"}]}, 422, "is no double"),
+        ("POST", "/v1/services/ranking", {"rows": [{**row, "price": 1, "q": 1}]}, 400, "neither an entity column"),
+        ("POST", "/v1/services/ranking", {"rows": [{**row, "price": [1]}]}, 422, "one value"),
+        ("POST", "/v1/services/ranking", {"rows": [{**row, "price": 1}, row]}, 400, "not those of row 0"),
+        ("POST", "/v1/services/ranking", {"rows": [{**row, "price": 1}] * 1001}, 413, "1001 rows"),
+        ("POST", "/v1/services/ranking", {"rows": [{**row, "price": 1, "user": "u" * 5000}]}, 422, "longer than"),
+        ("POST", "/v1/services/ranking", {"rows": [{**row, "price": 1}], "at": "yesterday"}, 400, "RFC 3339"),
+        ("POST", "/v1/services/ranking", {"rows": [{**row, "price": 1}], "at": "2001-01-01T00:00:00Z"}, 409,
+         "a state can't tell its past"),
+        ("GET", "/v1/services/ranking", None, 405, "takes POST"),
+        ("POST", "/v1/registry", {}, 405, "takes GET"),
+        ("GET", "/nothing", None, 404, "openapi"),
+        ("POST", "/v1/services/ranking", b"\xff\xfe", 400, "no JSON"),
+        ("POST", "/v1/services/ranking", "[" * 100000, 400, "nested too deep"),
+    ]
+    for method, path, body, status, detail in cases:
+        got, headers, answer = client.ask(path, body, method)
+        what = f"{method} {path} {str(body)[:80]}: {got} {answer[:200]}"
+        expect(got == status and headers["content-type"] == "application/problem+json", what)
+        problem = json.loads(answer)
+        expect(problem["status"] == status and detail in problem["detail"], what)
+    feast = [
+        ({"entities": {"user": ["u1"]}, "features": ["usres:total_lifetime"]}, 422, "FeatureViewNotFoundException"),
+        ({"entities": {"user": ["u1"]}, "features": ["users:totl_lifetime"]}, 422, "FeatureViewNotFoundException"),
+        ({"entities": {"user": ["u1"]}, "feature_service": "nope"}, 404, "FeatureServiceNotFoundException"),
+        ({"entities": {"usr": ["u1"]}, "features": ["users:total_lifetime"]}, 422, "EntityNotFoundException"),
+        ({"entities": {"user": ["u1"], "item": ["i1"]}, "feature_service": "ranking"}, 422,
+         "RequestDataNotFoundInEntityRowsException"),
+        ({"entities": {"user": ["u1"], "item": ["i1"]},
+          "features": ["users:events_lifetime", "items:events_lifetime"]}, 422, "FeatureNameCollisionError"),
+        ({"entities": {"user": ["u1", "u2"], "item": ["i1"]}, "features": ["users:total_lifetime"]}, 400, "FeastError"),
+        ({"entities": {}, "features": ["users:total_lifetime"]}, 422, "EntityNotFoundException"),
+        ({"features": ["users:total_lifetime"]}, 400, "FeastError"),
+        ("nonsense", 400, "FeastError"),
+    ]
+    for body, status, name in feast:
+        got, _, answer = client.ask("/get-online-features", body)
+        inner = json.loads(json.loads(answer))
+        expect(got == status and inner["class"] == name, f"{body}: {got} {inner}")
+    for path in ("/push", "/write-to-online-store", "/materialize", "/materialize-incremental"):
+        got, _, answer = client.ask(path, {})
+        inner = json.loads(json.loads(answer))
+        expect(got == 403 and inner["class"] == "FeastPermissionError", f"{path}: {got} {inner}")
+    # Nothing has broken it.
+    expect(client.rank([row])[0] == 200, "it doesn't answer any more")
+
+
+def documents(port):
+    client = Client(port)
+    for path in ("/openapi.json", "/v1/registry", "/metrics", "/healthz", "/readyz", "/health"):
+        status, headers, body = client.ask(path)
+        expect(status == 200 and len(body) > 2, f"{path}: {status}")
+        head = client.ask(path, method="HEAD")
+        expect(head[0] == 200 and head[2] == b"" and int(head[1]["content-length"]) > 2, f"HEAD {path}: {head}")
+    registry = json.loads(client.ask("/v1/registry")[2])
+    version = registry["versions"][0]
+    expect([s["name"] for s in version["sources"]] == ["clicks"], f"{registry}")
+    users = version["views"][0]
+    expect(users["owner"] == "growth" and users["tags"] == {"tier": "1"}, f"{users}")
+    expect(users["features"][0]["columns"] == ["events_1h", "events_lifetime"], f"{users}")
+    expect(version["services"][0]["columns"][-1]["derive"].startswith("price"), f"{version['services']}")
+    metrics = client.ask("/metrics")[2].decode()
+    expect('plumb_request_seconds_count{endpoint="/v1/registry",status="200"}' in metrics, metrics)
+    json.loads(client.ask("/openapi.json")[2])
+
+
+def tokens(port):
+    row = [{"user": "u1", "item": "i1"}]
+    expect(Client(port).rank(row)[0] == 401, "no token")
+    expect(Client(port, "wrong-wrong-wrong").rank(row)[0] == 401, "a wrong token")
+    expect(Client(port, "ranking-0123456789").rank(row)[0] == 200, "the scope of the service")
+    status, _, body = Client(port, "ranking-0123456789").ask("/metrics")
+    expect(status == 403 and b"scope" in body, f"metrics: {status}")
+    expect(Client(port, "metrics-0123456789").ask("/metrics")[0] == 200, "the scope of metrics")
+    expect(Client(port, "metrics-0123456789").rank(row)[0] == 403, "metrics read features")
+    status, _, body = Client(port, "metrics-0123456789").ask(
+        "/get-online-features", {"entities": {"user": ["u1"]}, "features": ["users:total_lifetime"]})
+    expect(status == 403 and json.loads(json.loads(body))["class"] == "FeastPermissionError", f"{status} {body}")
+    expect(Client(port).ask("/healthz")[0] == 200 and Client(port).ask("/readyz")[0] == 200, "probes need no token")
+
+
+def crowd(port):
+    """A thousand clients that say little or nothing, and one that asks."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    sockets = []
+    for index in range(1000):
+        s = socket.create_connection(("127.0.0.1", port))
+        if index % 3 == 1:
+            s.sendall(b"POST /v1/services/ranking HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{\"rows\"")
+        if index % 3 == 2:
+            s.sendall(b"GET /v1/reg")
+        sockets.append(s)
+    client = Client(port)
+    start = time.monotonic()
+    for _ in range(200):
+        expect(client.rank([{"user": "u1", "item": "i1"}])[0] == 200, "not answered in a crowd")
+    print(f"200 requests in a crowd of 1,000 took {time.monotonic() - start:.2f} s")
+    # Those that say nothing are closed in time.
+    sockets[0].settimeout(30)
+    expect(sockets[0].recv(1) == b"", "a silent client was not closed")
+
+
+def away(port):
+    """While Redis doesn't answer: an error that says when to ask again, soon."""
+    client = Client(port)
+    start = time.monotonic()
+    status, headers, answer = client.rank([{"user": "u1", "item": "i1"}])
+    expect(status == 503 and headers.get("retry-after") == "1", f"{status} {headers} {answer}")
+    expect(time.monotonic() - start < 10, f"it took {time.monotonic() - start} s")
+    expect(client.ask("/healthz")[0] == 200, "it should live without Redis")
+    wait("it is not ready", lambda: client.ask("/readyz")[0] == 503)
+
+
+def back(port):
+    client = Client(port)
+    wait("it answers again", lambda: client.rank([{"user": "u1", "item": "i1"}])[0] == 200)
+    wait("it is ready again", lambda: client.ask("/readyz")[0] == 200)
+
+
+def lags(port, is_stale):
+    """Whether the answer says that the service has stopped."""
+    client = Client(port)
+
+    def lag():
+        status, headers, answer = client.rank([{"user": "u1", "item": "i1"}])
+        late = [v for v in answer["rows"][0]["views"] if v["status"] == "OUTSIDE_MAX_AGE"] if status == 200 else []
+        known = all(v["lag_ms"] is not None for v in answer["rows"][0]["views"])
+        # The values are there all the same.
+        expect(answer["rows"][0]["values"][1] is not None, f"{answer}")
+        return status == 200 and bool(late) == (is_stale == "yes") and known
+    wait(f"stale is {is_stale}", lag)
+
+
+def load(port, marker):
+    """Asks until the file MARKER is there, then until only version 2 answers. No answer may mix versions."""
+    import os
+    seen, stop = {}, threading.Event()
+
+    def run():
+        client = Client(port)
+        while not stop.is_set():
+            status, _, answer = client.rank([{"user": f"u{i}", "item": f"i{i}"} for i in range(20)])
+            if status != 200:
+                problems.append(f"{status} {answer}")
+                return
+            version = answer["version"]
+            place = answer["names"].index("of_version")
+            mixed = [r for r in answer["rows"] if r["values"][place] != version]
+            more = ("extra" in answer["names"]) == (version == 2)
+            expect(not mixed and more, f"version {version}: {answer['names']} {mixed[:1]}")
+            seen[version] = seen.get(version, 0) + 1
+    threads = [threading.Thread(target=run) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    wait("version 1 answers", lambda: seen.get(1, 0) > 50)
+    print("loaded", flush=True)
+    open(marker + ".loaded", "w").close()
+    wait("the promotion", lambda: os.path.exists(marker))
+    before = seen.get(1, 0)
+    wait("version 2 answers", lambda: seen.get(2, 0) > 50)
+    # Whoever asks after the promotion gets the new version.
+    expect(Client(port).rank([{"user": "u1", "item": "i1"}])[2]["version"] == 2, "an old answer after the promotion")
+    stop.set()
+    for thread in threads:
+        thread.join()
+    print(f"answers by version: {seen}, of version 1 after the promotion began: {seen.get(1, 0) - before}")
+
+
+def tls(port, authority):
+    """With a certificate that this file vouches for, and with clients that don't speak TLS."""
+    context = ssl.create_default_context(cafile=authority)
+
+    def connected():
+        try:
+            client = Client(port)
+            client.connection = http.client.HTTPSConnection("localhost", port, timeout=30, context=context)
+            client.ask("/healthz")
+            return client
+        except ssl.SSLError:
+            return None
+    if not wait("the certificate is served", lambda: connected() is not None):
+        return
+    for noise in (b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\xff\xff" + b"a" * 5000, b"\x16\x03\x01"):
+        with socket.create_connection(("127.0.0.1", port)) as s:
+            s.sendall(noise)
+    client = connected()
+    wait("it is ready", lambda: client.ask("/readyz")[0] == 200)
+    # Answers of many records, and several on one connection.
+    rows = [{"user": f"u{i}", "item": f"i{i}"} for i in range(900)]
+    first = client.rank(rows, at="2033-01-02T03:04:05Z")
+    expect(first[0] == 200 and len(first[2]["rows"]) == 900, f"{first[0]}")
+    for _ in range(20):
+        expect(client.rank(rows, at="2033-01-02T03:04:05Z")[2]["rows"][-1] is not None, "no rows")
+    # The oldest protocols are refused.
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.load_verify_locations(authority)
+    old.maximum_version = ssl.TLSVersion.TLSv1_2
+    with old.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost") as s:
+        expect(s.version() == "TLSv1.2", s.version())
+        s.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while part := s.recv(4096):
+            answer += part
+        expect(answer.startswith(b"HTTP/1.1 200"), f"{answer}")
+
+
+if __name__ == "__main__":
+    check, port, *rest = sys.argv[1:]
+    globals()[check](int(port), *rest)
+    for problem in problems[:20]:
+        print(problem)
+    sys.exit(1 if problems else 0)
