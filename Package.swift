@@ -105,7 +105,7 @@ let package = Package(
       name: "AdapterTests",
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "ServiceConfiguration",
-        "OutputRecords", "Parquet", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+        "OutputRecords", "Parquet", "Processor", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
     .testTarget(
       name: "ParquetTests", dependencies: ["FeatureCore", "Parquet"], exclude: ["Python"],
@@ -118,6 +118,12 @@ let package = Package(
       dependencies: [
         "FeatureCore", "Processor", "OutputRecords",
         .product(name: "SwiftProtobuf", package: "swift-protobuf"), .product(name: "Yams", package: "Yams"),
+      ], swiftSettings: strict),
+    .testTarget(
+      name: "VerificationTests",
+      dependencies: [
+        "FeatureCore", "Processor", "Verification", "OutputRecords",
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
     .testTarget(name: "SimulationTests", dependencies: ["Simulation"], swiftSettings: strict),
     .testTarget(

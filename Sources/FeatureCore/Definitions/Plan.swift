@@ -96,6 +96,8 @@ struct PlanCompiler {
       if let plan = compiler.compile() { views.append(plan) }
       mistakes += compiler.mistakes
     }
+    checkTopics(definitions)
+    checkJoinedNames(views)
     return (sources.compactMap(\.self), views, compileServices(definitions, views))
   }
 

@@ -41,8 +41,8 @@ public struct SnapshotRecord {
         case (7, .fixed64(let number)): fingerprint = number
         case (8, .bytes(let bytes)): state = bytes
         case (10, .varint(let number)): version = Int64(bitPattern: number)
-        case (9, .bytes): break
-        case (1...10, _): return nil
+        case (9, .bytes), (11, .bytes): break
+        case (1...11, _): return nil
         default: break
         }
       }
@@ -67,19 +67,28 @@ public struct SnapshotRecord {
     self.state = state
   }
 
-  /// The values at as_of, in the order of the view's features; nil if they are none of these types.
-  public func values(_ features: [FeatureColumn]) -> [FeatureValue]? {
-    var values: [FeatureValue] = []
-    values.reserveCapacity(features.count)
+  /// The values at as_of, in the order of the view's features; nil if they are none of these types, or if the record is
+  /// not of the view's definition.
+  public func values(_ view: ViewPlan) -> [FeatureValue]? {
+    guard fingerprint == view.fingerprint else { return nil }
+    var values = [FeatureValue](repeating: .null, count: view.features.count)
+    var count = 0
     var fields = WireFields(message)
     while let field = try? fields.next() {
-      guard field.number == 9, case .bytes(let bytes) = field.value else { continue }
-      guard values.count < features.count, let value = Self.value(bytes, features[values.count].type) else {
-        return nil
-      }
-      values.append(value)
+      guard field.number == 11, case .bytes(let bytes) = field.value else { continue }
+      guard count < view.features.count else { return nil }
+      let index = view.featuresByName[count]
+      guard let value = Self.value(bytes, view.features[index].type) else { return nil }
+      values[index] = value
+      count += 1
     }
-    return values.count == features.count ? values : nil
+    return count == values.count ? values : count == 0 ? evaluated(view) : nil
+  }
+
+  /// Records once had their values in the order of a file, which nothing tells: the state does.
+  private func evaluated(_ view: ViewPlan) -> [FeatureValue]? {
+    guard let state = try? view.decode(state), state.asOf == asOf else { return nil }
+    return view.evaluate(state, at: asOf)
   }
 
   private static func value(_ message: UnsafeRawBufferPointer, _ type: FeatureType) -> FeatureValue? {

@@ -55,10 +55,9 @@ struct CheckCommand: ParsableCommand {
   }
 
   private func keying(_ view: ViewPlan, _ source: Source) -> String {
-    let isLocal = source.partitioner == .murmur2 && view.entity.map(\.name) == [source.key]
-    return isLocal
-      ? "folded straight from the source, whose key it is"
-      : "repartitioned by it, since the source is not keyed by it"
+    source.isRepartitioned(by: view.entity.map(\.name))
+      ? "repartitioned by it, since the source is not keyed by it"
+      : "folded straight from the source, whose key it is"
   }
 }
 
