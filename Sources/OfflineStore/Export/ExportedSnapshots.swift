@@ -9,6 +9,9 @@ import Parquet
 public struct ExportedSnapshots {
   private let folder: ExportFolder
   private let progress: [Int32: ExportManifest.Progress]
+  private let listed: [ListedFile]
+  /// Whether an export was writing to the folder: then there may be files that it is about to list.
+  private let isGrowing: Bool
 
   /// Opens an export of a version of the definitions.
   public init(folder path: String, version: Int) throws(TableError) {
@@ -37,15 +40,45 @@ public struct ExportedSnapshots {
     }
     folder = ExportFolder(path: path, topic: text.header.topic)
     progress = text.progress
+    listed = text.files
+    isGrowing = flock(descriptor, LOCK_SH | LOCK_NB) != 0
   }
 
   /// Passes on every snapshot of a view, with the time of its commit. A snapshot is valid while `body` runs.
   public func read<Failure: Error>(
     _ view: ViewPlan, _ body: (SnapshotRecord, _ committedMilliseconds: Int64) throws(Failure) -> Void
   ) throws {
-    let files = folder.files(view: view.name) { partition, first in first < progress[partition]?.next ?? 0 }
+    let prefix = "view=\(view.name)/"
+    let listed = Dictionary(
+      self.listed.filter { $0.path.hasPrefix(prefix) }.map { ($0.path, $0) }, uniquingKeysWith: { $1 })
+    // The files of what an export is writing come after what it has listed.
+    let files = folder.files(view: view.name) { partition, first in
+      !isGrowing || first < progress[partition]?.next ?? 0
+    }
+    if let extra = files.first(where: { listed[$0] == nil }) {
+      throw TableError(
+        path: "\(folder.path)/\(extra)",
+        problem: "is not listed in the manifest: that has lost a line, or an export was interrupted",
+        remedy: "restore the manifest, or let the export run once more, which puts it right")
+    }
+    let found = Set(files)
+    if let lost = listed.keys.filter({ !found.contains($0) }).min() {
+      throw TableError(
+        path: "\(folder.path)/\(lost)", problem: "is listed in the manifest, and is not there",
+        remedy: "restore the file, or export anew into another folder")
+    }
     let rows = ExportedRows(view)
-    for file in files { try rows.read("\(folder.path)/\(file)", body) }
+    for file in files {
+      guard let entry = listed[file] else { continue }
+      try entry.check(in: folder.path)
+      let count = try rows.read("\(folder.path)/\(file)", body)
+      guard count == entry.rows else {
+        throw TableError(
+          path: "\(folder.path)/\(file)",
+          problem: "has \(count) rows, and the manifest lists \(entry.rows)",
+          remedy: "restore the file or the manifest, or export anew into another folder")
+      }
+    }
   }
 }
 
@@ -69,9 +102,11 @@ private struct ExportedRows {
       ]
   }
 
+  /// Returns how many there were.
   func read<Failure: Error>(
     _ path: String, _ body: (SnapshotRecord, Int64) throws(Failure) -> Void
-  ) throws {
+  ) throws -> Int {
+    var count = 0
     do {
       var reader = try ParquetReader(
         ParquetInput(path: path), columns: columns, batchRowsMax: Self.batchRowsMax)
@@ -82,10 +117,12 @@ private struct ExportedRows {
       }
       while let batch = try reader.next() {
         for row in 0..<batch.rowCount { try read(batch, row, body) }
+        count += batch.rowCount
       }
     } catch let error as ParquetError {
       throw TableError(path: error.path, problem: error.problem, remedy: error.remedy)
     }
+    return count
   }
 
   private var expectedTypes: [FeatureType] {

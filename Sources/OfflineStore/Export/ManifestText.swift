@@ -6,6 +6,8 @@ struct ManifestText {
   var header: ExportManifest.Header
   /// By partition of the topic.
   var progress: [Int32: ExportManifest.Progress] = [:]
+  /// Every file of a listed segment.
+  var files: [ListedFile] = []
   /// Of its complete lines.
   var byteCount: Int
 
@@ -28,12 +30,22 @@ struct ManifestText {
     for (index, line) in lines.enumerated().dropFirst() {
       guard let row = ManifestLine.decode(line, segmentSchema), case .int64(let number) = row[0],
         let partition = Int32(exactly: number), case .int64(let first) = row[1],
-        case .int64(let next) = row[2]
+        case .int64(let next) = row[2], let files = ListedFile.read(line), first <= next
       else {
         throw TableError(
           path: path, line: Int64(index + 1), problem: "this is no line of a manifest",
           remedy: "restore the file, or export anew into another folder")
       }
+      // Each segment of a partition begins where the one before it ended.
+      if let before = text.progress[partition], before.next != first {
+        throw TableError(
+          path: path, line: Int64(index + 1),
+          problem:
+            "partition \(partition) goes on at offset \(first), and the line before it ended at \(before.next): a line "
+            + "between them is missing",
+          remedy: "restore the file, or export anew into another folder")
+      }
+      text.files += files
       text.progress[partition] = ExportManifest.Progress(first: first, next: next)
     }
     return text
