@@ -54,7 +54,13 @@ import Testing
   }
 
   @Test func secretsAreMasked() {
-    let names = ["sasl.password", "ssl.key.password", "producer.sasl.password", "ssl.key.pem"]
+    let names = [
+      "sasl.password", "ssl.key.password", "producer.sasl.password", "ssl.key.pem", "SASL.PASSWORD",
+      "Consumer.Sasl.Password", "sasl.pasword", "consumer.sasl.pw",
+    ]
+    #expect(
+      !["acks", "consumer.fetch.wait.max.ms", "client.rack", "sasl.username"].contains(
+        where: KafkaOptions.isSecret))
     let options = KafkaOptions(
       brokers: "b", group: "g", transactionalID: "t",
       properties: Dictionary(uniqueKeysWithValues: names.map { ($0, "hunter2") }).merging(["debug": "seen"]) {
@@ -67,6 +73,10 @@ import Testing
     }
     let error = open(["ssl.key.password": "hunter2", "ssl.key.location": "/does/not/exist"])
     #expect(error?.message.contains("hunter2") != true)
+    let misspelt = open(["sasl.pasword": "hunter2"])
+    #expect(
+      misspelt?.message.contains("There is no Kafka property 'sasl.pasword'") == true, "\(misspelt as Any)")
+    #expect(misspelt?.message.contains("hunter2") != true)
   }
 
   @Test(arguments: [

@@ -117,6 +117,7 @@ struct Service {
     logger[metadataKey: "worker"] = "\(index)"
     let own = logger
     let metrics = WorkerMetrics(registry)
+    var hasJoined = false
     let runner = WorkerRunner(
       plan, store: ObservedStore(RedisStateStore(redis, keys: keys, metadata: metadata), registry),
       limits: limits, partitions: metadata.partitions, now: { now }, isStopping: isStopping,
@@ -126,6 +127,11 @@ struct Service {
         metrics.update(counts, status, isReady: health.objections(.ready, now: now).isEmpty, log.base.lag)
       }
     ) { () throws(LogError) -> ObservedLog<ArchivedEventLog<KafkaLog>> in
+      // A topic that has gone shows as a transaction that times out, and its producer then as fenced by another.
+      if hasJoined, let missing = try? TopicSurvey(plan, settings).missing(), !missing.isEmpty {
+        throw LogError(.fatal, missing.joined(separator: "\n"))
+      }
+      hasJoined = true
       let topics = Routing(plan).inputs.map(\.topic)
       let log = try KafkaLog(options, topics: topics, report: { own.kafka($0, $1) })
       return ObservedLog(ArchivedEventLog(log, archive), registry)
