@@ -22,10 +22,13 @@ struct VerifyCommand: ParsableCommand {
       Examples:
         plumb verify -d shop.yaml --brokers 127.0.0.1:9092 --redis redis://127.0.0.1:6379
         plumb verify -d shop.yaml --sample 1/100
+        plumb verify -d shop.yaml --json --quiet
         plumb verify -d shop.yaml --archive /archive
       """)
 
-  @Option(name: [.customShort("d"), .long], help: "The definitions file.")
+  @Option(
+    name: [.customShort("d"), .long], help: "The definitions file.",
+    completion: .file(extensions: ["yaml", "yml"]))
   var definitions: String
   @OptionGroup var service: ServiceOptions
   @Option(help: "Compare only one entity of N: 1/N. Everything is folded all the same.")
@@ -36,6 +39,11 @@ struct VerifyCommand: ParsableCommand {
     help: ArgumentHelp(
       "Read what plumb archive has kept here, and the topics from there on.", valueName: "dir"))
   var archive: String?
+
+  @Flag(help: "Print one JSON object with the counts and the first findings.")
+  var json = false
+  @Flag(help: "Say nothing of the progress.")
+  var quiet = false
 
   func validate() throws { _ = try share() }
 
@@ -53,7 +61,7 @@ struct VerifyCommand: ParsableCommand {
       let verifier = Verifier(
         plan, log: log, store: store, share: try share(),
         expectsEverySnapshot: settings.delivery == KafkaDelivery.exactlyOnce.rawValue,
-        progress: { if isatty(STDERR_FILENO) == 1 { StandardError.write("\r\u{1B}[K\($0)") } })
+        progress: { if showsProgress { StandardError.write("\r\u{1B}[K\($0)") } })
       let report: VerificationReport
       do {
         report = try verifier.run()
@@ -62,16 +70,42 @@ struct VerifyCommand: ParsableCommand {
       } catch let error as SpillError {
         throw ProcessorError(remedy: .stop, description: "\(error)")
       }
-      if isatty(STDERR_FILENO) == 1 { StandardError.write("\r\u{1B}[K") }
-      for finding in report.findings { print(finding) }
-      if report.failures > report.findings.count {
-        print("and \(report.failures - report.findings.count) more")
-      }
-      print(
-        "\(report.records) records folded, \(report.snapshots) snapshots and \(report.states) states compared, "
-          + "\(report.snapshotsAhead) snapshots not yet in Redis: "
-          + (report.failures == 0 ? "no difference" : "\(counted(report.failures, "difference"))"))
+      if showsProgress { StandardError.write("\r\u{1B}[K") }
+      if json { printJSON(report) } else { printText(report) }
       if report.failures > 0 { throw ExitCode.failure }
+    }
+  }
+
+  private var showsProgress: Bool { !quiet && isatty(STDERR_FILENO) == 1 }
+
+  private func printText(_ report: VerificationReport) {
+    for finding in report.findings { print(finding) }
+    if report.failures > report.findings.count {
+      print("and \(report.failures - report.findings.count) more")
+    }
+    print(
+      "\(report.records) records folded, \(report.snapshots) snapshots and \(report.states) states compared, "
+        + "\(report.snapshotsAhead) snapshots not yet in Redis: "
+        + (report.failures == 0 ? "no difference" : "\(counted(report.failures, "difference"))"))
+  }
+
+  private func printJSON(_ report: VerificationReport) {
+    JSONLine.print { line in
+      line.add("records", report.records)
+      line.add("snapshots", report.snapshots)
+      line.add("snapshots_ahead", report.snapshotsAhead)
+      line.add("states", report.states)
+      line.add("differences", report.failures)
+      line.add("findings", each: report.findings) { line, finding in
+        line.add("subject", finding.subject.rawValue)
+        line.add("view", finding.view)
+        line.add("entity_key", bytes: finding.entity)
+        line.add("topic", finding.partition.topic)
+        line.add("partition", Int(finding.partition.partition))
+        line.add("offset", .int64(finding.offset))
+        line.add("difference", finding.difference)
+        line.add("cause", finding.cause)
+      }
     }
   }
 
