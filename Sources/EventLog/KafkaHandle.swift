@@ -56,6 +56,10 @@ struct KafkaHandle: ~Copyable {
   private static func set(_ configuration: OpaquePointer, _ name: String, _ value: String) throws(LogError) {
     let (result, reason) = explained { rd_kafka_conf_set(configuration, name, value, $0, $1) }
     guard result != RD_KAFKA_CONF_OK else { return }
+    guard result != RD_KAFKA_CONF_UNKNOWN else {
+      // A misspelt one: its value may be a password.
+      throw LogError(.fatal, "There is no Kafka property '\(name)': see librdkafka's CONFIGURATION.md")
+    }
     let shown = KafkaOptions.isSecret(name) ? "***" : value
     // The library may quote the value.
     let why = KafkaOptions.isSecret(name) ? "the value was refused" : reason

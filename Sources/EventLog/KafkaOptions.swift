@@ -1,3 +1,4 @@
+import CRDKafka
 import Processor
 
 /// What the records of a commit promise to their readers.
@@ -80,12 +81,26 @@ extension KafkaOptions: CustomStringConvertible, CustomDebugStringConvertible {
   /// The same: a debugger's log is read by as many people.
   public var debugDescription: String { description }
 
-  /// Whether a property's value must not be shown.
+  /// Whether a property's value must not be shown. What librdkafka doesn't know is a misspelt one: of whichever.
   public static func isSecret(_ name: String) -> Bool {
     let telling = [
       "password", "secret", "token", "pem", "sasl.oauthbearer.config", "sasl.kerberos.kinit.cmd",
     ]
-    return telling.contains { name.contains($0) }
+    let lowercased = name.lowercased()
+    if telling.contains(where: { lowercased.contains($0) }) { return true }
+    var own = Substring(name)
+    for prefix in [Role.consumer, .producer] where name.hasPrefix("\(prefix.rawValue).") {
+      own = name.dropFirst(prefix.rawValue.count + 1)
+    }
+    return !isKnown(String(own))
+  }
+
+  /// Whether librdkafka has a property of that name.
+  static func isKnown(_ name: String) -> Bool {
+    let configuration = rd_kafka_conf_new()
+    defer { rd_kafka_conf_destroy(configuration) }
+    // Asking for its value would not do: one that is unset counts as unknown.
+    return rd_kafka_conf_set(configuration, name, nil, nil, 0) != RD_KAFKA_CONF_UNKNOWN
   }
 }
 

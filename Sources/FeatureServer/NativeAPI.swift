@@ -176,8 +176,8 @@ enum NativeAPI {
 
 /// Answers as records.
 enum ServedRecords {
-  /// For each row a record of each view, but for those whose values are not those of a state (silent for too long,
-  /// damaged), and one of the row's inputs and derived columns, if the service has any.
+  /// For each row a record of each view, but for entities with a null in them, and one of the row's inputs and derived
+  /// columns, if the service has any. Each says how many its row has.
   static func make(_ evaluation: Evaluation) -> [Plumbline_ServedRecord] {
     let service = evaluation.query.service
     let derived = service.columns.indices.filter {
@@ -185,11 +185,13 @@ enum ServedRecords {
     }
     var records: [Plumbline_ServedRecord] = []
     for (row, lookups) in evaluation.query.rows.enumerated() {
+      let hasComputed = !derived.isEmpty || !service.service.inputs.isEmpty
+      let count = lookups.count { $0 >= 0 } + (hasComputed ? 1 : 0)
       for (read, lookup) in lookups.enumerated() where lookup >= 0 {
-        if let record = record(evaluation, row, read, lookup) { records.append(record) }
+        records.append(record(evaluation, row, of: count, read, lookup))
       }
-      guard !derived.isEmpty || !service.service.inputs.isEmpty else { continue }
-      var record = base(evaluation, row)
+      guard hasComputed else { continue }
+      var record = base(evaluation, row, of: count)
       let values = evaluation.values(row: row)
       record.values = derived.map { Plumbline_Value(values[$0]) }
       record.inputs = evaluation.query.inputs[row].map(Plumbline_Value.init)
@@ -199,17 +201,16 @@ enum ServedRecords {
   }
 
   private static func record(
-    _ evaluation: Evaluation, _ row: Int, _ read: Int, _ lookup: Int
-  ) -> Plumbline_ServedRecord? {
+    _ evaluation: Evaluation, _ row: Int, of count: Int, _ read: Int, _ lookup: Int
+  ) -> Plumbline_ServedRecord {
     let state = evaluation.states[lookup]
-    if state.damage != nil || state.isMasked { return nil }
     let view = evaluation.view(read)
-    var record = base(evaluation, row)
+    var record = base(evaluation, row, of: count)
     record.view = view.name
     record.entityKey = Data(evaluation.query.lookups[lookup].key)
     record.fingerprint = view.fingerprint
     record.evaluatedAt = state.evaluatedAt.microseconds
-    record.values = state.values.map(Plumbline_Value.init)
+    record.values = view.featuresByName.map { Plumbline_Value(state.values[$0]) }
     if let asOf = state.asOf {
       record.topic = evaluation.query.catalog.places[evaluation.query.service.reads[read].view].topic
       record.partition = state.partition
@@ -219,8 +220,9 @@ enum ServedRecords {
     return record
   }
 
-  private static func base(_ evaluation: Evaluation, _ row: Int) -> Plumbline_ServedRecord {
+  private static func base(_ evaluation: Evaluation, _ row: Int, of count: Int) -> Plumbline_ServedRecord {
     var record = Plumbline_ServedRecord()
+    record.rowRecords = Int32(count)
     record.requestID = evaluation.requestID
     record.service = evaluation.query.serviceName
     record.row = Int32(row)

@@ -85,7 +85,7 @@ public final class BatchReader {
       var done = 0
       do throws(StoreError) {
         try exchange(batch, lookups, version, client, asks ? question : nil) { pending, reply in
-          take(reply, pending, into: &outcome)
+          take(reply, pending, lookups, into: &outcome)
           done += 1
         }
         hasReplied = true
@@ -149,12 +149,17 @@ public final class BatchReader {
     }
   }
 
-  private func take(_ reply: RedisValue, _ pending: Pending, into outcome: inout Outcome) {
+  private func take(
+    _ reply: RedisValue, _ pending: Pending, _ lookups: [Lookup], into outcome: inout Outcome
+  ) {
     guard reply.count == 1 + pending.indices.count else { return }
     let position = reply[0].isNull ? nil : Int64(reply[0].text)
     for (place, index) in pending.indices.enumerated() {
-      let state = reply[1 + place]
-      outcome.found[index] = Found(state: state.isNull ? nil : Array(state.bytes), position: position)
+      let value = reply[1 + place]
+      let key = lookups[index].key.withUnsafeBytes { StateKey.make(view: lookups[index].view, $0) }
+      let state =
+        value.isNull ? nil : key.withUnsafeBytes { StateEnvelope.open(value.bytes, key: $0).bytes.map(Array.init) }
+      outcome.found[index] = Found(state: state, position: position)
     }
   }
 

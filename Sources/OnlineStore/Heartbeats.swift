@@ -35,7 +35,7 @@ public final class Heartbeats<Base: StateStorePort>: StateStorePort {
   /// See `StateStorePort`.
   public func load(
     _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
-    _ body: (Int, UnsafeRawBufferPointer?) -> Void
+    _ body: (Int, StoredState) -> Void
   ) throws(StoreError) {
     try base.load(task, epoch: epoch, position: position, keys, body)
   }

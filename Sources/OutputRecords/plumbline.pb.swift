@@ -55,11 +55,16 @@ public nonisolated struct Plumbline_Snapshot: Sendable {
   /// docs/state-format.md. The same bytes as in Redis.
   public var state: Data = Data()
 
-  /// The features at as_of, in the order of the definitions.
+  /// Before `sorted_values`: the features at as_of in the order of the file that the writer had, which nothing tells.
+  /// Evaluate `state` instead.
   public var values: [Plumbline_Value] = []
 
   /// Of the definitions: each version folds for itself, and two that run side by side have snapshots of their own.
   public var version: Int64 = 0
+
+  /// The features at as_of, in ascending order of their names (as bytes): whatever the order of the file, the fingerprint
+  /// tells which value is whose.
+  public var sortedValues: [Plumbline_Value] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
@@ -180,6 +185,9 @@ public nonisolated struct Plumbline_DeadLetter: Sendable {
   /// The record's value, or the first 200 bytes of one that is larger than 1 MiB.
   public var payload: Data = Data()
 
+  /// Of the definitions that can't use it; 0 in letters from before this field.
+  public var version: Int64 = 0
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -214,8 +222,8 @@ public nonisolated struct Plumbline_ServedRecord: Sendable {
 
   public var fingerprint: UInt64 = 0
 
-  /// The features at evaluated_at, in the order of the definitions, all null beyond the service's max_age; without a view
-  /// the derived columns, in the service's order.
+  /// The features at evaluated_at, in ascending order of their names (as bytes), all null beyond the service's max_age; without
+  /// a view the derived columns, in the service's order.
   public var values: [Plumbline_Value] = []
 
   /// The service that was asked for; empty if views were.
@@ -247,7 +255,7 @@ fileprivate nonisolated let _protobuf_package = "plumbline"
 
 nonisolated extension Plumbline_Snapshot: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".Snapshot"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}view\0\u{3}entity_key\0\u{1}topic\0\u{1}partition\0\u{1}offset\0\u{3}as_of\0\u{1}fingerprint\0\u{1}state\0\u{1}values\0\u{1}version\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}view\0\u{3}entity_key\0\u{1}topic\0\u{1}partition\0\u{1}offset\0\u{3}as_of\0\u{1}fingerprint\0\u{1}state\0\u{1}values\0\u{1}version\0\u{3}sorted_values\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -265,6 +273,7 @@ nonisolated extension Plumbline_Snapshot: SwiftProtobuf.Message, SwiftProtobuf._
       case 8: try { try decoder.decodeSingularBytesField(value: &self.state) }()
       case 9: try { try decoder.decodeRepeatedMessageField(value: &self.values) }()
       case 10: try { try decoder.decodeSingularInt64Field(value: &self.version) }()
+      case 11: try { try decoder.decodeRepeatedMessageField(value: &self.sortedValues) }()
       default: break
       }
     }
@@ -301,6 +310,9 @@ nonisolated extension Plumbline_Snapshot: SwiftProtobuf.Message, SwiftProtobuf._
     if self.version != 0 {
       try visitor.visitSingularInt64Field(value: self.version, fieldNumber: 10)
     }
+    if !self.sortedValues.isEmpty {
+      try visitor.visitRepeatedMessageField(value: self.sortedValues, fieldNumber: 11)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -315,6 +327,7 @@ nonisolated extension Plumbline_Snapshot: SwiftProtobuf.Message, SwiftProtobuf._
     if lhs.state != rhs.state {return false}
     if lhs.values != rhs.values {return false}
     if lhs.version != rhs.version {return false}
+    if lhs.sortedValues != rhs.sortedValues {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }
@@ -462,7 +475,7 @@ nonisolated extension Plumbline_ValueList: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Plumbline_DeadLetter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".DeadLetter"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reason\0\u{1}message\0\u{1}view\0\u{1}topic\0\u{1}partition\0\u{1}offset\0\u{1}key\0\u{1}payload\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reason\0\u{1}message\0\u{1}view\0\u{1}topic\0\u{1}partition\0\u{1}offset\0\u{1}key\0\u{1}payload\0\u{1}version\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -478,6 +491,7 @@ nonisolated extension Plumbline_DeadLetter: SwiftProtobuf.Message, SwiftProtobuf
       case 6: try { try decoder.decodeSingularInt64Field(value: &self.offset) }()
       case 7: try { try decoder.decodeSingularBytesField(value: &self.key) }()
       case 8: try { try decoder.decodeSingularBytesField(value: &self.payload) }()
+      case 9: try { try decoder.decodeSingularInt64Field(value: &self.version) }()
       default: break
       }
     }
@@ -508,6 +522,9 @@ nonisolated extension Plumbline_DeadLetter: SwiftProtobuf.Message, SwiftProtobuf
     if !self.payload.isEmpty {
       try visitor.visitSingularBytesField(value: self.payload, fieldNumber: 8)
     }
+    if self.version != 0 {
+      try visitor.visitSingularInt64Field(value: self.version, fieldNumber: 9)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -520,6 +537,7 @@ nonisolated extension Plumbline_DeadLetter: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.offset != rhs.offset {return false}
     if lhs.key != rhs.key {return false}
     if lhs.payload != rhs.payload {return false}
+    if lhs.version != rhs.version {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

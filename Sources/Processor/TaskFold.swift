@@ -9,8 +9,26 @@ public final class TaskFold {
   /// Records folded.
   public private(set) var records = 0
 
+  /// Called with every record that the task has to send besides snapshots. Its bytes are borrowed.
+  public var onDue: ((Due) -> Void)?
+
+  /// A record that folding causes in another topic.
+  public struct Due {
+    /// The topic.
+    public var topic: String
+    /// The record's key.
+    public var key: UnsafeRawBufferPointer?
+    /// The record's value.
+    public var value: UnsafeRawBufferPointer?
+    /// The offset of the record that causes it.
+    public var offset: Int64
+  }
+
   private let version: Int
   private let judge: RecordJudge
+  private let isRepartitioned: Bool
+  private let deadLetterTopic: String
+  private let forwards: [(topic: String, folds: [ViewFold])]
   private let partition: TopicPartition
   /// nil: the records were placed by a task.
   private let partitionCount: Int32?
@@ -29,6 +47,11 @@ public final class TaskFold {
     _ plan: Plan, _ input: Routing.Input, _ partition: Int32, of count: Int32, from offset: Int64
   ) {
     version = plan.version
+    isRepartitioned = input.isRepartitioned
+    deadLetterTopic = TopicNames(app: plan.name, version: plan.version).deadLetters
+    forwards = input.forwards.map { forward in
+      (forward.topic, forward.views.map { ViewFold(plan.views[$0]) })
+    }
     self.partition = TopicPartition(input.topic, partition)
     partitionCount = input.isRepartitioned ? nil : count
     views = input.views.map { plan.views[$0] }
@@ -44,26 +67,66 @@ public final class TaskFold {
     var start = 0
     while start < records.count {
       let end = min(records.count, start + batch.recordsMax)
-      decode(UnsafeBufferPointer(rebasing: records[start..<end]))
-      for (fold, box) in zip(folds, tables) { fold.fold(batch, into: &box.table) { _, _ in } }
+      let slice = UnsafeBufferPointer(rebasing: records[start..<end])
+      var letters = decode(slice)
+      for (fold, box) in zip(folds, tables) {
+        fold.fold(batch, into: &box.table) { row, failure in
+          // The source's task has sent this one.
+          guard onDue != nil, !isRepartitioned else { return }
+          let record = Int(batch.sequence(row))
+          letters.append(DeadLetter(failure, slice[record].payload, sequence: Int64(record)))
+        }
+      }
+      if let onDue { send(slice, letters, onDue) }
       position = records[end - 1].offset + 1
       self.records += end - start
       start = end
     }
   }
 
-  private func decode(_ records: UnsafeBufferPointer<LogRecord>) {
-    _ = judge.decode(records, into: batch)
-    guard let partitionCount else { return }
+  private func decode(_ records: UnsafeBufferPointer<LogRecord>) -> [DeadLetter] {
+    let letters = judge.decode(records, into: batch)
+    guard let partitionCount else { return letters.map(\.letter) }
     // Whoever has a state belongs here.
     let isPlaced = zip(folds, tables).allSatisfy { fold, box in
       fold.missing(batch, in: box.table).allSatisfy { key in
         key.withUnsafeBytes { Murmur2.partition($0, count: partitionCount) } == partition.partition
       }
     }
-    if isPlaced { return }
+    if isPlaced { return letters.map(\.letter) }
     let misplaced = judge.misplaced(batch, records, in: partition, of: partitionCount, folds)
-    _ = judge.decode(records, into: batch, leavingOut: Set(misplaced.map(\.record)))
+    let others = judge.decode(records, into: batch, leavingOut: Set(misplaced.map(\.record)))
+    return (misplaced + others).map(\.letter)
+  }
+
+  /// Tells what is due of a batch: what is forwarded, and letters.
+  private func send(
+    _ records: UnsafeBufferPointer<LogRecord>, _ letters: [DeadLetter], _ onDue: (Due) -> Void
+  ) {
+    var letters = letters
+    for row in 0..<batch.count {
+      let record = Int(batch.sequence(row))
+      for forward in forwards {
+        var key: UnsafeRawBufferPointer?
+        for fold in forward.folds {
+          do throws(ViewFailure) {
+            if try fold.takes(batch.row(row)) { key = try fold.key(of: batch.row(row)) }
+          } catch {
+            letters.append(DeadLetter(error, records[record].payload, sequence: Int64(record)))
+          }
+        }
+        guard let key else { continue }
+        onDue(
+          Due(topic: forward.topic, key: key, value: records[record].value, offset: records[record].offset))
+      }
+    }
+    for letter in letters {
+      let record = records[Int(letter.sequence)]
+      let key = record.key.map { UnsafeRawBufferPointer(rebasing: $0.prefix(Limits.entityKeyBytesMax)) }
+      writer.deadLetter(
+        letter, version: version, at: RecordPosition(partition: partition, offset: record.offset), key: key)
+      writer.withBytes { onDue(Due(topic: deadLetterTopic, key: key, value: $0, offset: record.offset)) }
+    }
   }
 
   /// Goes on to an offset before which there is nothing more to fold: marks of transactions take offsets too.

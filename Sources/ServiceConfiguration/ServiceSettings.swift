@@ -154,16 +154,29 @@ public struct SettingError: Error, Sendable, CustomStringConvertible {
   init(_ origin: String, _ message: String) { description = "\(origin): \(message)" }
 }
 
-/// An address with its passwords masked: `redis://user:***@host`. What is no address is masked whole.
+/// An address with everything masked that may be a secret: `redis://user:***@host`. Of parameters only those are shown
+/// that are known to be none; what is no address, or can be read in two ways, is masked whole.
 func mask(_ address: String) -> String {
   guard let scheme = address.firstRange(of: "://") else { return "***" }
-  var text = address
-  let parameter = "sentinel_password="
-  if let start = text.firstRange(of: parameter)?.upperBound {
-    text.replaceSubrange(start..<(text[start...].firstIndex(of: "&") ?? text.endIndex), with: "***")
+  let head = address[..<scheme.upperBound]
+  var rest = address[scheme.upperBound...]
+  var shown = ""
+  if let at = rest.lastIndex(of: "@") {
+    let credentials = rest[..<at]
+    guard !credentials.contains("?") else { return head + "***" }
+    // Alone it may be a user or a forgotten colon before a password.
+    shown = credentials.contains(":") ? credentials.prefix { $0 != ":" } + ":***" : "***"
+    rest = rest[at...]
   }
-  guard let at = text.lastIndex(of: "@"), at > scheme.upperBound else { return text }
-  let user = text[scheme.upperBound..<at].prefix { $0 != ":" }
-  guard user.endIndex < at else { return text }
-  return text[..<user.endIndex] + ":***" + text[at...]
+  let question = rest.firstIndex(of: "?") ?? rest.endIndex
+  shown += rest[..<question]
+  guard question < rest.endIndex else { return head + shown }
+  let harmless = ["ca_file", "cert_file", "key_file", "server_name", "sentinel_user", "db"]
+  let parameters = rest[question...].dropFirst().split(separator: "&", omittingEmptySubsequences: false)
+  let masked = parameters.map { parameter -> String in
+    let name = parameter.prefix { $0 != "=" }
+    if harmless.contains(where: { name == $0 }) { return String(parameter) }
+    return name == "sentinel_password" ? "sentinel_password=***" : "***"
+  }
+  return head + shown + "?" + masked.joined(separator: "&")
 }

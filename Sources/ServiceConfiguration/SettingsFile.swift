@@ -11,7 +11,7 @@ extension ServiceSettings {
     do {
       root = try Yams.compose(yaml: String(decoding: data, as: UTF8.self))
     } catch {
-      throw SettingError(path, "\(error)")
+      throw Self.syntax(error, path)
     }
     guard let root else { return }
     guard let mapping = root.mapping else { throw SettingError(path, "should hold lines 'setting: value'") }
@@ -33,6 +33,17 @@ extension ServiceSettings {
       }
     }
     try apply(given)
+  }
+
+  /// What is wrong with a file, without the line that it is in: that may hold a password.
+  private static func syntax(_ error: any Error, _ path: String) -> SettingError {
+    switch error as? YamlError {
+    case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+      .composer(_, let problem, let mark, _):
+      SettingError("\(path):\(mark.line):\(mark.column)", "this is no YAML: \(problem)")
+    case .reader(let problem, _, _, _): SettingError(path, "this is no YAML: \(problem)")
+    default: SettingError(path, "this is no YAML, or a setting stands there twice")
+    }
   }
 
   private static func text(_ node: Node, _ name: String, _ origin: String) throws(SettingError) -> String {

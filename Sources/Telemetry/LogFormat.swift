@@ -1,3 +1,4 @@
+import FeatureCore
 import Foundation
 public import Logging
 import Synchronization
@@ -45,8 +46,8 @@ public struct LineLogHandler: LogHandler {
     case .text:
       let level = event.level.rawValue.padding(toLength: 8, withPad: " ", startingAt: 0)
       let pairs = named.map { " \($0)=\($1.contains(" ") ? Self.quoted($1) : $1)" }.joined()
-      // One line an event, whatever a library says.
-      write("\(time) \(level) \("\(event.message)".replacingOccurrences(of: "\n", with: " "))\(pairs)")
+      // One line an event, and nothing that acts on a terminal, whatever a library or a user's key says.
+      write("\(time) \(level) " + Text("\(event.message)\(pairs)").escaped)
     case .json:
       let own = [("time", time), ("level", event.level.rawValue), ("message", "\(event.message)")]
       write("{" + (own + named).map { "\(Self.quoted($0)):\(Self.quoted($1))" }.joined(separator: ",") + "}")
@@ -63,7 +64,8 @@ public struct LineLogHandler: LogHandler {
       case "\"": quoted += "\\\""
       case "\\": quoted += "\\\\"
       case "\n": quoted += "\\n"
-      case _ where scalar.value < 0x20:
+      // Besides what JSON asks for: what acts on a terminal that shows the line.
+      case _ where scalar.value < 0x20 || (0x7F..<0xA0).contains(scalar.value):
         quoted += "\\u00" + String(format: "%02x", scalar.value)
       default: quoted.unicodeScalars.append(scalar)
       }

@@ -12,11 +12,15 @@ public struct Finding: Hashable, Sendable, CustomStringConvertible {
     case state
     /// A record of the topic of answers.
     case answer
+    /// A record of a repartition topic.
+    case forward = "forwarded record"
+    /// A record of the dead-letter topic.
+    case deadLetter = "dead letter"
   }
 
   /// What differs.
   public var subject: Subject
-  /// The view.
+  /// The view; empty if it is none's alone.
   public var view: String
   /// The entity key.
   public var entity: [UInt8]
@@ -29,10 +33,11 @@ public struct Finding: Hashable, Sendable, CustomStringConvertible {
   /// Why, probably.
   public var cause: String
 
-  /// One line.
+  /// One line, whatever bytes an entity key has.
   public var description: String {
-    "\(subject) of view '\(view)', entity '\(String(decoding: entity, as: UTF8.self))' at \(partition)@\(offset): "
-      + "\(difference); probably \(cause)"
+    let of = view.isEmpty ? "" : " of view '\(view)', entity '\(Text(utf8: entity))'"
+    return Text("\(subject.rawValue)\(of) at \(partition)@\(offset): \(difference); probably \(cause)")
+      .escaped
   }
 }
 

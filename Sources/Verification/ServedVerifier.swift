@@ -158,7 +158,7 @@ public final class ServedVerifier<Log: VerifiedLog> {
     guard let view = plan.view(name) else {
       return report.add(finding(served, "there is no such view", "the definitions were changed"))
     }
-    guard view.fingerprint == served.fingerprint, let values = served.values(view.features.map(\.type)) else {
+    guard view.fingerprint == served.fingerprint, let values = served.values(view) else {
       return report.add(
         finding(
           served, "it was made by another definition of the view",
@@ -262,7 +262,7 @@ public final class ServedVerifier<Log: VerifiedLog> {
         continue
       }
       // That it was made by another definition has been said.
-      guard served.fingerprint == view.fingerprint, let values = served.values(view.features.map(\.type))
+      guard served.fingerprint == view.fingerprint, let values = served.values(view)
       else { return }
       features.append(values)
     }

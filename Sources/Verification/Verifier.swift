@@ -37,10 +37,10 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
   let routing: Routing
   let log: Log
   let store: Store
-  private let share: EntityShare
-  private let expectsEverySnapshot: Bool
-  private let progress: (String) -> Void
-  private(set) var report = VerificationReport()
+  let share: EntityShare
+  let expectsEverySnapshot: Bool
+  let progress: (String) -> Void
+  var report = VerificationReport()
 
   /// States that are read at once.
   private static var statesPerRead: Int { 500 }
@@ -53,7 +53,7 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
     progress: @escaping (String) -> Void
   ) {
     self.plan = plan
-    routing = Routing(plan)
+    routing = Routing(plainly: plan)
     self.log = log
     self.store = store
     self.share = share
@@ -69,7 +69,7 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
       return ends.map { VerifiedTask(input, $0.partition, of: Int32(ends.count), cut: nil) }
     }.map { task in
       var task = task
-      // Before the snapshots are read: all that belong to an earlier position are committed.
+      // Before the topics that the task writes are read: all that belongs to an earlier position is committed.
       task.cut = try store.position(task.name)
       return task
     }
@@ -78,7 +78,10 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
     defer { try? FileManager.default.removeItem(at: folder) }
     let spill = SnapshotSpill(folder: folder.path)
     try collectSnapshots(spill)
-    for task in tasks { try verify(task, try spill.sorted(task.partition)) }
+    let ledger = try OutputLedger(folder: folder.path)
+    try collectOutputs(into: ledger)
+    for task in tasks { try verify(task, try spill.sorted(task.partition), ledger) }
+    try settle(ledger)
     return report
   }
 
@@ -86,7 +89,9 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
 
   private func collectSnapshots(_ spill: SnapshotSpill) throws {
     let views = Set(plan.views.map(\.name))
-    for (partition, end) in try log.ends(of: routing.snapshotTopic) {
+    let inputs = Set(routing.inputs.map(\.topic))
+    let ends = try log.ends(of: routing.snapshotTopic)
+    for (partition, end) in ends {
       progress("reading \(partition)")
       let first = try log.firstOffset(partition)
       guard first < end else { continue }
@@ -100,6 +105,9 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
           }
           // Another version has states of its own, also of the same views.
           guard snapshot.version == Int64(plan.version) else { continue }
+          if let finding = misplaced(snapshot, record, partition, of: Int32(ends.count), views, inputs) {
+            report.add(finding)
+          }
           guard views.contains(snapshot.view), share.contains(snapshot.entityKey) else { continue }
           try spill.add(
             SpilledSnapshot(
@@ -120,11 +128,50 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
       cause: "another program wrote it")
   }
 
+  /// A snapshot of this version that stands where no reader would look for it, or is of nothing that is folded.
+  private func misplaced(
+    _ snapshot: Plumbline_Snapshot, _ record: LogRecord, _ partition: TopicPartition, of count: Int32,
+    _ views: Set<String>, _ inputs: Set<String>
+  ) -> Finding? {
+    var difference: String?
+    var cause = "another program wrote it"
+    let key = StateKey.make(view: snapshot.view, snapshot.entityKey)
+    let place = key.withUnsafeBytes { Murmur2.partition($0, count: count) }
+    if !views.contains(snapshot.view) {
+      difference = "the definitions have no such view"
+      cause = "the view was removed without raising 'version', or \(cause)"
+    } else if !inputs.contains(snapshot.topic) {
+      difference = "no view folds from '\(snapshot.topic)'"
+    } else if !(record.key?.elementsEqual(key) ?? false) {
+      difference =
+        "the record \(partition)@\(record.offset) has the key "
+        + (record.key.map { "'\(Text($0))'" } ?? "null") + ", not '\(Text(utf8: key))'"
+    } else if place != partition.partition {
+      difference = "the record \(partition)@\(record.offset) belongs in partition \(place)"
+      cause += ", or the topic has got partitions since"
+    }
+    return difference.map {
+      Finding(
+        subject: .snapshot, view: snapshot.view, entity: Array(snapshot.entityKey),
+        partition: TopicPartition(snapshot.topic, snapshot.partition), offset: snapshot.offset,
+        difference: $0,
+        cause: cause)
+    }
+  }
+
   // MARK: One task
 
-  private func verify(_ task: VerifiedTask, _ snapshots: SortedSnapshots) throws {
+  private func verify(_ task: VerifiedTask, _ snapshots: SortedSnapshots, _ ledger: OutputLedger) throws {
     guard let cut = task.cut else {
-      return try verifyUnknown(task, snapshots)
+      try verifyUnknown(task, snapshots)
+      return try addAllowed(task, from: 0, to: ledger)
+    }
+    let end = try end(of: task.partition)
+    guard cut <= end else {
+      throw VerificationError(
+        "task \(task.name): the store is at offset \(cut), but \(task.partition) ends at \(end): the topic was deleted "
+          + "and created again, or its broker came back without what it had; nothing can be compared. Remove the "
+          + "version's keys from Redis (plumb retire), or bring the topic back")
     }
     progress("folding \(task.partition) up to \(cut)")
     let first = try log.firstOffset(task.partition)
@@ -134,6 +181,8 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
           + "the beginning; verify from an archive")
     }
     let fold = TaskFold(plan, task.input, task.partition.partition, of: task.partitionCount, from: 0)
+    var side = OutputLedger.Side.due
+    fold.onDue = { [self] in add($0, of: task, side, to: ledger) }
     var comparison = SnapshotComparison(
       task, fold, snapshots, expectsEverySnapshot: expectsEverySnapshot, share)
     if cut > 0 {
@@ -143,9 +192,24 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
     }
     try comparison.finish(at: cut) { report.add($0) }
     report.snapshots += comparison.compared
-    report.snapshotsAhead += try comparison.countRest()
+    report.snapshotsAhead += try comparison.countRest(end: end) { report.add($0) }
+    side = .allowed
     try verifyStates(task, fold)
     report.records += fold.records
+    try addAllowed(task, from: fold.position, to: ledger)
+  }
+
+  private func end(of partition: TopicPartition) throws -> Int64 {
+    try log.ends(of: partition.topic).first { $0.partition == partition }?.offset ?? 0
+  }
+
+  /// What lies behind the store's position may have been sent: it is committed before the store hears of it.
+  private func addAllowed(_ task: VerifiedTask, from position: Int64, to ledger: OutputLedger) throws {
+    let end = try end(of: task.partition)
+    guard position < end else { return }
+    let fold = TaskFold(plan, task.input, task.partition.partition, of: task.partitionCount, from: position)
+    fold.onDue = { [self] in add($0, of: task, .allowed, to: ledger) }
+    try log.read(task.partition, position..<end) { fold.fold($0) }
   }
 
   /// A task that the store knows nothing of must have no snapshots either.
@@ -162,9 +226,10 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
   // MARK: States
 
   private func verifyStates(_ task: VerifiedTask, _ fold: TaskFold) throws {
+    var differing: [DifferingState] = []
     for (index, view) in fold.views.enumerated() {
       let keys = fold.keys(index).filter { share.contains($0) }
-      try compare(task, fold, keys.map { (index, view, $0) })
+      try compare(task, fold, keys.map { (index, view, $0) }, &differing)
     }
     var foreign: [(Int, ViewPlan, [UInt8])] = []
     try store.scan(task.name) { keys in
@@ -180,11 +245,43 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
         }
       }
     }
-    try compare(task, fold, foreign)
+    try compare(task, fold, foreign, &differing)
+    try explain(&differing, task, fold)
+    for state in differing { report.add(state.finding) }
   }
 
+  /// States that the log makes later on: then it is the position that is wrong.
+  private func explain(_ states: inout [DifferingState], _ task: VerifiedTask, _ fold: TaskFold) throws {
+    let (position, end) = (fold.position, try end(of: task.partition))
+    let known = states.prefix(Self.explainedMax).indices.filter { states[$0].bytes != nil }
+    guard !known.isEmpty, position < end else { return }
+    let ahead = TaskFold(
+      plan, task.input, task.partition.partition, of: task.partitionCount, from: 0)
+    try log.read(task.partition, 0..<end) { records in
+      for record in records {
+        withUnsafePointer(to: record) { ahead.fold(UnsafeBufferPointer(start: $0, count: 1)) }
+        for view in ahead.views.indices {
+          for key in ahead.takeChanged(view) where record.offset >= position {
+            for index in known where states[index].view == view && states[index].key == key {
+              let state = ahead.state(view, key).map { ahead.views[view].encode($0) }
+              guard state == states[index].bytes else { continue }
+              states[index].finding.difference =
+                "the state is that of offset \(record.offset + 1), and the task's position is \(position)"
+              states[index].finding.cause =
+                "the position in the store was set back, by hand or from a backup: these events would count twice"
+            }
+          }
+        }
+      }
+    }
+  }
+
+  /// States that are looked for in what comes later.
+  private static var explainedMax: Int { 1_000 }
+
   private func compare(
-    _ task: VerifiedTask, _ fold: TaskFold, _ keys: [(index: Int, view: ViewPlan, key: [UInt8])]
+    _ task: VerifiedTask, _ fold: TaskFold, _ keys: [(index: Int, view: ViewPlan, key: [UInt8])],
+    _ differing: inout [DifferingState]
   ) throws {
     var start = 0
     while start < keys.count {
@@ -193,7 +290,8 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
       try follow(task, fold, found.position)
       for (item, bytes) in zip(part, found.states) {
         report.states += 1
-        if let finding = finding(task, fold, item, bytes) { report.add(finding) }
+        guard let finding = finding(task, fold, item, bytes) else { continue }
+        differing.append(DifferingState(view: item.index, key: item.key, bytes: bytes, finding: finding))
       }
       start += part.count
     }
@@ -245,6 +343,15 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
       difference: "the store has a state, but the log has no event of the entity",
       cause: "another program wrote it, or records are missing from the log")
   }
+}
+
+/// A state of the store that is not what the fold makes.
+private struct DifferingState {
+  var view: Int
+  var key: [UInt8]
+  /// nil: there is none.
+  var bytes: [UInt8]?
+  var finding: Finding
 }
 
 /// One task, and up to where it is folded.

@@ -24,6 +24,40 @@ import Testing
     }
   }
 
+  /// For programs: one object, whether there are mistakes or not.
+  @Test func jsonSaysTheSame() throws {
+    try work.write(Shop.definitions, to: "d.yaml")
+    let text = try work.done("check", "-d", "d.yaml", "--json")
+    let object = try #require(try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any])
+    let views = try #require(object["views"] as? [[String: Any]])
+    let lines = try work.done("check", "-d", "d.yaml")
+    #expect(
+      views.count == lines.split(separator: "\n").count(where: { $0.hasPrefix("view ") }) && !views.isEmpty)
+    for view in views {
+      let (name, fingerprint) = (view["name"] as? String ?? "", view["fingerprint"] as? String ?? "")
+      #expect(lines.contains("view \(name), fingerprint \(fingerprint)\n"))
+      let features = try #require(view["features"] as? [[String: String]])
+      #expect(!features.isEmpty && features.allSatisfy { Set($0.keys) == ["name", "type"] })
+    }
+    #expect((object["mistakes"] as? [Any])?.isEmpty == true && text.last == "\n")
+    try work.write(Shop.definitions.replacing("aggregate: last_k", with: "aggregate: lst_k"), to: "d.yaml")
+    let result = try work.plumb("check", "-d", "d.yaml", "--json")
+    let broken =
+      try JSONSerialization.jsonObject(with: Data(result.output.utf8)) as? [String: [[String: Any]]]
+    let mistake = try #require(broken?["mistakes"]?.first)
+    #expect(result.status == 2 && result.error == "" && mistake["line"] as? Int == 15)
+    #expect(
+      mistake["file"] as? String == "d.yaml" && (mistake["suggestion"] as? String)?.contains("last_k") == true
+    )
+  }
+
+  @Test func shellsCompleteNamesOfFiles() throws {
+    for shell in ["bash", "zsh", "fish"] {
+      let script = try work.done("--generate-completion-script", shell)
+      #expect(script.contains("yaml"), "\(shell)")
+    }
+  }
+
   /// Everything that a computation depends on stands in its row.
   @Test func computationsAreComplete() throws {
     let oracle = Workspace.root.appendingPathComponent("Tests/CLITests/Oracle/jd.yaml").path

@@ -94,7 +94,13 @@ private final class Flag: Sendable { let value = Atomic(false) }
   }
 
   @Test func secretsAreMasked() {
-    let names = ["sasl.password", "ssl.key.password", "producer.sasl.password", "ssl.key.pem"]
+    let names = [
+      "sasl.password", "ssl.key.password", "producer.sasl.password", "ssl.key.pem", "SASL.PASSWORD",
+      "Consumer.Sasl.Password", "sasl.pasword", "consumer.sasl.pw",
+    ]
+    #expect(
+      !["acks", "consumer.fetch.wait.max.ms", "client.rack", "sasl.username"].contains(
+        where: KafkaOptions.isSecret))
     let options = KafkaOptions(
       brokers: "b", group: "g", transactionalID: "t",
       properties: Dictionary(uniqueKeysWithValues: names.map { ($0, "hunter2") }).merging(["debug": "seen"]) {
@@ -107,6 +113,10 @@ private final class Flag: Sendable { let value = Atomic(false) }
     }
     let error = open(["ssl.key.password": "hunter2", "ssl.key.location": "/does/not/exist"])
     #expect(error?.message.contains("hunter2") != true)
+    let misspelt = open(["sasl.pasword": "hunter2"])
+    #expect(
+      misspelt?.message.contains("There is no Kafka property 'sasl.pasword'") == true, "\(misspelt as Any)")
+    #expect(misspelt?.message.contains("hunter2") != true)
   }
 
   @Test(arguments: [

@@ -14,10 +14,11 @@ import Testing
   /// The schema's default values, which its readers can't tell from absent fields, are among what is drawn.
   @Test mutating func snapshotsFollowTheSchema() throws {
     for _ in 0..<2_000 {
-      let view = try Self.views.randomElement(using: &random).map(Self.view)!
+      let names = Self.featureNames.shuffled(using: &random).prefix(Int(1 + random.next() % 8))
+      let view = try Self.view(Self.views.randomElement(using: &random)!, Array(names))
       let position = RecordPosition(partition: TopicPartition(text(), int32()), offset: int64())
       let (key, state, asOf, version) = (bytes(), bytes(), int64(), Int(int32()))
-      let values = (0..<Int(random.next() % 8)).map { _ in value(depth: 0) }
+      let values = names.map { _ in value(depth: 0) }
       var writer = ProtobufWriter()
       key.withUnsafeBytes { key in
         state.withUnsafeBytes { state in
@@ -35,7 +36,8 @@ import Testing
       expected.asOf = asOf
       expected.fingerprint = view.fingerprint
       expected.state = Data(state)
-      expected.values = values.map(Self.message)
+      let byName = zip(names, values).sorted { $0.0.utf8.lexicographicallyPrecedes($1.0.utf8) }
+      expected.sortedValues = byName.map { Self.message($0.1) }
       expected.version = Int64(version)
       try expectEqual(writer.bytes, expected)
     }
@@ -46,12 +48,12 @@ import Testing
       let position = RecordPosition(partition: TopicPartition(text(), int32()), offset: int64())
       let key = random.next() % 4 == 0 ? nil : bytes()
       let (payload, view) = (bytes(), random.next() % 4 == 0 ? nil : text())
-      let (reason, message) = (text(), text())
+      let (reason, message, version) = (text(), text(), Int(int32()))
       var writer = ProtobufWriter()
       (key ?? []).withUnsafeBytes { key_ in
         payload.withUnsafeBytes { payload in
           let letter = DeadLetter(sequence: 0, reason: reason, view: view, message: message, payload: payload)
-          writer.deadLetter(letter, at: position, key: key == nil ? nil : key_)
+          writer.deadLetter(letter, version: version, at: position, key: key == nil ? nil : key_)
         }
       }
       var expected = Plumbline_DeadLetter()
@@ -63,6 +65,7 @@ import Testing
       expected.offset = position.offset
       expected.key = Data(key ?? [])
       expected.payload = Data(payload)
+      expected.version = Int64(version)
       try expectEqual(writer.bytes, expected)
     }
   }
@@ -77,13 +80,15 @@ import Testing
   // MARK: Drawing
 
   private static let views = ["users", "a", "x_1"]
+  /// Their order differs between bytes and what people or locales hold for alphabetical.
+  private static let featureNames = ["b", "B", "a", "_c", "a_1", "a10", "a2", "Z"]
 
-  private static func view(_ name: String) throws -> ViewPlan {
+  private static func view(_ name: String, _ features: [String]) throws -> ViewPlan {
     let source = Source(
       "clicks", topic: "clicks", key: "user", timestamp: .init(field: "ts", unit: .milliseconds),
       fields: [.init("user", .string)])
-    let count = Feature("events", .aggregate(.init(.count, windows: [.lifetime])))
-    let view = View(name, source: "clicks", entity: ["user"], features: [count])
+    let counts = features.map { Feature($0, .derive("1")) }
+    let view = View(name, source: "clicks", entity: ["user"], features: counts)
     return try Plan(Definitions(name: "shop", sources: [source], views: [view])).views[0]
   }
 

@@ -127,7 +127,14 @@ import Testing
       logger.warning("two\nlines", metadata: ["topic": "a b"])
     }
     #expect(lines.count == 1)
-    #expect(lines[0].hasSuffix("Z warning  two lines topic=\"a b\" worker=1"), "\(lines)")
+    #expect(lines[0].hasSuffix("Z warning  two\\nlines topic=\"a b\" worker=1"), "\(lines)")
+  }
+
+  /// Messages name keys, and keys are whatever users send.
+  @Test(arguments: LogFormat.allCases) func movesNoCursor(_ format: LogFormat) {
+    let lines = lines(format) { $0.warning("key '\u{1B}[2J\r\u{9B}1m\u{7F}'", metadata: ["a": "\u{1B}c"]) }
+    let isQuiet = lines[0].unicodeScalars.allSatisfy { $0.value >= 0x20 && !(0x7F..<0xA0).contains($0.value) }
+    #expect(lines.count == 1 && isQuiet, "\(lines)")
   }
 
   @Test func writesJSON() throws {

@@ -112,6 +112,8 @@ struct PlanCompiler {
       if let plan = compiler.compile() { views.append(plan) }
       mistakes += compiler.mistakes
     }
+    checkTopics(definitions)
+    checkJoinedNames(views)
     return (sources.compactMap(\.self), views, compileServices(definitions, views))
   }
 

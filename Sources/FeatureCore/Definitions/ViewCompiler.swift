@@ -97,7 +97,9 @@ struct ViewCompiler {
       if entity.contains(where: { $0.name == name }) {
         report(place, "'\(name)' is named twice", "remove one")
       }
-      entity.append(EntityColumn(name: name, type: columns[column].type, column: column))
+      // Under the field's name: Swift holds texts equal that differ in bytes, and topics are named by bytes.
+      entity.append(
+        EntityColumn(name: columns[column].name, type: columns[column].type, column: column))
     }
     return entity
   }

@@ -18,6 +18,32 @@ public struct Text: Hashable, Sendable, Comparable, CustomStringConvertible, Exp
   /// The text as a Swift string.
   public var description: String { String(decoding: utf8, as: UTF8.self) }
 
+  /// The text as one line for a terminal or a log: what would move the cursor, change colours or reorder letters is
+  /// written out. Texts come from users.
+  public var escaped: String {
+    let scalars = description.unicodeScalars
+    guard scalars.contains(where: Self.acts) else { return description }
+    var text = ""
+    for scalar in scalars {
+      switch scalar {
+      case "\n": text += "\\n"
+      case "\r": text += "\\r"
+      case "\t": text += "\\t"
+      case _ where Self.acts(scalar): text += "\\u{\(String(scalar.value, radix: 16))}"
+      default: text.unicodeScalars.append(scalar)
+      }
+    }
+    return text
+  }
+
+  /// Controls (C0, DEL, C1), separators of lines, and what changes the direction of writing.
+  private static func acts(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.value {
+    case 0..<0x20, 0x7F..<0xA0, 0x2028...0x202E, 0x2066...0x2069, 0x200E, 0x200F, 0x61C: true
+    default: false
+    }
+  }
+
   /// Byte order, which is also the order of code points.
   public static func < (lhs: Text, rhs: Text) -> Bool { lhs.utf8.lexicographicallyPrecedes(rhs.utf8) }
 }

@@ -35,6 +35,9 @@ public final class ViewPlan: Sendable {
   public let emit: View.Emit
   /// What `evaluate` returns, in this order: the order of the definitions.
   public let features: [FeatureColumn]
+  /// The features in ascending order of their names, as indices of `features`: their order in records, which are read
+  /// by whoever has the same fingerprint, whatever the order of the file.
+  public let featuresByName: [Int]
   /// Identifies the semantics; two views with equal fingerprints have exchangeable states.
   public let fingerprint: UInt64
   /// Where the features come from, for tables and fingerprints.
@@ -66,6 +69,7 @@ public final class ViewPlan: Sendable {
     self.entity = entity
     emit = view.emit
     features = outputs.map { FeatureColumn(name: $0.name, type: $0.type) }
+    featuresByName = outputs.indices.sorted { Text(outputs[$0].name) < Text(outputs[$1].name) }
     self.fingerprint = fingerprint
     self.summaries = summaries
     self.program = program

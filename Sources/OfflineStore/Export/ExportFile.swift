@@ -8,6 +8,8 @@ final class ExportFile {
   private var column = 0
   private(set) var rowCount = 0
   private(set) var byteCount = 0
+  /// Of the bytes so far.
+  private(set) var checksum = FileChecksum()
 
   init(path: String, columns: [ParquetColumn], options: ParquetOptions = ParquetOptions()) throws(TableError)
   {
@@ -44,6 +46,7 @@ final class ExportFile {
 
   private func write(_ bytes: UnsafeRawBufferPointer) throws(TableError) {
     byteCount += bytes.count
+    checksum.add(bytes)
     output.buffer.append(contentsOf: bytes)
     try output.rowEnded()
   }

@@ -10,6 +10,9 @@ public struct ExportedSnapshots {
   private let folder: ExportFolder
   private let progress: [Int32: ExportManifest.Progress]
   private let begins: [Int32: (first: Int64, time: EventTime)]
+  private let listed: [ListedFile]
+  /// Whether an export was writing to the folder: then there may be files that it is about to list.
+  private let isGrowing: Bool
 
   /// Opens an export of a version of the definitions.
   public init(folder path: String, version: Int) throws(TableError) {
@@ -39,6 +42,8 @@ public struct ExportedSnapshots {
     folder = ExportFolder(path: path, topic: text.header.topic)
     progress = text.progress
     begins = text.begins
+    listed = text.files
+    isGrowing = flock(descriptor, LOCK_SH | LOCK_NB) != 0
   }
 
   /// What snapshots the topic had lost before it was exported; nil if none. Which partition an entity's were in isn't
@@ -57,9 +62,37 @@ public struct ExportedSnapshots {
   public func read<Failure: Error>(
     _ view: ViewPlan, _ body: (SnapshotRecord, _ committedMilliseconds: Int64) throws(Failure) -> Void
   ) throws {
-    let files = folder.files(view: view.name) { partition, first in first < progress[partition]?.next ?? 0 }
+    let prefix = "view=\(view.name)/"
+    let listed = Dictionary(
+      self.listed.filter { $0.path.hasPrefix(prefix) }.map { ($0.path, $0) }, uniquingKeysWith: { $1 })
+    // The files of what an export is writing come after what it has listed.
+    let files = folder.files(view: view.name) { partition, first in
+      !isGrowing || first < progress[partition]?.next ?? 0
+    }
+    if let extra = files.first(where: { listed[$0] == nil }) {
+      throw TableError(
+        path: "\(folder.path)/\(extra)",
+        problem: "is not listed in the manifest: that has lost a line, or an export was interrupted",
+        remedy: "restore the manifest, or let the export run once more, which puts it right")
+    }
+    let found = Set(files)
+    if let lost = listed.keys.filter({ !found.contains($0) }).min() {
+      throw TableError(
+        path: "\(folder.path)/\(lost)", problem: "is listed in the manifest, and is not there",
+        remedy: "restore the file, or export anew into another folder")
+    }
     let rows = ExportedRows(view)
-    for file in files { try rows.read("\(folder.path)/\(file)", body) }
+    for file in files {
+      guard let entry = listed[file] else { continue }
+      try entry.check(in: folder.path)
+      let count = try rows.read("\(folder.path)/\(file)", body)
+      guard count == entry.rows else {
+        throw TableError(
+          path: "\(folder.path)/\(file)",
+          problem: "has \(count) rows, and the manifest lists \(entry.rows)",
+          remedy: "restore the file or the manifest, or export anew into another folder")
+      }
+    }
   }
 }
 
@@ -83,9 +116,11 @@ private struct ExportedRows {
       ]
   }
 
+  /// Returns how many there were.
   func read<Failure: Error>(
     _ path: String, _ body: (SnapshotRecord, Int64) throws(Failure) -> Void
-  ) throws {
+  ) throws -> Int {
+    var count = 0
     do {
       var reader = try ParquetReader(
         ParquetInput(path: path), columns: columns, batchRowsMax: Self.batchRowsMax)
@@ -96,10 +131,12 @@ private struct ExportedRows {
       }
       while let batch = try reader.next() {
         for row in 0..<batch.rowCount { try read(batch, row, body) }
+        count += batch.rowCount
       }
     } catch let error as ParquetError {
       throw TableError(path: error.path, problem: error.problem, remedy: error.remedy)
     }
+    return count
   }
 
   private var expectedTypes: [FeatureType] {

@@ -8,6 +8,8 @@ struct ManifestText {
   var progress: [Int32: ExportManifest.Progress] = [:]
   /// By partition, where its first segment begins and when that was committed.
   var begins: [Int32: (first: Int64, time: EventTime)] = [:]
+  /// Every file of a listed segment.
+  var files: [ListedFile] = []
   /// Of its complete lines.
   var byteCount: Int
 
@@ -30,7 +32,7 @@ struct ManifestText {
     for (index, line) in lines.enumerated().dropFirst() {
       guard let row = ManifestLine.decode(line, segmentSchema), case .int64(let number) = row[0],
         let partition = Int32(exactly: number), case .int64(let first) = row[1],
-        case .int64(let next) = row[2]
+        case .int64(let next) = row[2], let files = ListedFile.read(line), first <= next
       else {
         throw TableError(
           path: path, line: Int64(index + 1), problem: "this is no line of a manifest",
@@ -39,6 +41,16 @@ struct ManifestText {
       if text.begins[partition] == nil, case .timestamp(let time) = row[3] {
         text.begins[partition] = (first, time)
       }
+      // Each segment of a partition begins where the one before it ended.
+      if let before = text.progress[partition], before.next != first {
+        throw TableError(
+          path: path, line: Int64(index + 1),
+          problem:
+            "partition \(partition) goes on at offset \(first), and the line before it ended at \(before.next): a line "
+            + "between them is missing",
+          remedy: "restore the file, or export anew into another folder")
+      }
+      text.files += files
       text.progress[partition] = ExportManifest.Progress(first: first, next: next)
     }
     return text

@@ -41,8 +41,8 @@ public struct SnapshotRecord {
         case (7, .fixed64(let number)): fingerprint = number
         case (8, .bytes(let bytes)): state = bytes
         case (10, .varint(let number)): version = Int64(bitPattern: number)
-        case (9, .bytes): break
-        case (1...10, _): return nil
+        case (9, .bytes), (11, .bytes): break
+        case (1...11, _): return nil
         default: break
         }
       }
@@ -67,9 +67,18 @@ public struct SnapshotRecord {
     self.state = state
   }
 
-  /// The values at as_of, in the order of the view's features; nil if they are none of these types.
-  public func values(_ features: [FeatureColumn]) -> [FeatureValue]? {
-    WireValues.read(message, field: 9, features.map(\.type))
+  /// The values at as_of, in the order of the view's features; nil if they are none of these types, or if the record is
+  /// not of the view's definition.
+  public func values(_ view: ViewPlan) -> [FeatureValue]? {
+    guard fingerprint == view.fingerprint else { return nil }
+    if let values = WireValues.read(message, field: 11, of: view) { return values }
+    return WireValues.has(message, field: 11) ? nil : evaluated(view)
+  }
+
+  /// Records once had their values in the order of a file, which nothing tells: the state does.
+  private func evaluated(_ view: ViewPlan) -> [FeatureValue]? {
+    guard let state = try? view.decode(state), state.asOf == asOf else { return nil }
+    return view.evaluate(state, at: asOf)
   }
 
   /// Whether bytes are UTF-8.

@@ -38,9 +38,9 @@ struct SnapshotTable {
   func append(_ record: SnapshotRecord, committedAt: EventTime, to file: ExportFile) throws(TableError)
     -> Bool
   {
-    guard record.fingerprint == view.fingerprint, SnapshotRecord.isText(record.entityKey),
+    guard SnapshotRecord.isText(record.entityKey),
       SnapshotRecord.isText(record.topic), let entity = EntityKey.values(of: record.entityKey, view.entity),
-      let values = record.values(view.features)
+      let values = record.values(view)
     else { return false }
     for value in entity { file.append(value) }
     file.append(.timestamp(record.asOf))

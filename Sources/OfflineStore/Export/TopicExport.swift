@@ -224,7 +224,9 @@ public final class TopicExport {
       ("unreadable", Int64(place.counts.unreadable)),
     ]
     let list = files.map {
-      "{\"path\":\"\($0.path)\",\"rows\":\($0.file.rowCount),\"bytes\":\($0.file.byteCount)}"
+      ExportManifest.entry(
+        ListedFile(
+          path: $0.path, rows: $0.file.rowCount, bytes: $0.file.byteCount, checksum: $0.file.checksum.value))
     }
     let fields =
       numbers.map { "\"\($0.0)\":\($0.1)" } + [

@@ -17,6 +17,26 @@ enum WireValues {
     return values.count == types.count ? values : nil
   }
 
+  /// The values of a repeated field in which a view's features stand by their names, in the order of its features.
+  static func read(
+    _ message: UnsafeRawBufferPointer, field number: UInt64, of view: ViewPlan
+  ) -> [FeatureValue]? {
+    let order = view.featuresByName
+    guard let sorted = read(message, field: number, order.map { view.features[$0].type }) else { return nil }
+    var values = [FeatureValue](repeating: .null, count: order.count)
+    for (index, value) in zip(order, sorted) { values[index] = value }
+    return values
+  }
+
+  /// Whether a message has a field.
+  static func has(_ message: UnsafeRawBufferPointer, field number: UInt64) -> Bool {
+    var fields = WireFields(message)
+    while let field = try? fields.next() {
+      if field.number == number { return true }
+    }
+    return false
+  }
+
   private static func value(_ message: UnsafeRawBufferPointer, _ type: FeatureType) -> FeatureValue? {
     guard message.count > 0 else { return .null }
     var fields = WireFields(message)

@@ -66,8 +66,11 @@ public struct ServedRecord {
     guard asOf.isInRange, evaluatedAt.isInRange, requestedAt.isInRange else { return nil }
   }
 
-  /// The features or derived columns; nil if they are none of these types.
+  /// The derived columns; nil if they are none of these types.
   public func values(_ types: [FeatureType]) -> [FeatureValue]? { WireValues.read(message, field: 10, types) }
+
+  /// The features of a view, in the order of its features; nil if they are none of its types.
+  public func values(_ view: ViewPlan) -> [FeatureValue]? { WireValues.read(message, field: 10, of: view) }
 
   /// The inputs; nil if they are none of these types.
   public func inputs(_ types: [FeatureType]) -> [FeatureValue]? { WireValues.read(message, field: 15, types) }

@@ -116,7 +116,7 @@ public final class ServedRows {
     guard let index = found, parts.features[index] == nil else { return false }
     let read = service.reads[index]
     let view = plan.views[read.view]
-    guard record.fingerprint == view.fingerprint, let values = record.values(view.features.map(\.type)),
+    guard record.fingerprint == view.fingerprint, let values = record.values(view),
       let entity = EntityKey.values(of: record.entityKey, view.entity)
     else { return false }
     parts.features[index] = service.current(read, values, record)

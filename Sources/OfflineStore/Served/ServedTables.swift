@@ -94,7 +94,7 @@ final class ServedTables: ExportTables {
   ) -> [FeatureValue]? {
     guard record.fingerprint == view.plan.fingerprint, SnapshotRecord.isText(record.entityKey),
       let entity = EntityKey.values(of: record.entityKey, view.plan.entity),
-      let values = record.values(view.plan.features.map(\.type))
+      let values = record.values(view.plan)
     else { return nil }
     let hasState = !record.topic.isEmpty
     let origin: [FeatureValue] = [

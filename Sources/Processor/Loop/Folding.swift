@@ -270,7 +270,8 @@ extension ProcessorLoop {
       // A key may be as large as a record: the letter has to fit into one.
       let key = record.key.map { UnsafeRawBufferPointer(rebasing: $0.prefix(Limits.entityKeyBytesMax)) }
       writer.deadLetter(
-        letter, at: RecordPosition(partition: task.partition, offset: record.offset), key: key)
+        letter, version: plan.version, at: RecordPosition(partition: task.partition, offset: record.offset),
+        key: key)
       try send(topic: routing.deadLetterTopic, key: key)
       counts.deadLetters[letter.reason, default: 0] += 1
     }

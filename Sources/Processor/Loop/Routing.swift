@@ -42,17 +42,19 @@ public struct Routing: Sendable {
 
   /// The routing of a plan.
   public init(_ plan: Plan) {
-    snapshotTopic = "\(plan.name).snapshots"
-    deadLetterTopic = "\(plan.name).dead-letters"
-    servedTopic = "\(plan.name).served"
-    capturedTopic = "\(plan.name).captured"
+    let names = TopicNames(app: plan.name, version: plan.version)
+    snapshotTopic = names.snapshots
+    deadLetterTopic = names.deadLetters
+    servedTopic = names.served
+    capturedTopic = names.captured
     var inputs: [Input] = []
     for (index, source) in plan.sources.enumerated() {
       let views = plan.views.indices.filter { plan.views[$0].source == index }
-      let local = views.filter { Self.isLocal(plan.views[$0], source.source) }
+      let local = views.filter { !source.source.isRepartitioned(by: plan.views[$0].entity.map(\.name)) }
       var forwards: [Forward] = []
       for view in views where !local.contains(view) {
-        let topic = Self.repartitionTopic(plan, source.source, plan.views[view])
+        let topic = names.repartition(
+          source: source.source.name, entity: plan.views[view].entity.map(\.name))
         if let known = forwards.firstIndex(where: { $0.topic == topic }) {
           forwards[known].views.append(view)
         } else {
@@ -66,7 +68,8 @@ public struct Routing: Sendable {
       inputs += forwards.map { forward in
         Input(
           topic: forward.topic, source: index,
-          name: "\(source.source.name).by-\(Self.entityName(plan.views[forward.views[0]]))",
+          name: TopicNames.input(
+            source: source.source.name, entity: plan.views[forward.views[0]].entity.map(\.name)),
           views: forward.views, forwards: [], isRepartitioned: true)
       }
     }
@@ -79,19 +82,5 @@ public struct Routing: Sendable {
       let input = inputs.first(where: { $0.views.contains(index) })
     else { preconditionFailure("Cannot find where '\(view.name)' is folded") }
     return input.name
-  }
-
-  private static func isLocal(_ view: ViewPlan, _ source: Source) -> Bool {
-    source.partitioner == .murmur2 && view.entity.map(\.name) == [source.key]
-  }
-
-  /// `<app>.<version>.<source>.by-<entity>`: two sources may have views of one entity, and their records differ; two
-  /// versions that run beside each other both forward every record.
-  private static func repartitionTopic(_ plan: Plan, _ source: Source, _ view: ViewPlan) -> String {
-    "\(plan.name).\(plan.version).\(source.name).by-\(entityName(view))"
-  }
-
-  private static func entityName(_ view: ViewPlan) -> String {
-    view.entity.map(\.name).joined(separator: "-")
   }
 }

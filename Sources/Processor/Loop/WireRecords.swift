@@ -108,7 +108,7 @@ struct RecordPosition {
 }
 
 extension ProtobufWriter {
-  /// A snapshot: message plumbline.Snapshot.
+  /// A snapshot: message plumbline.Snapshot. The values are in the order of the view's features.
   mutating func snapshot(
     _ view: ViewPlan, version: Int, key: UnsafeRawBufferPointer, at position: RecordPosition,
     asOf: EventTime, state: UnsafeRawBufferPointer, values: [FeatureValue]
@@ -122,8 +122,8 @@ extension ProtobufWriter {
     field(6, varint: UInt64(bitPattern: asOf.microseconds))
     field(7, fixed64: view.fingerprint)
     field(8, bytes: state)
-    for value in values { field(9) { $0.value(value) } }
     field(10, varint: UInt64(bitPattern: Int64(version)))
+    for index in view.featuresByName { field(11) { $0.value(values[index]) } }
   }
 
   /// A record on its way to another partition whose views read more of it than its value.
@@ -135,7 +135,9 @@ extension ProtobufWriter {
   }
 
   /// A dead letter: message plumbline.DeadLetter.
-  mutating func deadLetter(_ letter: DeadLetter, at position: RecordPosition, key: UnsafeRawBufferPointer?) {
+  mutating func deadLetter(
+    _ letter: DeadLetter, version: Int, at position: RecordPosition, key: UnsafeRawBufferPointer?
+  ) {
     removeAll()
     field(1, text: letter.reason)
     field(2, text: letter.message)
@@ -145,6 +147,7 @@ extension ProtobufWriter {
     field(6, varint: UInt64(bitPattern: position.offset))
     if let key { field(7, bytes: key) }
     field(8, bytes: letter.payload)
+    field(9, varint: UInt64(bitPattern: Int64(version)))
   }
 
   /// Message plumbline.Value; null is the empty message.

@@ -158,7 +158,10 @@ final class Audit {
       return world.violate("\(title) holds a state that can't be decoded")
     }
     if state.asOf.microseconds != snapshot.asOf { world.violate("\(title) has as_of \(snapshot.asOf)") }
-    let values = view.evaluate(state, at: state.asOf)
+    let byName = zip(view.features, view.evaluate(state, at: state.asOf)).sorted {
+      $0.0.name.utf8.lexicographicallyPrecedes($1.0.name.utf8)
+    }
+    let values = byName.map(\.1)
     if values.count != snapshot.values.count
       || !zip(values, snapshot.values).allSatisfy({ $0.isIdentical(to: $1) })
     {

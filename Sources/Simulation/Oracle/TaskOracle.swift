@@ -26,6 +26,7 @@ final class TaskOracle {
   private let log: VisibleLog
   private let partitionCount: Int32
   private let source: SourcePlan
+  private let version: Int64
   private let folds: [ViewFold]
   private let forwards: [(topic: String, folds: [ViewFold])]
   private let batch: EventBatch
@@ -46,6 +47,7 @@ final class TaskOracle {
     place = log.place
     name = "\(input.name).\(log.place.partition)"
     source = plan.sources[input.source]
+    version = Int64(plan.version)
     folds = input.views.map { ViewFold(plan.views[$0]) }
     forwards = input.forwards.map { forward in
       (forward.topic, forward.views.map { ViewFold(plan.views[$0]) })
@@ -166,7 +168,8 @@ final class TaskOracle {
     letters.append(
       LetterIdentity(
         reason: reason, view: view ?? "", topic: place.topic, partition: place.partition,
-        offset: visible.offset, key: visible.record.key ?? [], payload: visible.record.value ?? []))
+        offset: visible.offset, key: visible.record.key ?? [], payload: visible.record.value ?? [],
+        version: version))
   }
 }
 
@@ -179,4 +182,6 @@ struct LetterIdentity: Hashable {
   var offset: Int64
   var key: [UInt8]
   var payload: [UInt8]
+  /// Of the definitions.
+  var version: Int64
 }

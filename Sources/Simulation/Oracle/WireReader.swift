@@ -100,7 +100,7 @@ struct ReadSnapshot {
       case 6: asOf = field.int64
       case 7: fingerprint = field.number
       case 8: state = field.bytes
-      case 9:
+      case 11:
         guard let value = WireReader.value(field.bytes) else { return nil }
         values.append(value)
       case 10: version = field.int64
@@ -114,7 +114,7 @@ extension LetterIdentity {
   /// nil: the bytes are no dead letter.
   init?(_ bytes: [UInt8]) {
     guard let fields = WireReader.fields(bytes) else { return nil }
-    self.init(reason: "", view: "", topic: "", partition: 0, offset: 0, key: [], payload: [])
+    self.init(reason: "", view: "", topic: "", partition: 0, offset: 0, key: [], payload: [], version: 0)
     for (number, field) in fields {
       switch number {
       case 1: reason = field.text
@@ -125,6 +125,7 @@ extension LetterIdentity {
       case 6: offset = field.int64
       case 7: key = field.bytes
       case 8: payload = field.bytes
+      case 9: version = field.int64
       default: return nil
       }
     }

@@ -31,7 +31,7 @@ final class Deployment {
     self.world = world
     self.broker = broker
     self.faults = faults
-    routing = Routing(plan)
+    routing = Routing(plainly: plan)
     group = "\(plan.name).\(plan.version)"
     self.partitions = Dictionary(
       uniqueKeysWithValues: routing.inputs.map { ($0.name, partitions[$0.source]) })

@@ -10,17 +10,47 @@ struct CheckCommand: ParsableCommand {
       Examples:
         plumb check -d features.yaml
         plumb check -d features.yaml && git commit features.yaml
+        plumb check -d features.yaml --json | jq .mistakes
       """)
 
-  @Option(name: [.customShort("d"), .long], help: "The definitions file.")
+  @Option(
+    name: [.customShort("d"), .long], help: "The definitions file.",
+    completion: .file(extensions: ["yaml", "yml"]))
   var definitions: String
+  @Flag(help: "Print one JSON object, with the mistakes if there are any.")
+  var json = false
 
   func run() throws {
+    if json { return try printJSON() }
     try reporting {
       let plan = try DefinitionFile.compile(path: definitions)
       print("\(plan.name), version \(plan.version), fingerprint \(fingerprintText(plan.fingerprint))")
       for view in plan.views { describe(view, plan) }
       for service in plan.services { describe(service, plan) }
+    }
+  }
+
+  private func printJSON() throws {
+    do throws(DefinitionFileError) {
+      let plan = try DefinitionFile.compile(path: definitions)
+      JSONLine.print { line in
+        line.add("name", plan.name)
+        line.add("version", plan.version)
+        line.add("fingerprint", fingerprintText(plan.fingerprint))
+        line.add("views", each: plan.views) { $0.add($1, plan) }
+        line.add("mistakes", each: [DefinitionFileError.Problem]()) { _, _ in }
+      }
+    } catch {
+      JSONLine.print { line in
+        line.add("mistakes", each: error.problems) { line, problem in
+          line.add("file", error.file)
+          line.add("line", problem.line)
+          line.add("column", problem.column)
+          line.add("message", problem.message)
+          line.add("suggestion", problem.suggestion.map { .string(Text($0)) } ?? .null)
+        }
+      }
+      throw Outcome.mistakes
     }
   }
 
@@ -60,10 +90,29 @@ struct CheckCommand: ParsableCommand {
   }
 
   private func keying(_ view: ViewPlan, _ source: Source) -> String {
-    let isLocal = source.partitioner == .murmur2 && view.entity.map(\.name) == [source.key]
-    return isLocal
-      ? "folded straight from the source, whose key it is"
-      : "repartitioned by it, since the source is not keyed by it"
+    source.isRepartitioned(by: view.entity.map(\.name))
+      ? "repartitioned by it, since the source is not keyed by it"
+      : "folded straight from the source, whose key it is"
+  }
+}
+
+extension JSONLine {
+  /// A view, as `check` describes it.
+  fileprivate mutating func add(_ view: ViewPlan, _ plan: Plan) {
+    let source = plan.sources[view.source].source
+    let entity = view.entity.map(\.name)
+    add("name", view.name)
+    add("fingerprint", fingerprintText(view.fingerprint))
+    add("source", source.name)
+    add("topic", source.topic)
+    add("entity", texts: entity)
+    add("repartitioned", .bool(source.isRepartitioned(by: entity)))
+    add("state_bytes_max", view.sizeBound.bytes)
+    add("state_bytes_of_one_event", view.sizeBound.bytesOfOneEvent)
+    add("features", each: view.features) { line, feature in
+      line.add("name", feature.name)
+      line.add("type", feature.type.description)
+    }
   }
 }
 

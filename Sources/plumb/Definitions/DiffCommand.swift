@@ -31,6 +31,9 @@ struct DiffCommand: ParsableCommand {
   @Option(help: "The time of the evaluation, in RFC 3339; without it, now.")
   var at: String?
 
+  @Flag(help: "Print one JSON object.")
+  var json = false
+
   func validate() throws {
     if definitions.count != 2 {
       throw ValidationError("Give two definitions files: -d old.yaml -d new.yaml.")
@@ -52,7 +55,7 @@ struct DiffCommand: ParsableCommand {
       let difference = VersionDifference(
         plans[0], plans[1], try store.settings().redisOptions(), at: time, sample: sample)
       try difference.run(view: view)
-      for line in difference.report() { print(line) }
+      if json { difference.printJSON() } else { for line in difference.report() { print(line) } }
     }
   }
 }
@@ -186,6 +189,27 @@ final class VersionDifference {
   private static func decode(_ view: ViewPlan, _ bytes: [UInt8]) throws(StateError) -> State {
     try bytes.span.bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(StateError) in
       try view.decode(bytes)
+    }
+  }
+
+  func printJSON() {
+    JSONLine.print { line in
+      line.add("versions", .list([old.plan.version, new.plan.version].map { .int64(Int64($0)) }))
+      line.add("notes", texts: notes)
+      line.add("views", each: views.sorted { $0.key < $1.key }) { line, view in
+        line.add("name", view.key)
+        line.add("both", view.value.both)
+        line.add("only_old", view.value.onlyOld)
+        line.add("only_new", view.value.onlyNew)
+        line.add("features", each: view.value.columns.sorted { $0.key < $1.key }) { line, feature in
+          line.add("name", feature.key)
+          line.add("same", feature.value.same)
+          line.add("differ", feature.value.different)
+          line.add("null_only_in_new", feature.value.onlyOld)
+          line.add("null_only_in_old", feature.value.onlyNew)
+          line.add("largest_difference", .double(feature.value.largest))
+        }
+      }
     }
   }
 

@@ -15,6 +15,9 @@ final class SnapshotRestore<Store: StateStorePort> {
   private var heldBytes = 0
   private var restored = 0
   private var foreign = 0
+  /// Records that are no snapshots, and where the first stands.
+  private var unusable = 0
+  private var firstUnusable = ""
 
   private struct Progress {
     let task: RestoredTask
@@ -41,7 +44,7 @@ final class SnapshotRestore<Store: StateStorePort> {
     try reader.open(ranges)
     let progress = ReplayProgress("snapshots")
     while let poll = try reader.poll(recordsMax: 1_000, timeoutMilliseconds: 500) {
-      for record in poll.records { try take(record) }
+      for record in poll.records { try take(record, poll.partitions[record.partition]) }
       if held >= RestoreLimits.states || heldBytes >= RestoreLimits.bytes { try flush() }
       for (range, place) in zip(ranges, reader.positions) {
         progress.report(
@@ -52,20 +55,26 @@ final class SnapshotRestore<Store: StateStorePort> {
     try flush()
     for partition in tasks.keys { try complete(partition) }
     let skipped = foreign == 0 ? "" : "; \(foreign) of other versions, or not committed, were left out"
-    return "\(counted(restored, "snapshot")) restored into \(counted(tasks.count, "task"))\(skipped)"
+    let strange =
+      unusable == 0
+      ? ""
+      : "; \(counted(unusable, "record")) of other programs left out, first \(firstUnusable): plumb verify tells whether "
+        + "anything is missing"
+    return
+      "\(counted(restored, "snapshot")) restored into \(counted(tasks.count, "task"))\(skipped)\(strange)"
   }
 
-  private func take(_ record: LogRecord) throws {
-    guard let value = record.value, let key = record.key else { return }
-    let snapshot: Plumbline_Snapshot
-    do {
-      snapshot = try Plumbline_Snapshot(serializedBytes: Array(value))
-    } catch {
-      throw ProcessorError(
-        remedy: .stop,
-        description:
-          "the snapshot topic holds \(value.count) bytes at offset \(record.offset) that are no snapshot: "
-          + "find who else writes there")
+  /// Counts a record that another program has put into the topic. Nobody can take it out again, so it must not be what
+  /// a restoration fails at.
+  private func leaveOut(_ record: LogRecord, _ partition: TopicPartition) {
+    if unusable == 0 { firstUnusable = "\(partition)@\(record.offset)" }
+    unusable += 1
+  }
+
+  private func take(_ record: LogRecord, _ partition: TopicPartition) throws {
+    guard let value = record.value else { return }
+    guard let snapshot = try? Plumbline_Snapshot(serializedBytes: Array(value)) else {
+      return leaveOut(record, partition)
     }
     let place = TopicPartition(snapshot.topic, snapshot.partition)
     guard snapshot.version == Int64(plan.version), let offset = tasks[place]?.task.offset,
@@ -81,7 +90,11 @@ final class SnapshotRestore<Store: StateStorePort> {
           "a snapshot of view '\(snapshot.view)' was made by other definitions of version \(plan.version): "
           + "give the file that the service ran with, or raise version: and fill the new one")
     }
-    let (name, state) = (Array(key), Array(snapshot.state))
+    let (name, state) = (StateKey.make(view: view.name, snapshot.entityKey), Array(snapshot.state))
+    // A worker would stop at a state that it can't read, and read one under another entity's key as that entity's.
+    guard record.key?.elementsEqual(name) ?? false,
+      (try? state.withUnsafeBytes { try view.decode($0) }) != nil
+    else { return leaveOut(record, partition) }
     if tasks[place]?.states.updateValue(state, forKey: name) == nil {
       held += 1
       heldBytes += name.count

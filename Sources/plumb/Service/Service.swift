@@ -194,6 +194,7 @@ struct Service {
     let store = Heartbeats(
       ObservedStore(RedisStateStore(redis, keys: keys, metadata: metadata), registry), redis, keys: keys)
     let pulse = Pulse(plan)
+    var hasJoined = false
     let runner = WorkerRunner(
       plan, store: store, limits: limits, partitions: metadata.partitions, restartsMax: Self.restartsMax,
       now: { now }, isStopping: isStopping, report: { own.warning("\($0)") }, note: { own.info("\($0)") },
@@ -206,6 +207,11 @@ struct Service {
         if let log { pulse.beat(status, log.base.base, store, now: now) }
       }
     ) { () throws(LogError) -> ObservedLog<ArchivedEventLog<KafkaLog>> in
+      // A topic that has gone shows as a transaction that times out, and its producer then as fenced by another.
+      if hasJoined, let missing = try? TopicSurvey(plan, settings).missing(), !missing.isEmpty {
+        throw LogError(.fatal, missing.joined(separator: "\n"))
+      }
+      hasJoined = true
       let topics = Routing(plan).inputs.map(\.topic)
       let log = try KafkaLog(options, topics: topics, report: { own.kafka($0, $1) })
       return ObservedLog(ArchivedEventLog(log, archive), registry)

@@ -24,11 +24,14 @@ struct VerifyCommand: ParsableCommand {
       Examples:
         plumb verify -d shop.yaml --brokers 127.0.0.1:9092 --redis redis://127.0.0.1:6379
         plumb verify -d shop.yaml --sample 1/100
+        plumb verify -d shop.yaml --json --quiet
         plumb verify -d shop.yaml --archive /archive
         plumb verify -d shop.yaml --served --sample 1/100
       """)
 
-  @Option(name: [.customShort("d"), .long], help: "The definitions file.")
+  @Option(
+    name: [.customShort("d"), .long], help: "The definitions file.",
+    completion: .file(extensions: ["yaml", "yml"]))
   var definitions: String
   @OptionGroup var service: ServiceOptions
   @Option(help: "Compare only one entity of N: 1/N. Everything is folded all the same.")
@@ -42,6 +45,11 @@ struct VerifyCommand: ParsableCommand {
     help: ArgumentHelp(
       "Read what plumb archive has kept here, and the topics from there on.", valueName: "dir"))
   var archive: String?
+
+  @Flag(help: "Print one JSON object with the counts and the first findings.")
+  var json = false
+  @Flag(help: "Say nothing of the progress.")
+  var quiet = false
 
   func validate() throws { _ = try share() }
 
@@ -70,34 +78,51 @@ struct VerifyCommand: ParsableCommand {
   ) throws -> Int {
     let verifier = Verifier(
       plan, log: log, store: store, share: try share(), expectsEverySnapshot: expectsEverySnapshot,
-      progress: Self.progress)
-    let report = try Self.stopping { try verifier.run() }
-    Self.tell(report.findings, of: report.failures)
-    print(
-      "\(report.records) records folded, \(report.snapshots) snapshots and \(report.states) states compared, "
-        + "\(report.snapshotsAhead) snapshots not yet in Redis: \(Self.verdict(report.failures))")
+      progress: progress)
+    let report = try stopping { try verifier.run() }
+    if json {
+      printJSON(report.findings, of: report.failures) { line in
+        line.add("records", report.records)
+        line.add("snapshots", report.snapshots)
+        line.add("snapshots_ahead", report.snapshotsAhead)
+        line.add("states", report.states)
+      }
+    } else {
+      Self.tell(report.findings, of: report.failures)
+      print(
+        "\(report.records) records folded, \(report.snapshots) snapshots and \(report.states) states compared, "
+          + "\(report.snapshotsAhead) snapshots not yet in Redis: \(Self.verdict(report.failures))")
+    }
     return report.failures
   }
 
   private func verifyServed(_ plan: Plan, _ log: ArchivedLog) throws -> Int {
-    let verifier = ServedVerifier(plan, log: log, share: try share(), progress: Self.progress)
-    let report = try Self.stopping { try verifier.run() }
-    Self.tell(report.findings, of: report.failures)
-    let others = report.otherVersions.sorted { $0.key < $1.key }.map {
-      ", \($0.value) of version \($0.key) left out"
+    let verifier = ServedVerifier(plan, log: log, share: try share(), progress: progress)
+    let report = try stopping { try verifier.run() }
+    let others = report.otherVersions.sorted { $0.key < $1.key }
+    if json {
+      printJSON(report.findings, of: report.failures) { line in
+        line.add("records", report.records)
+        line.add("answers", report.answers)
+        line.add("derived_rows", report.derived)
+        line.add("of_other_versions", others.reduce(0) { $0 + $1.value })
+      }
+    } else {
+      Self.tell(report.findings, of: report.failures)
+      let leftOut = others.map { ", \($0.value) of version \($0.key) left out" }.joined()
+      print(
+        "\(report.records) records folded, \(counted(report.answers, "answer")) of views and "
+          + "\(counted(report.derived, "row")) of derived columns compared\(leftOut): "
+          + Self.verdict(report.failures))
     }
-    print(
-      "\(report.records) records folded, \(counted(report.answers, "answer")) of views and "
-        + "\(counted(report.derived, "row")) of derived columns compared\(others.joined()): "
-        + Self.verdict(report.failures))
     return report.failures
   }
 
-  private static func progress(_ text: String) {
-    if isatty(STDERR_FILENO) == 1 { StandardError.write("\r\u{1B}[K\(text)") }
+  private func progress(_ text: String) {
+    if !quiet && isatty(STDERR_FILENO) == 1 { StandardError.write("\r\u{1B}[K\(text)") }
   }
 
-  private static func stopping<Report>(_ body: () throws -> Report) throws -> Report {
+  private func stopping<Report>(_ body: () throws -> Report) throws -> Report {
     defer { progress("") }
     do {
       return try body()
@@ -115,6 +140,23 @@ struct VerifyCommand: ParsableCommand {
 
   private static func verdict(_ failures: Int) -> String {
     failures == 0 ? "no difference" : counted(failures, "difference")
+  }
+
+  private func printJSON(_ findings: [Finding], of failures: Int, counts: (inout JSONLine) -> Void) {
+    JSONLine.print { line in
+      counts(&line)
+      line.add("differences", failures)
+      line.add("findings", each: findings) { line, finding in
+        line.add("subject", finding.subject.rawValue)
+        line.add("view", finding.view)
+        line.add("entity_key", bytes: finding.entity)
+        line.add("topic", finding.partition.topic)
+        line.add("partition", Int(finding.partition.partition))
+        line.add("offset", .int64(finding.offset))
+        line.add("difference", finding.difference)
+        line.add("cause", finding.cause)
+      }
+    }
   }
 
   /// Waits until the store is where the inputs end.

@@ -30,6 +30,34 @@ struct JSONLine {
     bytes.append(UInt8(ascii: "}"))
   }
 
+  /// A list of objects.
+  mutating func add<Item>(
+    _ name: String, each items: some Sequence<Item>, _ object: (inout JSONLine, Item) -> Void
+  ) {
+    label(name)
+    bytes.append(UInt8(ascii: "["))
+    for (index, item) in items.enumerated() {
+      if index > 0 { bytes.append(UInt8(ascii: ",")) }
+      var inner = JSONLine()
+      object(&inner, item)
+      bytes += inner.bytes
+      bytes.append(UInt8(ascii: "}"))
+    }
+    bytes.append(UInt8(ascii: "]"))
+  }
+
+  mutating func add(_ name: String, _ number: Int) { add(name, .int64(Int64(number))) }
+
+  /// A list of texts.
+  mutating func add(_ name: String, texts: [String]) { add(name, .list(texts.map { .string(Text($0)) })) }
+
+  /// One object, printed.
+  static func print(_ object: (inout JSONLine) -> Void) {
+    var line = JSONLine()
+    object(&line)
+    StandardOutput.print(String(decoding: line.bytes, as: UTF8.self) + "}")
+  }
+
   /// Ends the line and moves it to a buffer.
   consuming func end(into buffer: inout [UInt8]) {
     buffer += bytes

@@ -43,6 +43,7 @@ struct DeadLettersCommand: ParsableCommand {
       line.add("reason", letter.reason)
       line.add("message", letter.message)
       line.add("view", letter.view.isEmpty ? .null : .string(Text(letter.view)))
+      if letter.version != 0 { line.add("version", .int64(letter.version)) }
       line.add("position") {
         $0.add("topic", letter.topic)
         $0.add("partition", .int64(Int64(letter.partition)))

@@ -1,6 +1,7 @@
 import ArgumentParser
 import DefinitionFiles
 import FeatureCore
+import OfflineStore
 import OutputRecords
 import Processor
 import SwiftProtobuf
@@ -81,14 +82,14 @@ struct SnapshotRows {
       return line.add("tombstone", .bool(true))
     }
     do {
-      add(try Plumbline_Snapshot(serializedBytes: Array(value)), &line)
+      add(try Plumbline_Snapshot(serializedBytes: Array(value)), SnapshotRecord(value), &line)
     } catch {
       line.add("key", bytes: record.key.map(Array.init) ?? [])
       line.add("problem", "\(value.count) bytes that are no snapshot: \(error)")
     }
   }
 
-  private func add(_ snapshot: Plumbline_Snapshot, _ line: inout JSONLine) {
+  private func add(_ snapshot: Plumbline_Snapshot, _ record: SnapshotRecord?, _ line: inout JSONLine) {
     let view = plan.view(snapshot.view)
     line.add("view", snapshot.view)
     addEntity(Array(snapshot.entityKey), view, &line)
@@ -100,14 +101,14 @@ struct SnapshotRows {
     line.add("as_of", .timestamp(EventTime(microseconds: snapshot.asOf)))
     line.add("version", .int64(snapshot.version))
     line.add("fingerprint", fingerprintText(snapshot.fingerprint))
-    let values = snapshot.values.compactMap(FeatureValue.init)
-    guard values.count == snapshot.values.count else {
-      return line.add("problem", "a value is no finite number")
-    }
-    guard let view, view.fingerprint == snapshot.fingerprint, view.features.count == values.count else {
+    guard let view, view.fingerprint == snapshot.fingerprint else {
       // Without the definitions that it was made by, only the order of the values is known.
-      line.add("values", .list(values))
+      let values = snapshot.values + snapshot.sortedValues
+      line.add("values", .list(values.map { FeatureValue($0) ?? .null }))
       return line.add("problem", "made by other definitions than these")
+    }
+    guard let values = record?.values(view) else {
+      return line.add("problem", "its values are none that the view's features can have")
     }
     line.add("features") {
       for (feature, value) in zip(view.features, values) { $0.add(feature.name, value) }

@@ -14,7 +14,9 @@ struct TopicsCommand: ParsableCommand {
           plumb topics apply -d shop.yaml --brokers 127.0.0.1:9092 --partitions 4
         """)
 
-    @Option(name: [.customShort("d"), .long], help: "The definitions file.")
+    @Option(
+      name: [.customShort("d"), .long], help: "The definitions file.",
+      completion: .file(extensions: ["yaml", "yml"]))
     var definitions: String
     @OptionGroup var log: LogOptions
     @Option(help: "Partitions of a source's topic that doesn't exist.")
@@ -46,15 +48,20 @@ struct TopicsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
       abstract: "Report what is missing or differs; exit status 1 if anything does.")
 
-    @Option(name: [.customShort("d"), .long], help: "The definitions file.")
+    @Option(
+      name: [.customShort("d"), .long], help: "The definitions file.",
+      completion: .file(extensions: ["yaml", "yml"]))
     var definitions: String
     @OptionGroup var log: LogOptions
+    @Flag(help: "Print one JSON object with the list of problems.")
+    var json = false
 
     func run() throws {
       try reportingService {
         let problems = try TopicSurvey(try DefinitionFile.compile(path: definitions), try log.settings())
           .problems()
-        for problem in problems { print(problem) }
+        if json { JSONLine.print { $0.add("problems", texts: problems) } }
+        for problem in problems where !json { print(problem) }
         if !problems.isEmpty { throw ExitCode.failure }
       }
     }

@@ -39,6 +39,42 @@ import Testing
     #expect(!text.contains("heim"))
   }
 
+  /// Every form that an address can have, and some that it can't.
+  @Test(arguments: [
+    ("redis://SECRET@h", "redis://***@h"), ("redis://:SECRET@h:1/2", "redis://:***@h:1/2"),
+    ("redis://u:SECRET@SECRET@h", "redis://u:***@h"), ("redis://u:SEC/RET@h/0", "redis://u:***@h/0"),
+    ("redis://u:SEC?RET@h", "redis://***"), ("redis://h?password=SECRET", "redis://h?***"),
+    ("redis://h?PASSWORD=SECRET&db=1&SECRET", "redis://h?***&db=1&***"),
+    ("redis://h?pass%77ord=SECRET", "redis://h?***"), ("REDIS://u:SECRET@h", "REDIS://u:***@h"),
+    ("unix://u:SECRET@/path?db=1", "unix://u:***@/path?db=1"),
+    ("unix:///path?auth=SECRET", "unix:///path?***"),
+    (
+      "redis+sentinel://a:1,b:2/shop?sentinel_user=u&sentinel_password=SECRET",
+      "redis+sentinel://a:1,b:2/shop?sentinel_user=u&sentinel_password=***"
+    ),
+    ("redis+sentinel://a/shop?sentinel_password=SEC@RET", "redis+sentinel://***"), ("SECRET", "***"),
+    ("u:SECRET@h", "***"),
+  ])
+  func masksEveryForm(_ address: String, _ shown: String) throws {
+    var settings = ServiceSettings()
+    try settings.set("redis", address, from: "x")
+    #expect(settings.lines(isSecret: { _ in true }).contains("redis = \(shown) (x)"))
+  }
+
+  @Test(arguments: [
+    "redis: \"redis://u:geheim@h", "redis: redis://u:geheim@h: x", "kafka:\n  a: 'geheim\nb: {",
+    "redis: *geheim",
+  ])
+  func syntaxErrorsQuoteNoLine(_ text: String) throws {
+    try file(text) { path in
+      var settings = ServiceSettings()
+      let error = #expect(throws: SettingError.self) { try settings.apply(path: path) }
+      let message = "\(error!)"
+      #expect(
+        message.hasPrefix("\(path):") && message.contains("this is no YAML") && !message.contains("geheim"))
+    }
+  }
+
   @Test func secretsAreReadFromFiles() throws {
     try file("redis://plumb:geheim@db:6379/2\n") { redis in
       try file("ge heim\r\n") { password in

@@ -134,6 +134,55 @@ import Testing
       '-')
       """)
     expect(
+      mistakes {
+        $0.sources.append($0.sources[0])
+        $0.sources[1].name = "views"
+      },
+      """
+      sources.views.topic: 'clicks' is the topic of source 'clicks' too (declare one source, with the fields of both, \
+      and use it in the views of both)
+      """)
+    expect(
+      mistakes { $0.sources[0].topic = "shop.snapshots" },
+      """
+      sources.clicks.topic: 'shop.snapshots' is the topic of snapshots, which the service writes (read another topic)
+      """)
+    expect(
+      mistakes { definitions in
+        definitions.sources[0].fields.append(.init("user.id", .string))
+        definitions.sources[0].fields.append(.init("user_id", .string))
+        for entity in ["user.id", "user_id"] {
+          definitions.views.append(
+            View(
+              "by_\(entity.utf8.count)\(definitions.views.count)", source: "clicks", entity: [entity],
+              features: [Self.count("c", [.last("1h")])]))
+        }
+      },
+      """
+      views.by_72.entity: its repartition topic would be 'shop.1.clicks.by-user_id', and Kafka takes it for another \
+      view's, 'shop.1.clicks.by-user.id' (rename a field, or give one of the views another source)
+      """)
+    expect(
+      mistakes {
+        $0.sources[0].fields.append(.init(String(repeating: "é", count: 40), .string))
+        $0.views[0].entity = ["user", $0.sources[0].fields.last!.name]
+      },
+      """
+      views.activity.entity: its repartition topic would have a name of 342 characters, and Kafka takes 249 (shorten \
+      the source's name, or use fewer columns)
+      """)
+    expect(
+      mistakes { definitions in
+        for (view, feature) in [("a_", "b"), ("a", "_b")] {
+          definitions.views.append(
+            View(view, source: "clicks", entity: ["user"], features: [Feature(feature, .derive("1"))]))
+        }
+      },
+      """
+      views.a.features: '_b' and a feature of view 'a_' would both be named 'a___b' in joined rows (rename one of \
+      them)
+      """)
+    expect(
       mistakes { $0.sources[0].key = "usr" },
       """
       sources.clicks.key: the key 'usr' is not a declared field (did you mean 'user'?)

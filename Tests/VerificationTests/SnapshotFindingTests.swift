@@ -1,0 +1,44 @@
+import OutputRecords
+import SwiftProtobuf
+import Testing
+
+@testable import Verification
+
+/// What a verification says of the snapshot topic.
+@Suite struct SnapshotFindingTests {
+  @Test func findsNothingWhereNothingIsWrong() throws {
+    let shop = try Shop()
+    shop.produce(40)
+    try shop.process()
+    shop.produce(25, from: 40)
+    try shop.process()
+    let report = try shop.verify()
+    #expect(report.findings == [])
+    #expect(report.snapshots > 8 && report.states == 7 && report.records > 100)
+  }
+
+  /// Records once had their values in the order of a file, which nothing tells.
+  @Test func oldRecordsAreNoDifference() throws {
+    let shop = try Shop()
+    shop.produce(40)
+    try shop.process()
+    for partition in shop.log.topics[Shop.snapshots]!.indices {
+      for offset in shop.log.topics[Shop.snapshots]![partition].indices {
+        try shop.change(Shop.snapshots, partition, offset) { record in
+          var snapshot = try Plumbline_Snapshot(serializedBytes: record.value!)
+          snapshot.values = offset % 2 == 0 ? snapshot.sortedValues : snapshot.sortedValues.reversed()
+          snapshot.sortedValues = []
+          record.value = try snapshot.serializedBytes()
+        }
+      }
+    }
+    #expect(try shop.verify().findings == [])
+    // A value that no order explains is one.
+    try shop.change(Shop.snapshots, 0, 0) { record in
+      var snapshot = try Plumbline_Snapshot(serializedBytes: record.value!)
+      snapshot.values[0].int64 += 1
+      record.value = try snapshot.serializedBytes()
+    }
+    #expect(try shop.verify().findings.count == 1)
+  }
+}
