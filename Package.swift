@@ -70,7 +70,8 @@ let package = Package(
     .target(
       name: "Capture", dependencies: ["FeatureCore", "Processor", "OfflineStore"], swiftSettings: strict),
     .target(
-      name: "PostgresTables", dependencies: ["FeatureCore", "Capture", "Processor", "CLibPQ"], swiftSettings: strict),
+      name: "PostgresTables", dependencies: ["FeatureCore", "Capture", "Processor", "CLibPQ"],
+      swiftSettings: strict),
     .target(
       name: "OutputRecords", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
       swiftSettings: strict),

@@ -158,7 +158,8 @@ public final class BatchReader {
       let value = reply[1 + place]
       let key = lookups[index].key.withUnsafeBytes { StateKey.make(view: lookups[index].view, $0) }
       let state =
-        value.isNull ? nil : key.withUnsafeBytes { StateEnvelope.open(value.bytes, key: $0).bytes.map(Array.init) }
+        value.isNull
+        ? nil : key.withUnsafeBytes { StateEnvelope.open(value.bytes, key: $0).bytes.map(Array.init) }
       outcome.found[index] = Found(state: state, position: position)
     }
   }

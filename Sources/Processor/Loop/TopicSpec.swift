@@ -51,7 +51,8 @@ public enum TopicKind: String, CaseIterable, Sendable {
       case .captured: "-1"
       }
     return [
-      "cleanup.policy": self == .captured ? "compact" : "delete", "retention.ms": retention, "max.message.bytes": "\(Self.recordBytesMax)",
+      "cleanup.policy": self == .captured ? "compact" : "delete", "retention.ms": retention,
+      "max.message.bytes": "\(Self.recordBytesMax)",
     ]
   }
 
