@@ -21,13 +21,13 @@ extension Integration.OutageTests {
       try site.start(
         Site.Instance("a"), more: ["--http", "127.0.0.1:0", "-X", "producer.transaction.timeout.ms=2000"])
       let endpoint = Endpoint(site)
-      try endpoint.await("ready") { $0.isReady }
+      try endpoint.awaitState("ready") { $0.isReady }
       try events.produce(milliseconds: 2_000)
       let series = endpoint.lags.count
       site.broker.kill()
-      try endpoint.await("not ready, but alive") { !$0.isReady && $0.isAlive }
+      try endpoint.awaitState("not ready, but alive") { !$0.isReady && $0.isAlive }
       // Twelve times the session, six times the transaction.
-      try endpoint.await("behind by the clock in all partitions") { endpoint in
+      try endpoint.awaitState("behind by the clock in all partitions") { endpoint in
         endpoint.lags.count == series && series > 0 && endpoint.lags.allSatisfy { $0 >= 12 }
       }
       var problems = endpoint.isAlive && !endpoint.isReady ? [] : ["healthy: \(endpoint.isAlive)"]
@@ -36,18 +36,18 @@ extension Integration.OutageTests {
       }
       if lines.count > 15 { problems.append("\(lines.count) lines about one outage") }
       try site.broker.start()
-      try endpoint.await("ready again") { $0.isReady && $0.lags.allSatisfy { $0 < 12 } }
+      try endpoint.awaitState("ready again") { $0.isReady && $0.lags.allSatisfy { $0 < 12 } }
       try events.produce(milliseconds: 500)
       problems += try Audit(site, seconds: 300).problems(events.written) + site.complaints()
       // Once more, and now it is to end: no call may hold it up.
       try events.produce(milliseconds: 500)
       site.broker.kill()
-      try endpoint.await("not ready") { !$0.isReady }
+      try endpoint.awaitState("not ready") { !$0.isReady }
       let start = ContinuousClock.now
       let status = try site.terminate("a")
       // Ten seconds by its own clock; a busy machine starts them late.
       if status != 0 || .now - start > .seconds(20) {
-        problems.append("ended with \(status) after \(.now - start)")
+        problems.append("ended with \(status) after \(ContinuousClock.now - start)")
       }
       if !site.logs.contains("dead_letters=") { problems.append("no count of dead letters at the end") }
       return Integration.report(problems, seed, site)
@@ -157,7 +157,7 @@ extension Integration.OutageTests {
         .compactMap { $0.split(separator: " ").last.flatMap { Double($0) } }
     }
 
-    func await(_ what: String, _ isSo: (Endpoint) -> Bool) throws {
+    func awaitState(_ what: String, _ isSo: (Endpoint) -> Bool) throws {
       try waitUntil("the service is \(what): \(lags), \(site.logs)", seconds: 120) { isSo(self) }
     }
   }

@@ -38,7 +38,7 @@ extension Integration.StoreFaultTests {
       let site = try Site()
       let events = try ShopEvents(site, seed: seed)
       try site.start(Site.Instance("a"))
-      try events.produce(1_000)
+      try events.produce(milliseconds: 1_000)
       try site.awaitStored(events)
       guard try site.terminate("a") == 0 else { return [site.logs] }
       let users = try site.redis.contents().filter {
@@ -53,12 +53,14 @@ extension Integration.StoreFaultTests {
       value[value.count - 1] ^= 1
       try site.redis.set(key, value)
       try site.start(Site.Instance("a"))
-      try events.produce(2_000)
-      try site.awaitLine("is damaged: its checksum is another")
+      try waitUntil("the damage is noticed: \(site.logs)", seconds: 120) {
+        try events.produce(200)
+        return site.logs.contains("is damaged: its checksum is another")
+      }
       try site.awaitStored(events)
       let user = String(decoding: key, as: UTF8.self).split(separator: ":").last ?? ""
       let letters = try site.output(of: [
-        "dead-letters", "tail", "--until", "end", "--reason", "state_damaged",
+        "dead-letters", "tail", "--reason", "state_damaged",
       ])
       var problems = site.complaints()
       if !letters.contains("state in the store is damaged") { problems.append("no dead letters: \(letters)") }

@@ -204,13 +204,13 @@ public final class Simulation {
   /// Somebody deletes a position in the store, or writes an earlier one.
   private func setBack(_ deployment: Deployment) {
     let begun = deployment.oracles.compactMap { oracle in
-      deployment.redis.tasks[oracle.name]?.position.map { (oracle.name, $0) }
+      deployment.redis.tasks[oracle.name]?.position.map { (oracle.name, broker.log(oracle.place).first, $0) }
     }
     guard !begun.isEmpty else { return }
-    let (task, position) = world.draws.pick(begun)
+    let (task, first, position) = world.draws.pick(begun)
     if world.strikes(.storePositionLost) { deployment.redis.setBack(task, to: nil) }
-    if position > 0, world.strikes(.storePositionSetBack) {
-      deployment.redis.setBack(task, to: Int64(world.draws.below(Int(position))))
+    if position > first, world.strikes(.storePositionSetBack) {
+      deployment.redis.setBack(task, to: first + Int64(world.draws.below(Int(position - first))))
     }
   }
 

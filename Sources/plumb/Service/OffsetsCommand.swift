@@ -41,8 +41,9 @@ struct OffsetsCommand: ParsableCommand {
           remedy: .stop,
           description: refused.map { "\($0.partition): \($0.outcome)" }.joined(separator: "\n"))
       }
-      let repaired = rows.compactMap { row in
-        if case .set(let offset) = row.repair { (partition: row.partition, offset: offset) } else { nil }
+      let repaired: [(partition: TopicPartition, offset: Int64)] = rows.compactMap { row in
+        guard case .set(let offset) = row.repair else { return nil }
+        return (row.partition, offset)
       }
       if setToStore {
         try ReplayLog(options, ends: [:], report: reportKafka).setGroupOffsets(repaired)
