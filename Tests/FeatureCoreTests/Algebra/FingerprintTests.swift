@@ -122,7 +122,7 @@ import Testing
       ("window's name", aggregate(2) { $0.windows[0].name = "168h" }),
       ("one window more", aggregate(2) { $0.windows.append(.lifetime) }),
       ("hop", aggregate(2) { $0.windows[0].span = .sliding(length: 604_800_000_000, hop: 600_000_000) }),
-      ("k", aggregate(2) { $0.k = 4 }),
+      ("k", aggregate(2) { $0.k = 4 }), ("counters", aggregate(2) { $0.counters = 64 }),
       ("q", aggregate(3) { $0.q = 0.51 }),
       ("half-life", aggregate(4) { $0.halfLife = 1001 }),
       ("buckets", aggregate(5) { $0.buckets = [.int64(1), .int64(6)] }),
