@@ -123,8 +123,9 @@ extension DefinitionsReader {
       .flatMap { reader.text($0, expected: "the name of a field") }
     let unit = reader.required("unit", of: fields, example: "unit: ms (s, ms, us, ns or rfc3339)")
       .flatMap(timeUnit)
-    guard let field, let unit else { return nil }
-    return Source.Timestamp(field: field, unit: unit)
+    guard let field else { return nil }
+    // The field is known although its unit is not: only that is told of.
+    return Source.Timestamp(field: field, unit: unit ?? .milliseconds)
   }
 
   private func timeUnit(_ place: Place) -> TimeUnit? {
