@@ -13,7 +13,7 @@ public final class AdminServer: Sendable {
     host: String, port: Int, _ registry: PrometheusRegistry, _ health: Health, logger: Logger,
     now: @escaping @Sendable () -> Int64
   ) throws {
-    let router = Router()
+    let router = Router(options: .autoGenerateHeadEndpoints)
     router.get("/metrics") { _, _ in
       Self.response(.ok, registry.text, type: "text/plain; version=0.0.4; charset=utf-8")
     }

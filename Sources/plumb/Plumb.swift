@@ -1,4 +1,5 @@
 import ArgumentParser
+import FeatureCore
 
 @main
 struct Plumb: AsyncParsableCommand {
@@ -17,4 +18,29 @@ struct Plumb: AsyncParsableCommand {
       TrainingSetCommand.self, TopicsCommand.self, BrokerCommand.self,
       SimulateCommand.self, DiffCommand.self, PromoteCommand.self, RetireCommand.self,
     ])
+
+  static func main() async {
+    do {
+      try checkCommand(CommandLine.arguments.dropFirst().first)
+      var command = try parseAsRoot()
+      if var command = command as? any AsyncParsableCommand {
+        try await command.run()
+      } else {
+        try command.run()
+      }
+      try StandardOutput.finish()
+    } catch {
+      exit(withError: error)
+    }
+  }
+
+  /// Names a command that there isn't: the parser would speak of its options.
+  private static func checkCommand(_ name: String?) throws {
+    guard let name, !name.hasPrefix("-") else { return }
+    let names = configuration.subcommands.map { $0._commandName } + ["help"]
+    guard !names.contains(name) else { return }
+    let meant = Suggestion.didYouMean(name, among: names) ?? "there are \(names.joined(separator: ", "))"
+    StandardError.print("plumb: there is no command '\(name)'; \(meant)")
+    throw ExitCode.validationFailure
+  }
 }

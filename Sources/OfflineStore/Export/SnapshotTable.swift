@@ -33,12 +33,17 @@ struct SnapshotTable {
     let origin = Self.origin + (hasStates ? [Self.state] : [])
     columns = own + origin + features
     fingerprint = Text(fingerprintText(view.fingerprint))
-    let taken = Set(origin.map(\.name)).union(Self.folders)
-    if let name = (own + features).map(\.name).first(where: taken.contains) {
+    if let name = Self.clash(view, hasStates: hasStates) {
       throw TableError(
         path: folder, problem: "'\(name)' of view '\(view.name)' has the name of a column of every export",
         remedy: "rename it in the definitions, or export other views with --view")
     }
+  }
+
+  /// A column of the view that has the name of one of every export; nil if none has.
+  static func clash(_ view: ViewPlan, hasStates: Bool) -> String? {
+    let taken = Set((origin + (hasStates ? [state] : [])).map(\.name)).union(folders)
+    return (view.entity.map(\.name) + view.features.map(\.name)).first(where: taken.contains)
   }
 
   /// Appends a row. False, and nothing appended, if the record's entity or values are not this view's.

@@ -1,6 +1,7 @@
 import ArgumentParser
 import DefinitionFiles
 import FeatureCore
+import OfflineStore
 
 struct CheckCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -34,6 +35,9 @@ struct CheckCommand: ParsableCommand {
     print(
       "  state    up to \(byteText(size.bytes)) an entity: \(size.tiles) tiles in \(size.levels) levels; an entity "
         + "with one event has about \(byteText(size.bytesOfOneEvent))")
+    if let column = view.columnThatPreventsExport {
+      print("  export   not possible: every export has a column '\(column)' of its own; rename this one")
+    }
     var rows = [["feature", "type", "windows", "computation"]]
     rows += view.summaries.map {
       [$0.name, $0.type.description, $0.windows.joined(separator: " "), $0.computation]
