@@ -13,7 +13,7 @@ public struct DefinitionFile: Sendable {
   public typealias Check = (_ definitions: Definitions, _ zones: [String: TimeZoneRules]) -> [Mistake]
 
   /// Bytes of a file: a definition of every feature that one person could write takes less.
-  public static let bytesMax = 4 << 20
+  public static let bytesMax = 1 << 20
 
   /// Reads text. All mistakes are reported together, in the order of the file: those of shape, and what
   /// `check` finds in what could be read, unless it only follows from a mistake of shape.
@@ -38,7 +38,8 @@ public struct DefinitionFile: Sendable {
     let zones = reader.zones.filter { reader.usedZones.contains($0.key) }
     let locator = Locator(document, root)
     var knockOns = KnockOns(shape, definitions, locator)
-    for mistake in knockOns.removed(from: check(definitions, zones)) {
+    let mistakes = check(definitions, zones).prefix(ShapeReader.findingsMax)
+    for mistake in knockOns.removed(from: Array(mistakes)) {
       findings.append(
         Finding(
           mistake.path, locator.position(of: mistake), mistake.message, suggestion: mistake.suggestion))
@@ -47,7 +48,7 @@ public struct DefinitionFile: Sendable {
     return DefinitionFile(definitions: definitions, zones: zones)
   }
 
-  /// Reads a file.
+  /// Reads a file; `-` is the standard input.
   public static func load(
     path: String, database: ZoneDatabase = .system, check: Check
   ) throws(DefinitionFileError) -> DefinitionFile {
@@ -65,6 +66,7 @@ public struct DefinitionFile: Sendable {
     suggestion: "a definitions file has a name, sources and views")
 
   private static func read(_ path: String) throws(DefinitionFileError) -> [UInt8] {
+    if path == "-" { return try bytes(of: .standardInput, path) }
     var isDirectory: ObjCBool = false
     guard FileManager.default.fileExists(atPath: path, isDirectory: &isDirectory) else {
       throw DefinitionFileError(file: path, line: 0, "there is no such file")
@@ -72,9 +74,15 @@ public struct DefinitionFile: Sendable {
     guard !isDirectory.boolValue else {
       throw DefinitionFileError(file: path, line: 0, "this is a directory, not a file")
     }
-    guard let handle = FileHandle(forReadingAtPath: path),
-      let data = try? handle.read(upToCount: bytesMax + 1) ?? Data()
-    else {
+    guard let handle = FileHandle(forReadingAtPath: path) else {
+      throw DefinitionFileError(
+        file: path, line: 0, "the file cannot be read", suggestion: "check its permissions")
+    }
+    return try bytes(of: handle, path)
+  }
+
+  private static func bytes(of handle: FileHandle, _ path: String) throws(DefinitionFileError) -> [UInt8] {
+    guard let data = try? handle.read(upToCount: bytesMax + 1) ?? Data() else {
       throw DefinitionFileError(
         file: path, line: 0, "the file cannot be read", suggestion: "check its permissions")
     }
@@ -107,53 +115,79 @@ public struct DefinitionFileError: Error, Sendable, CustomStringConvertible {
     public let message: String
     /// What was probably meant, or what to do.
     public let suggestion: String?
-    /// The text of the line.
+    /// The text of the line; of a long one what surrounds the column.
     public let sourceLine: String
+    /// How many columns of the line are left out before `sourceLine`.
+    let columnsSkipped: Int
   }
+
+  /// More mistakes are only counted: whoever mends these looks again.
+  public static let problemsMax = 100
 
   /// The file's name.
   public let file: String
   /// The mistakes, at least one, by line and column.
   public let problems: [Problem]
+  /// How many more were found.
+  public let omitted: Int
 
   init(file: String, line: Int, _ message: String, suggestion: String? = nil) {
     self.file = file
-    problems = [Problem(line: line, column: 1, message: message, suggestion: suggestion, sourceLine: "")]
+    problems = [
+      Problem(
+        line: line, column: 1, message: message, suggestion: suggestion, sourceLine: "", columnsSkipped: 0)
+    ]
+    omitted = 0
   }
 
   init(file: String, findings: [Finding], source: SourceText) {
     self.file = file
-    var seen: Set<Problem> = []
-    // An alias shows the same mistake wherever it is used.
-    problems = findings.map { finding in
-      Problem(
-        line: finding.position.line, column: finding.position.column, message: finding.message,
-        suggestion: finding.suggestion, sourceLine: source.line(finding.position.line))
+    struct Told: Hashable {
+      var position: Position
+      var message: String
     }
-    .filter { seen.insert($0).inserted }
-    .sorted { ($0.line, $0.column, $0.message) < ($1.line, $1.column, $1.message) }
+    var seen: Set<Told> = []
+    // An alias shows the same mistake wherever it is used.
+    let told = findings.filter { seen.insert(Told(position: $0.position, message: $0.message)).inserted }
+      .sorted { ($0.position, $0.message) < ($1.position, $1.message) }
+    problems = told.prefix(Self.problemsMax).map { finding in
+      let position = finding.position
+      let excerpt = source.excerpt(of: position, columnsMax: Self.excerptColumnsMax)
+      return Problem(
+        line: position.line, column: position.column, message: Self.clipped(finding.message),
+        suggestion: finding.suggestion.map(Self.clipped), sourceLine: excerpt.text,
+        columnsSkipped: excerpt.skipped)
+    }
+    omitted = told.count - problems.count
+  }
+
+  /// Names in messages may be as long as the file.
+  private static func clipped(_ message: String) -> String {
+    let limit = 1_000
+    return message.utf8.count <= limit ? message : "\(String(message.unicodeScalars.prefix(limit)))…"
   }
 
   /// Like a compiler: file, line, column, what is wrong; the line, and a caret below the place.
   public var description: String {
-    problems.map { problem in
+    let lines = problems.map { problem in
       let place = problem.line == 0 ? file : "\(file):\(problem.line):\(problem.column)"
       let message = problem.message + (problem.suggestion.map { "; \($0)" } ?? "")
       return "\(place): error: \(message)" + Self.excerpt(problem)
-    }.joined(separator: "\n")
+    }
+    let more = omitted > 0 ? ["\(file): \(omitted) more mistakes are not shown"] : []
+    return (lines + more).joined(separator: "\n")
   }
 
   private static let excerptColumnsMax = 200
 
   private static func excerpt(_ problem: Problem) -> String {
     guard !problem.sourceLine.isEmpty else { return "" }
-    // Of a long line what surrounds the place.
-    let line = problem.sourceLine.unicodeScalars
-    let skipped = line.count > excerptColumnsMax ? max(0, problem.column - 1 - excerptColumnsMax / 2) : 0
-    let shown = line.dropFirst(skipped).prefix(excerptColumnsMax)
+    let shown = problem.sourceLine.unicodeScalars
     var padding = String.UnicodeScalarView()
-    for scalar in shown.prefix(problem.column - 1 - skipped) { padding.append(scalar == "\t" ? "\t" : " ") }
-    return "\n  \(String(shown))\n  \(String(padding))^"
+    for scalar in shown.prefix(max(0, problem.column - 1 - problem.columnsSkipped)) {
+      padding.append(scalar == "\t" ? "\t" : " ")
+    }
+    return "\n  \(problem.sourceLine)\n  \(String(padding))^"
   }
 }
 

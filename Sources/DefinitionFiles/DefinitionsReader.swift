@@ -143,8 +143,9 @@ extension DefinitionsReader {
       .flatMap(timeUnit)
     let zone = fields["time_zone"].flatMap { usedZone($0) }
     let isText = fields["text"].flatMap(reader.bool) ?? false
-    guard let field, let unit else { return nil }
-    var timestamp = Source.Timestamp(field: field, unit: unit, zone: zone, isText: isText)
+    guard let field else { return nil }
+    // The field is known although its unit is not: only that is told of.
+    var timestamp = Source.Timestamp(field: field, unit: unit ?? .milliseconds, zone: zone, isText: isText)
     timestamp.isAny = fields["any_time"].flatMap(reader.bool) ?? false
     return timestamp
   }

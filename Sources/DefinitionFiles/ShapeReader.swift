@@ -45,19 +45,22 @@ struct Fields {
 
 /// Reads values of given shapes, and notes everything that has another.
 final class ShapeReader {
+  /// Findings beyond these are not kept: they are reported once others are mended.
+  static let findingsMax = 1_000
+
   let document: YAMLDocument
   private(set) var findings: [Finding] = []
   /// Paths that could not be read without a finding of their own, such as a required key under a wrong name.
   private(set) var alsoBroken: [DefinitionPath] = []
 
-  /// Aliases inside aliases can make a small file endless; no sensible file comes near.
-  private static let valuesMax = 500_000
-  private var valuesLeft = ShapeReader.valuesMax
-
   init(_ document: YAMLDocument) { self.document = document }
 
   func report(_ place: Place, _ message: String, suggestion: String? = nil) {
-    findings.append(Finding(place.path, place.position, message, suggestion: suggestion))
+    add(Finding(place.path, place.position, message, suggestion: suggestion))
+  }
+
+  private func add(_ finding: @autoclosure () -> Finding) {
+    if findings.count < Self.findingsMax { findings.append(finding()) }
   }
 
   private func reportWrongType(_ place: Place, expected: String, suggestion: String? = nil) {
@@ -74,15 +77,14 @@ final class ShapeReader {
       return nil
     }
     let entries = document.entries(of: mapping) { entry, first in
-      findings.append(
+      add(
         Finding(
           place.path.child(entry.key), entry.position,
           "duplicate key '\(entry.key)': line \(first.line) has it already", suggestion: "keep one of them"))
     } unreadable: { node in
-      findings.append(
+      add(
         Finding(place.path, node.position, "a key must be text, found \(Self.describe(node))"))
     }
-    guard spend(entries.count, at: place) else { return nil }
     return entries.map { entry in
       (entry.key, Place(node: entry.value, path: place.path.child(entry.key), keyPosition: entry.position))
     }
@@ -93,14 +95,16 @@ final class ShapeReader {
     let expected = "\(what): a mapping with the keys \(keys.joined(separator: ", "))"
     guard let entries = entries(place, expected: expected, suggestion: suggestion) else { return nil }
     var fields = Fields(place: place, what: what, values: [:], misspelt: [])
+    let given = Set(entries.map(\.name))
+    let absent = keys.filter { !given.contains($0) }
     for (name, value) in entries {
       if keys.contains(name) {
         fields.values[name] = value
         continue
       }
-      let absent = keys.filter { key in !entries.contains { $0.name == key } }
+      if findings.count >= Self.findingsMax { continue }
       let meant = Self.meantKey(name, among: absent)
-      findings.append(
+      add(
         Finding(
           value.path, value.keyPosition, "unknown key '\(name)' in \(what)",
           suggestion: meant.map { "did you mean '\($0)'?" }
@@ -132,7 +136,7 @@ final class ShapeReader {
   func required(_ key: String, of fields: Fields, example: String) -> Place? {
     if let value = fields[key] { return value }
     if !fields.misspelt.contains(key) {
-      findings.append(
+      add(
         Finding(
           fields.place.path.child(key), fields.place.keyPosition, "\(fields.what) needs '\(key)'",
           suggestion: "for example \(example)"))
@@ -149,20 +153,9 @@ final class ShapeReader {
       }
       return [Place(node: place.node, path: place.path.child("0"), keyPosition: place.node.position)]
     }
-    guard spend(sequence.count, at: place) else { return [] }
     return sequence.enumerated().map { index, node in
       Place(node: node, path: place.path.child(String(index)), keyPosition: node.position)
     }
-  }
-
-  private func spend(_ count: Int, at place: Place) -> Bool {
-    if valuesLeft >= 0 {
-      valuesLeft -= count
-      if valuesLeft < 0 {
-        report(place, "the file has more than \(Self.valuesMax) values once its aliases are expanded")
-      }
-    }
-    return valuesLeft >= 0
   }
 
   // MARK: - Scalars
@@ -228,14 +221,6 @@ final class ShapeReader {
       report(place, problem, suggestion: suggestion)
       return nil
     }
-  }
-
-  /// `true` or `false`.
-  func bool(_ place: Place) -> Bool? {
-    guard let literal = literal(place, expected: "true or false") else { return nil }
-    if case .bool(let value) = literal { return value }
-    reportWrongType(place, expected: "true or false")
-    return nil
   }
 
   /// One of a few names.

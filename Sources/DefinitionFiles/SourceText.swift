@@ -82,6 +82,23 @@ struct SourceText {
     return String(view)
   }
 
+  /// What surrounds a place in its line, which may be as long as the file, and how much of the line stands before it.
+  func excerpt(of position: Position, columnsMax: Int) -> (text: String, skipped: Int) {
+    guard position.line >= 1, position.line <= lineStarts.count else { return ("", 0) }
+    let start = lineStarts[position.line - 1]
+    func end(from index: Int) -> Int {
+      var end = index
+      while end < scalars.count, end - index < columnsMax, breakLength(at: end) == 0 { end += 1 }
+      return end
+    }
+    let isLong = end(from: start) - start == columnsMax
+    let skipped = isLong ? max(0, position.column - 1 - columnsMax / 2) : 0
+    let from = min(start + skipped, scalars.count)
+    var view = String.UnicodeScalarView()
+    view.append(contentsOf: scalars[from..<end(from: from)])
+    return (String(view), skipped)
+  }
+
   /// The same text with one scalar exchanged, which keeps every position.
   mutating func replace(at index: Int, with scalar: Unicode.Scalar) { scalars[index] = scalar }
 

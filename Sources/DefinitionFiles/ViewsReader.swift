@@ -14,7 +14,9 @@ extension DefinitionsReader {
     "approx_percentile": .approxQuantile, "latest": .last, "earliest": .first, "mode": .topK, "top": .topK,
     "recency": .secondsSinceLast, "time_since_last": .secondsSinceLast, "last_n": .lastK, "first_n": .firstK,
   ]
-  private static let aggregateKeys = ["value", "where", "windows", "k", "q", "half_life", "buckets"]
+  private static let aggregateKeys = [
+    "value", "where", "windows", "k", "counters", "q", "half_life", "buckets",
+  ]
 
   mutating func view(_ name: String, _ place: Place) -> View? {
     let keys = ["source", "entity", "where", "emit", "features"]
@@ -114,7 +116,7 @@ extension DefinitionsReader {
     let aggregate = Aggregate(
       function ?? .count, value: fields["value"].flatMap { expression($0) },
       where: fields["where"].flatMap { expression($0) }, windows: read,
-      k: fields["k"].flatMap(reader.integer),
+      k: fields["k"].flatMap(reader.integer), counters: fields["counters"].flatMap(reader.integer),
       q: fields["q"].map(reader.elements)?.first.flatMap(reader.number),
       halfLife: fields["half_life"].flatMap(reader.duration),
       buckets: fields["buckets"].map { place in reader.elements(place).compactMap { reader.literal($0) } })

@@ -21,6 +21,8 @@ final class YAMLDocument {
   private let renamed: [Unicode.Scalar: Unicode.Scalar]
   /// More duplicates than this in one file are reported after the first ones are mended.
   private static let renamesMax = 64
+  /// And together they may take so long.
+  private static let renamedBytesMax = 1 << 18
   /// First of the private-use characters (plane 15) that mark renamed keys.
   private static let firstMarker: UInt32 = 0xF0000
   /// Merge keys expand mappings inside mappings: more than this in one is an accident.
@@ -44,6 +46,8 @@ final class YAMLDocument {
     var attempt = source
     var renamed: [Unicode.Scalar: Unicode.Scalar] = [:]
     var unresolved: [Finding] = []
+    // Each is another parse: a large file is told of fewer at a time.
+    let renamesMax = max(1, min(Self.renamesMax, Self.renamedBytesMax / max(1, source.scalars.count)))
     while true {
       do {
         (root, findings) = try Self.compose(attempt)
@@ -52,7 +56,7 @@ final class YAMLDocument {
       } catch YamlError.duplicatedKeysInMapping(let duplicates, let context) {
         let position = Position(line: context.mark.line, column: context.mark.column)
         let marker = Unicode.Scalar(Self.firstMarker + UInt32(renamed.count))!
-        if renamed.count < Self.renamesMax,
+        if renamed.count < renamesMax,
           let index = Self.renameableIndex(of: duplicates.sorted().first ?? "", at: position, in: attempt)
         {
           unresolved.append(
@@ -138,6 +142,7 @@ final class YAMLDocument {
   }
 
   private static func compose(_ source: SourceText) throws -> (Node?, [Finding]) {
+    if let finding = try AliasExpansion.problem(in: source) { return (nil, [finding]) }
     let parser = try Parser(yaml: source.text, resolver: .basic, encoding: .utf8)
     guard let root = try parser.nextRoot() else { return (nil, []) }
     guard let second = try parser.nextRoot() else { return (root, []) }

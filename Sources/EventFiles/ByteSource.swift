@@ -67,6 +67,7 @@ public struct ByteSource: ~Copyable {
           return 0
         }
       }
+      if skipPadding() { continue }
       let produced = try decode(into: output)
       if produced > 0 { return produced }
     }
@@ -82,6 +83,14 @@ public struct ByteSource: ~Copyable {
     let count = try file.read(into: output)
     fileBytesRead += Int64(count)
     return count
+  }
+
+  /// Zeros behind a gzip member fill up a tape's block, or whatever the file was written to; nothing may follow them.
+  private mutating func skipPadding() -> Bool {
+    guard compression == .gzip, !isInsideFrame, !hasPendingOutput, bytesConsumed > 0 else { return false }
+    let start = inputStart
+    while inputStart < inputEnd, input[inputStart] == 0 { inputStart += 1 }
+    return inputStart == inputEnd && start < inputEnd
   }
 
   private mutating func refill() throws(EventFileError) -> Bool {

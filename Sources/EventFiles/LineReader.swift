@@ -36,6 +36,9 @@ public struct LineReader: ~Copyable {
   /// An error that waits until the whole lines before it have been delivered.
   private var pendingError: EventFileError?
 
+  /// What some programs begin UTF-8 with.
+  private static let byteOrderMark: [UInt8] = [0xEF, 0xBB, 0xBF]
+
   /// Opens a file; `-` is the standard input.
   public init(path: String) throws(EventFileError) {
     // 1 MiB blocks: system calls vanish in the copying, and the block still fits the second-level cache.
@@ -112,6 +115,9 @@ public struct LineReader: ~Copyable {
 
   private mutating func take(upTo lineEnd: Int) {
     lineNumber += 1
+    if lineNumber == 1, buffer[start..<lineEnd].starts(with: Self.byteOrderMark) {
+      start += Self.byteOrderMark.count
+    }
     let length = lineEnd - start
     guard length > 0, !(length == 1 && buffer[start] == 0x0D) else { return }
     let isOversized = length > lineBytesMax

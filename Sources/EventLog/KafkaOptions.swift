@@ -1,5 +1,5 @@
 import CRDKafka
-import Processor
+public import Processor
 
 /// What the records of a commit promise to their readers.
 public enum KafkaDelivery: String, Sendable, CaseIterable {
@@ -164,6 +164,11 @@ extension KafkaOptions {
     // An administrator neither consumes nor produces: what is special to those would only draw warnings.
     if role == .admin && !KafkaDefaults.adminPrefixes.contains(where: name.hasPrefix) { return nil }
     return String(own)
+  }
+
+  /// Refuses properties that are not for users to set, before anything is connected.
+  public func check() throws(LogError) {
+    for name in properties.keys.sorted() { _ = try Self.property(name, for: .consumer) }
   }
 
   private static func refused(_ name: String, _ remedy: String) -> LogError {

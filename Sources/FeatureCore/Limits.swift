@@ -30,6 +30,8 @@ public enum Limits {
   public static let derivedTextBytesMax = 4096
   /// Features of one view, before windows.
   public static let featuresPerViewMax = 512
+  /// Windows of one feature: far more than anybody looks at.
+  public static let windowsPerFeatureMax = 100
   /// Tiles that one window may span: bounds the bytes of a state and the time of an evaluate.
   public static let tilesPerWindowMax = 10_000
   /// `k` of first_k, last_k and top_k.
@@ -40,6 +42,8 @@ public enum Limits {
   /// Counters of a top_k tile are four times `k`, and at least this many: the count of a listed value is high
   /// by at most events / counters.
   public static let topCountersMin = 64
+  /// Declared counters of a top_k: an event looks at each of them.
+  public static let topCountersMax = 1000
   /// Events of one tile: years of a million a second. A larger count in a state's bytes is damage; below it, no sum
   /// over the tiles of a window overflows.
   static let tileEventsMax: UInt64 = 1 << 48

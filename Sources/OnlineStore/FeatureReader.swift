@@ -15,6 +15,8 @@ public final class FeatureReader: Sendable {
     public let values: [FeatureValue]
     /// The largest event time that they know of; nil if nothing of the entity has been seen.
     public let asOf: EventTime?
+    /// The time that was asked for: training rows of this time have these features, those of `at` may see a later state.
+    public let requestedAt: EventTime
     /// What they were evaluated at: the later of the time asked for and `asOf`.
     public let at: EventTime
     /// The version of the definitions that they are of.
@@ -120,8 +122,8 @@ public final class FeatureReader: Sendable {
         let moment = max(time, state?.asOf ?? time)
         rows.append(
           Row(
-            values: view.evaluate(state, at: moment), asOf: state?.asOf, at: moment, version: version,
-            view: view))
+            values: view.evaluate(state, at: moment), asOf: state?.asOf, requestedAt: time, at: moment,
+            version: version, view: view))
       } catch {
         let key = String(decoding: keys[index], as: UTF8.self)
         throw StoreError(.fatal, "the state of '\(key)' in view '\(name)': \(error)")

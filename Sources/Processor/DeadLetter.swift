@@ -26,6 +26,16 @@ public struct DeadLetter {
 }
 
 extension DeadLetter {
+  /// Of a record in a partition where its key doesn't belong.
+  static let wrongPartition = "wrong_partition"
+  /// Of a record whose event time is too far ahead.
+  static let aheadOfRecord = "ahead_of_record"
+
+  /// Every reason that there is.
+  public static let reasons: [String] =
+    (DecodeFailure.Reason.allCases.map(\.rawValue) + ViewFailure.codes + [wrongPartition, aheadOfRecord])
+    .reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
+
   /// Of a record that can't be decoded.
   public init(
     _ failure: DecodeFailure, _ schema: EventSchema, _ payload: UnsafeRawBufferPointer, sequence: Int64

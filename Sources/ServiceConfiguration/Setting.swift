@@ -109,7 +109,8 @@ struct Setting: Sendable {
     Setting(
       name: "log_level", expects: "trace, debug, info, notice, warning, error or critical",
       parse: { settings, text in
-        choice(text, ["trace", "debug", "info", "notice", "warning", "error", "critical"]) {
+        // What most other programs call a warning.
+        choice(text == "warn" ? "warning" : text, logLevels) {
           settings.logLevel = $0
         }
       }, print: \.logLevel),
@@ -118,6 +119,8 @@ struct Setting: Sendable {
       parse: { settings, text in choice(text, ["text", "json"]) { settings.logFormat = $0 } },
       print: \.logFormat),
   ]
+
+  private static let logLevels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
 
   static func unknown(_ name: String) -> String {
     let meant =

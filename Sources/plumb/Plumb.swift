@@ -1,6 +1,5 @@
 import ArgumentParser
 import FeatureCore
-import Foundation
 
 @main
 struct Plumb: AsyncParsableCommand {
@@ -23,19 +22,27 @@ struct Plumb: AsyncParsableCommand {
     ])
 
   static func main() async {
-    if let name = CommandLine.arguments.dropFirst().first, let problem = unknown(command: name) {
-      StandardError.print("Error: \(problem)")
-      StandardError.print("See 'plumb --help' for the commands.")
-      Foundation.exit(ExitCode.validationFailure.rawValue)
+    do {
+      try checkCommand(CommandLine.arguments.dropFirst().first)
+      var command = try parseAsRoot()
+      if var command = command as? any AsyncParsableCommand {
+        try await command.run()
+      } else {
+        try command.run()
+      }
+      try StandardOutput.finish()
+    } catch {
+      exit(withError: error)
     }
-    await main(nil)
   }
 
-  /// Why a first argument is no command; nil if it is one. The parser would blame the options that follow it.
-  private static func unknown(command name: String) -> String? {
-    let names = configuration.subcommands.map(\._commandName) + ["help"]
-    guard !name.hasPrefix("-"), !names.contains(name) else { return nil }
-    let hint = Suggestion.didYouMean(name, among: names).map { ": \($0)" } ?? ""
-    return "there is no command '\(name)'\(hint)"
+  /// Names a command that there isn't: the parser would speak of its options.
+  private static func checkCommand(_ name: String?) throws {
+    guard let name, !name.hasPrefix("-") else { return }
+    let names = configuration.subcommands.map { $0._commandName } + ["help"]
+    guard !names.contains(name) else { return }
+    let meant = Suggestion.didYouMean(name, among: names) ?? "there are \(names.joined(separator: ", "))"
+    StandardError.print("plumb: there is no command '\(name)'; \(meant)")
+    throw ExitCode.validationFailure
   }
 }

@@ -24,6 +24,8 @@ extension Integration.ServedTrainingTests {
     var reads: [String: [[String: Any]]] = ["users": [], "items": []]
     for _ in 0..<4 {
       for _ in 0..<10 { try events.produce(1 + Int(random.next() % 60)) }
+      // Its states are ahead of every request, so they are evaluated later than they are asked for.
+      try events.produceAhead(user: "ahead")
       // What is read has been committed before, and nothing is committed while it is read.
       _ = try Audit(site, seconds: 60)
       usleep(5_000)
@@ -31,6 +33,7 @@ extension Integration.ServedTrainingTests {
         // Some of them have no events.
         try read(site, "users", "user", "u\(random.next() % 320)", into: &reads)
         try read(site, "items", "item", "i\(random.next() % 220)", into: &reads)
+        try read(site, "users", "user", "ahead", into: &reads)
       }
       usleep(5_000)
     }
@@ -55,9 +58,9 @@ extension Integration.ServedTrainingTests {
   ) throws {
     let text = try site.answer(["get", view, "\(column)=\(entity)"])
     guard var row = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any],
-      let at = (row["at"] as? String).flatMap(milliseconds)
+      let at = (row["requested_at"] as? String).flatMap(milliseconds)
     else { throw Failure("get: \(text)") }
-    row[column] = entity
+    guard row[column] as? String == entity else { throw Failure("get \(entity): \(text)") }
     row["ts"] = at
     reads[view, default: []].append(row)
   }
@@ -106,7 +109,7 @@ extension Integration.ServedTrainingTests {
       }
       row["age_seconds"] = nil
       var expected = read
-      for name in ["view", "version", "at"] { expected[name] = nil }
+      for name in ["view", "version", "at", "requested_at"] { expected[name] = nil }
       guard NSDictionary(dictionary: row) == NSDictionary(dictionary: expected) else {
         throw Failure("\(context): \(row) instead of \(expected)")
       }

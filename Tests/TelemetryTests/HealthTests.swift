@@ -77,6 +77,8 @@ import Testing
     #expect(try get("/metrics", server.port).contains("\nplumb_ready 1\n"))
     let metrics = try get("/metrics", server.port)
     #expect(metrics.contains("text/plain; version=0.0.4") && metrics.contains("\nplumb_commits_total 0\n"))
+    let head = try get("/metrics", server.port, method: "HEAD")
+    #expect(head.hasPrefix("HTTP/1.1 200") && head.hasSuffix("\r\n\r\n"), "\(head)")
     #expect(try get("/else", server.port).hasPrefix("HTTP/1.1 404"))
     // The port is taken.
     #expect(throws: (any Error).self) {
@@ -86,7 +88,7 @@ import Testing
   }
 
   /// What a server on loopback answers, headers included.
-  private func get(_ path: String, _ port: Int) throws -> String {
+  private func get(_ path: String, _ port: Int, method: String = "GET") throws -> String {
     let socket = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
     defer { close(socket) }
     var address = sockaddr_in()
@@ -97,7 +99,7 @@ import Testing
       connect(socket, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count))
     }
     try #require(status == 0)
-    let request = Array("GET \(path) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".utf8)
+    let request = Array("\(method) \(path) HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".utf8)
     try #require(write(socket, request, request.count) == request.count)
     var answer: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 65_536)

@@ -29,6 +29,7 @@ struct Accumulator: Hashable, Sendable {
     case distinct
     case quantiles
     case topCounts
+    case heavyHitters
   }
 
   var kind: Kind
@@ -40,6 +41,8 @@ struct Accumulator: Hashable, Sendable {
   var value: Int
   /// Lists and top_k.
   var k = 0
+  /// top_k with counters that know their errors.
+  var counters = 0
   /// Decayed aggregates, in microseconds.
   var halfLife: Double = 0
   /// Histograms: the view's bucket table.
@@ -54,7 +57,7 @@ struct Accumulator: Hashable, Sendable {
     case .sumInt64, .meanDouble, .first, .last, .decayed: 2
     case .meanInt64, .moments: 3
     case .histogram: bucketCount
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts: 0
+    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters: 0
     }
   }
 
@@ -124,7 +127,7 @@ extension Accumulator {
     case .latestTime:
       if fresh || time > Int64(bitPattern: words[0]) { words[0] = UInt64(bitPattern: time) }
     case .histogram: words[bucketTables[buckets].bucket(of: scalar)] &+= 1
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts: break
+    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters: break
     }
   }
 
@@ -157,7 +160,7 @@ extension Accumulator {
     case .latestTime:
       words[0] = UInt64(bitPattern: max(Int64(bitPattern: words[0]), Int64(bitPattern: other[0])))
     case .histogram: for bucket in 0..<bucketCount { words[bucket] &+= other[bucket] }
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts: break
+    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters: break
     }
   }
 
@@ -174,6 +177,7 @@ extension Accumulator {
     case .quantiles:
       QuantileSketch.insert(type == .int64 ? Double(scalar.int64) : scalar.double, into: &cell)
     case .topCounts: TopCounts.insert(scalar, type, k: k, into: &cell)
+    case .heavyHitters: HeavyHitters.insert(scalar, type, counters: counters, into: &cell)
     default: preconditionFailure("Cannot fold into a cell when the accumulator is \(kind)")
     }
   }
@@ -192,6 +196,7 @@ extension Accumulator {
     case .distinct: DistinctSketch.merge(other, into: &cell)
     case .quantiles: QuantileSketch.merge(other, into: &cell)
     case .topCounts: TopCounts.merge(other, type, k: k, into: &cell)
+    case .heavyHitters: HeavyHitters.merge(other, type, counters: counters, into: &cell)
     default: preconditionFailure("Cannot merge cells when the accumulator is \(kind)")
     }
   }

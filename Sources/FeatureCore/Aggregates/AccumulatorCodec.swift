@@ -25,7 +25,7 @@ extension Accumulator {
       writer.fixed(words[1])
     case .latestTime: writer.varint(UInt64(bitPattern: asOf &- Int64(bitPattern: words[0])))
     case .histogram: for bucket in 0..<bucketCount { writer.varint(words[bucket]) }
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts: break
+    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters: break
     }
   }
 
@@ -65,7 +65,7 @@ extension Accumulator {
         try add(words[word + bucket], to: &total, reader)
       }
       guard total > 0 else { throw reader.corrupt("a histogram holds nothing") }
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts: break
+    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters: break
     }
   }
 
@@ -98,6 +98,13 @@ extension Accumulator {
         encodeEntry(scalar, &writer)
         writer.varint(count)
       }
+    case .heavyHitters:
+      writer.varint(UInt64(cell.words.count / 3))
+      HeavyHitters.forEach(cell, type) { scalar, count, error in
+        encodeEntry(scalar, &writer)
+        writer.varint(count)
+        writer.varint(error)
+      }
     default: preconditionFailure("Cannot encode a cell when the accumulator is \(kind)")
     }
   }
@@ -109,7 +116,8 @@ extension Accumulator {
     case .firstList, .lastList: try decodeList(asOf: asOf, into: &cell, &reader)
     case .distinct: try decodeDistinct(into: &cell, &reader)
     case .quantiles: try decodeQuantiles(into: &cell, &reader)
-    case .topCounts: try decodeTopCounts(into: &cell, &reader)
+    case .topCounts: try decodeTopCounts(into: &cell, counters: TopCounts.capacity(k: k), &reader)
+    case .heavyHitters: try decodeTopCounts(into: &cell, counters: counters, &reader)
     default: preconditionFailure("Cannot decode a cell when the accumulator is \(kind)")
     }
     return cell
@@ -165,11 +173,14 @@ extension Accumulator {
     }
   }
 
-  private func decodeTopCounts(into cell: inout Cell, _ reader: inout ByteReader) throws(StateError) {
+  private func decodeTopCounts(
+    into cell: inout Cell, counters countersMax: Int, _ reader: inout ByteReader
+  ) throws(StateError) {
+    let stride = kind == .heavyHitters ? 3 : 2
     var previousText: UnsafeRawBufferPointer?
     var total: UInt64 = 0
-    let counters = try count(&reader, atMost: TopCounts.capacity(k: k))
-    cell.words.reserveCapacity(2 * counters)
+    let counters = try count(&reader, atMost: countersMax)
+    cell.words.reserveCapacity(stride * counters)
     for _ in 0..<counters {
       let before = reader.offset
       try decodeEntry(into: &cell, &reader)
@@ -182,14 +193,18 @@ extension Accumulator {
           throw StateError(kind: .corrupt("values do not ascend"), offset: before)
         }
         previousText = text
-      } else if entries > 2,
-        Int64(bitPattern: cell.words[entries - 3]) >= Int64(bitPattern: cell.words[entries - 1])
+      } else if entries > stride,
+        Int64(bitPattern: cell.words[entries - 1 - stride]) >= Int64(bitPattern: cell.words[entries - 1])
       {
         throw StateError(kind: .corrupt("values do not ascend"), offset: before)
       }
       let count = try positive(&reader)
       try add(count, to: &total, reader)
       cell.words.append(count)
+      guard kind == .heavyHitters else { continue }
+      let error = try reader.varint()
+      guard error < count else { throw reader.corrupt("a counter has nothing but its error") }
+      cell.words.append(error)
     }
   }
 

@@ -25,7 +25,10 @@ struct AggregateRule {
     let type = value?.type ?? .int64
     var accumulator = Accumulator(kind: kind(type), type: type, filter: -1, value: -1)
     switch aggregate.function {
-    case .firstK, .lastK, .topK: accumulator.k = aggregate.k ?? 0
+    case .firstK, .lastK: accumulator.k = aggregate.k ?? 0
+    case .topK where aggregate.counters == nil: accumulator.k = aggregate.k ?? 0
+    // Not k: features that ask for more or fewer of the values share a column.
+    case .topK, .topKCounts, .topKErrors, .topKCertain: accumulator.counters = aggregate.counters ?? 0
     // One text is a list of one; numbers have words of their own.
     case .first, .last: accumulator.k = type == .string ? 1 : 0
     case .decayedSum, .decayedCount: accumulator.halfLife = Double(aggregate.halfLife ?? 0)
@@ -43,12 +46,12 @@ struct AggregateRule {
   var resultType: FeatureType? {
     let type = value?.type
     switch aggregate.function {
-    case .count, .countDistinct: return .scalar(.int64)
+    case .count, .countDistinct, .topKCertain: return .scalar(.int64)
     case .product, .mean, .variance, .stddev, .approxQuantile, .decayedSum, .decayedCount, .secondsSinceLast:
       return .scalar(.double)
     case .sum, .min, .max, .first, .last: return type.map(FeatureType.scalar)
     case .firstK, .lastK, .topK: return type.map(FeatureType.list)
-    case .histogram: return .list(.int64)
+    case .histogram, .topKCounts, .topKErrors: return .list(.int64)
     }
   }
 
@@ -67,6 +70,9 @@ struct AggregateRule {
     case .countDistinct: .distinct
     case .approxQuantile: .quantile(aggregate.q ?? 0)
     case .topK: .top(aggregate.k ?? 0)
+    case .topKCounts: .topCounts(aggregate.k ?? 0)
+    case .topKErrors: .topErrors(aggregate.k ?? 0)
+    case .topKCertain: .topCertain(aggregate.k ?? 0)
     case .histogram: .histogram
     case .decayedSum, .decayedCount: .decayed
     case .secondsSinceLast: .latestTime
@@ -99,7 +105,8 @@ struct AggregateRule {
     case .lastK: return .lastList
     case .countDistinct: return .distinct
     case .approxQuantile: return .quantiles
-    case .topK: return .topCounts
+    case .topK where aggregate.counters == nil: return .topCounts
+    case .topK, .topKCounts, .topKErrors, .topKCertain: return .heavyHitters
     case .histogram: return .histogram
     case .decayedSum, .decayedCount: return .decayed
     case .secondsSinceLast: return .latestTime
@@ -107,10 +114,20 @@ struct AggregateRule {
   }
 
   private mutating func checkParameters() {
-    let takesK = [.firstK, .lastK, .topK].contains(aggregate.function)
+    let needsCounters = [.topKCounts, .topKErrors, .topKCertain].contains(aggregate.function)
+    let isTop = aggregate.function == .topK || needsCounters
+    let takesK = [.firstK, .lastK].contains(aggregate.function) || isTop
     check(
       "k", isGiven: aggregate.k != nil, isTaken: takesK, isValid: 1...Limits.kMax ~= aggregate.k ?? 0,
       form: "a whole number from 1 to \(Limits.kMax)")
+    if needsCounters || aggregate.counters != nil {
+      let fewest = min(max(1, aggregate.k ?? 1), Limits.topCountersMax)
+      check(
+        "counters", isGiven: aggregate.counters != nil, isTaken: isTop,
+        isValid: fewest...Limits.topCountersMax ~= aggregate.counters ?? 0,
+        form:
+          "a whole number from k to \(Limits.topCountersMax), such as 256; like the top_k that it is about")
+    }
     check(
       "q", isGiven: aggregate.q != nil, isTaken: aggregate.function == .approxQuantile,
       isValid: 0...1 ~= aggregate.q ?? -1, form: "a number from 0 to 1, such as 0.95")
@@ -148,7 +165,7 @@ struct AggregateRule {
     case .min, .max:
       require(
         [.int64, .double, .timestamp, .string, .bool], value.type, "a number, timestamp, string or bool")
-    case .topK:
+    case .topK, .topKCounts, .topKErrors, .topKCertain:
       require([.string, .int64, .bool, .timestamp], value.type, "a string, int64, timestamp or bool")
     case .histogram: require([.string, .int64, .double], value.type, "a string or a number")
     case .count, .first, .last, .firstK, .lastK, .countDistinct: break

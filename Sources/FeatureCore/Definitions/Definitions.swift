@@ -262,6 +262,12 @@ public struct Aggregate: Sendable, Hashable {
     case approxQuantile = "approx_quantile"
     /// The `k` most frequent values, most frequent first.
     case topK = "top_k"
+    /// How often each value of a `top_k` with the same `counters` has occurred at least.
+    case topKCounts = "top_k_counts"
+    /// By how much more often, at most.
+    case topKErrors = "top_k_errors"
+    /// How many of its first values are certainly where they are.
+    case topKCertain = "top_k_certain"
     /// Counts per declared bucket.
     case histogram
     /// Sum of values, each halved every `half_life`.
@@ -280,8 +286,10 @@ public struct Aggregate: Sendable, Hashable {
   public var filter: String?
   /// The windows, in the file's order.
   public var windows: [Window]
-  /// For first_k, last_k and top_k.
+  /// For first_k, last_k and the functions of top_k.
   public var k: Int?
+  /// For the functions of top_k: how many values are counted.
+  public var counters: Int?
   /// For approx_quantile, from 0 to 1.
   public var q: Double?
   /// For the decayed aggregates, in microseconds.
@@ -293,13 +301,14 @@ public struct Aggregate: Sendable, Hashable {
   /// An aggregate from its parts.
   public init(
     _ function: Function, value: String? = nil, where filter: String? = nil, windows: [Window],
-    k: Int? = nil, q: Double? = nil, halfLife: Int64? = nil, buckets: [Literal]? = nil
+    k: Int? = nil, counters: Int? = nil, q: Double? = nil, halfLife: Int64? = nil, buckets: [Literal]? = nil
   ) {
     self.function = function
     self.value = value
     self.filter = filter
     self.windows = windows
     self.k = k
+    self.counters = counters
     self.q = q
     self.halfLife = halfLife
     self.buckets = buckets

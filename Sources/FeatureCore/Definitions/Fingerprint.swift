@@ -84,7 +84,9 @@ enum Fingerprint {
       "windows \(windows)", "k \(aggregate.k ?? 0)", "q \(aggregate.q.map { "\($0.bitPattern)" } ?? "")",
       "half_life \(aggregate.halfLife ?? 0)",
       "buckets \((aggregate.buckets ?? []).map(text).joined(separator: ","))",
-    ].joined(separator: " ")
+      // Only where it is given: what had been defined before keeps its fingerprint.
+      aggregate.counters.map { "counters \($0)" },
+    ].compactMap(\.self).joined(separator: " ")
   }
 
   private static func text(_ span: Window.Span) -> String {
@@ -137,7 +139,8 @@ extension FeatureSummary {
   /// As a call: `last_k(item_id, k: 5) where event_type = 'click'`.
   private static func computation(_ aggregate: Aggregate) -> String {
     let arguments = [
-      aggregate.value ?? "*", aggregate.k.map { "k: \($0)" }, aggregate.q.map { "q: \($0)" },
+      aggregate.value ?? "*", aggregate.k.map { "k: \($0)" },
+      aggregate.counters.map { "counters: \($0)" }, aggregate.q.map { "q: \($0)" },
       aggregate.halfLife.map { "half_life: \(Duration.text($0))" },
       aggregate.buckets.map { "\($0.count) buckets" },
     ].compactMap(\.self)

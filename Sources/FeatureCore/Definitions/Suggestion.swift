@@ -3,8 +3,9 @@ public enum Suggestion {
   /// The candidate with the fewest edits, if it is near enough to be a slip; as a sentence.
   public static func didYouMean(_ name: String, among candidates: some Sequence<String>) -> String? {
     let limit = max(1, name.utf8.count / 3)
+    // Names that are longer by more edits than a slip has need no comparison.
     let best =
-      candidates
+      candidates.lazy.filter { abs($0.utf8.count - name.utf8.count) <= limit }
       .map { (edits: editDistance(name.lowercased(), $0.lowercased()), candidate: $0) }
       .min { ($0.edits, $0.candidate) < ($1.edits, $1.candidate) }
     guard let best, best.edits <= limit else { return nil }

@@ -201,6 +201,11 @@ struct ViewCompiler {
     if windows.isEmpty {
       report(place, "the feature has no window", "add 'windows', such as [1h, 24h, lifetime]")
     }
+    guard windows.count <= Limits.windowsPerFeatureMax else {
+      report(
+        place, "the feature has \(windows.count) windows", "use at most \(Limits.windowsPerFeatureMax)")
+      return []
+    }
     var names: Set<String> = []
     var spans: [WindowSpan?] = []
     for (index, window) in windows.enumerated() {

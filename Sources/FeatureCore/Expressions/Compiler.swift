@@ -88,10 +88,12 @@ struct Compiler {
     }
     let isQuoted = offset < source.count && source[offset] == UInt8(ascii: "\"")
     let near = Suggestion.didYouMean(name, among: columns.map(\.name))
-    let names = columns.prefix(20).map(\.name).joined(separator: ", ")
+    let names =
+      columns.isEmpty
+      ? "there are no columns" : "columns are \(columns.prefix(20).map(\.name).joined(separator: ", "))"
     throw ExpressionError(
       offset: offset, "column \"\(name)\" is unknown",
-      suggestion: near ?? (isQuoted ? "strings take single quotes: '\(name)'" : "columns are \(names)"))
+      suggestion: near ?? (isQuoted ? "strings take single quotes: '\(name)'" : names))
   }
 
   private mutating func lower(

@@ -97,6 +97,7 @@ extension Accumulator {
     // A bucket's distance of up to 3 bytes, and its count.
     case .quantiles: 3 + Limits.quantileBucketsMax * (3 + Self.varintMax)
     case .topCounts: 2 + TopCounts.capacity(k: k) * (valueMax + Self.varintMax)
+    case .heavyHitters: 2 + counters * (valueMax + 2 * Self.varintMax)
     }
   }
 
@@ -117,6 +118,7 @@ extension Accumulator {
     case .distinct: return 9
     case .quantiles: return 6
     case .topCounts: return 2 + value
+    case .heavyHitters: return 3 + value
     }
   }
 }

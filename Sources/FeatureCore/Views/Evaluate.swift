@@ -203,7 +203,15 @@ extension Accumulator {
     case .latestTime: return .double(Double(time - Int64(bitPattern: words[0])) / 1_000_000)
     case .decayed: return finite(Double(bitPattern: words[1]) * decay(time - Int64(bitPattern: words[0])))
     case .quantile(let q): return .double(QuantileSketch.quantile(q, cell))
-    case .top(let k): return .list(TopCounts.top(cell, type, k: k))
+    case .top(let k):
+      guard kind == .heavyHitters else { return .list(TopCounts.top(cell, type, k: k)) }
+      return .list(HeavyHitters.ranked(cell, type).prefix(k).map(\.value))
+    case .topCounts(let k):
+      return .list(HeavyHitters.ranked(cell, type).prefix(k).map { .int64(Int64($0.certain)) })
+    case .topErrors(let k):
+      return .list(HeavyHitters.ranked(cell, type).prefix(k).map { .int64(Int64($0.error)) })
+    case .topCertain(let k):
+      return .int64(Int64(HeavyHitters.certain(cell, type, k: k, counters: counters)))
     }
   }
 

@@ -20,6 +20,9 @@ public struct ViewFailure: Error, Hashable, Sendable {
   /// Why.
   public var reason: Reason
 
+  /// Every code that there is.
+  public static let codes = ["missing_key", "key_too_long", "expression_failed"]
+
   /// The dead-letter reason code.
   public var code: String {
     switch reason {

@@ -34,6 +34,12 @@ struct SnapshotTable {
     try ExportTable.check(own + features, taken: origin, "view '\(view.name)'", folder)
   }
 
+  /// A column of the view that has the name of one of every export; nil if none has.
+  static func clash(_ view: ViewPlan, hasStates: Bool) -> String? {
+    let taken = Set((origin + (hasStates ? [state] : [])).map(\.name)).union(folders)
+    return (view.entity.map(\.name) + view.features.map(\.name)).first(where: taken.contains)
+  }
+
   /// Appends a row. False, and nothing appended, if the record's entity or values are not this view's.
   func append(_ record: SnapshotRecord, committedAt: EventTime, to file: ExportFile) throws(TableError)
     -> Bool

@@ -55,6 +55,12 @@ final class JoinLane {
     entities = EntityTimes(bytesMax: budgets.reduce(0) { $0 + $1.limit } / 8)
   }
 
+  /// Whether it makes the label.
+  var isLabel: Bool { if case .label = purpose { true } else { false } }
+
+  /// What people call it.
+  var name: String { isLabel ? "the label" : "view '\(view.name)'" }
+
   // MARK: Rows and events
 
   /// Adds a row. Events may come before it if `forgetEntities` has been called.

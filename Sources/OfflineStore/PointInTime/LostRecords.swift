@@ -77,7 +77,6 @@ struct LaneLacks {
 extension JoinLane {
   /// What rows lack, if they lack something: an error each.
   func lackErrors(rows: Int) -> [TableError] {
-    let place = if case .label = purpose { "the label" } else { "view '\(view.name)'" }
     let others = "--allow-missing makes rows of what is left"
     var errors: [TableError] = []
     func add(_ lacking: LackingRows, _ problem: String, _ remedies: (_ latest: String) -> String) {
@@ -85,7 +84,7 @@ extension JoinLane {
       let latest = RFC3339.format(EventTime(microseconds: lacking.latest))
       errors.append(
         TableError(
-          path: place, problem: "\(lacking.count) of \(rows) rows, the latest of \(latest), \(problem)",
+          path: name, problem: "\(lacking.count) of \(rows) rows, the latest of \(latest), \(problem)",
           remedy: "\(remedies(latest)); \(others)"))
     }
     add(lacks.events, "need events that are no longer in the log: \(lostEvents?.description ?? "")") {

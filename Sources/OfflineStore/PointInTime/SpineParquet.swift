@@ -10,7 +10,7 @@ extension SpineTable {
       beginRow()
       for (position, vector) in batch.columns.enumerated() {
         try checkText(vector, index, number: first + Int64(index))
-        if declared[position] >= 0, !vector.isNull(index) {
+        if declared[position] >= 0, !Self.isMissing(vector, index) {
           row[declared[position]] = try scalar(
             vector, index, schema.columns[declared[position]], number: first + Int64(index))
         }
@@ -25,6 +25,12 @@ extension SpineTable {
       }
       try endRow()
     }
+  }
+
+  /// Whether there is no value: null, or what programs without nulls write for one.
+  private static func isMissing(_ vector: ParquetVector, _ index: Int) -> Bool {
+    vector.isNull(index)
+      || vector.column.valueType == .double && Double(bitPattern: vector.bits(index)).isNaN
   }
 
   /// Refuses bytes that are no text: some writers don't say of their texts that they are.
@@ -93,7 +99,12 @@ extension SpineTable {
       let time = EventTime(microseconds: Int64(bitPattern: vector.bits(index)))
       scalar = time.isInRange ? .int64(time.microseconds) : nil
     case (.int64, .double): scalar = .double(Double(Int64(bitPattern: vector.bits(index))))
-    case (.double, .int64): scalar = Int64(exactly: Double(bitPattern: vector.bits(index))).map(Scalar.int64)
+    case (.double, .int64):
+      let value = Double(bitPattern: vector.bits(index))
+      if value.isFinite, value.magnitude >= Self.inexactFrom {
+        throw inexact("\(value)", column, row: ", row \(number)")
+      }
+      scalar = Int64(exactly: value).map(Scalar.int64)
     case (.double, .double):
       let value = Double(bitPattern: vector.bits(index))
       scalar = value.isFinite ? .double(value) : nil
@@ -102,7 +113,7 @@ extension SpineTable {
     if let scalar { return scalar }
     let form = column.type == .timestamp ? "time" : column.type.rawValue
     var text: [UInt8] = []
-    ValueText.appendPlain(vector.value(index), to: &text)
+    ValueText.append(anyPlain: vector.value(index), to: &text)
     throw TableError(
       path: path,
       problem:

@@ -32,7 +32,7 @@ final class SpineTable {
   ) throws(TableError) {
     self.path = path
     self.columns = columns
-    try Self.check(columns, path, time.column, lanes.map(\.view), added)
+    try Self.check(columns, path, time.column, lanes, added)
     let schema = try Self.schema(path, time, lanes)
     self.schema = schema
     declared = columns.map { name in schema.columns.firstIndex { $0.name == name } ?? -1 }
@@ -118,7 +118,7 @@ extension SpineTable {
   }
 
   private static func check(
-    _ columns: [String], _ path: String, _ timeColumn: String, _ views: [ViewPlan], _ added: [String]
+    _ columns: [String], _ path: String, _ timeColumn: String, _ lanes: [JoinLane], _ added: [String]
   ) throws(TableError) {
     guard columns.contains(timeColumn) else {
       let meant = Suggestion.didYouMean(timeColumn, among: columns).map { "; \($0)" } ?? ""
@@ -126,17 +126,18 @@ extension SpineTable {
         path: path, line: 1, problem: "there is no time column '\(timeColumn)'\(meant)",
         remedy: "name the column of the rows' time with --spine-time")
     }
-    for view in views {
-      for column in view.entity where !columns.contains(column.name) {
+    for lane in lanes {
+      for column in lane.view.entity where !columns.contains(column.name) {
         let meant = Suggestion.didYouMean(column.name, among: columns).map { "; \($0)" } ?? ""
         throw TableError(
-          path: path, line: 1, problem: "view '\(view.name)' needs the column '\(column.name)'\(meant)",
-          remedy: "add the column, or choose other views with --view")
+          path: path, line: 1, problem: "\(lane.name) needs the column '\(column.name)'\(meant)",
+          remedy: "add the column, or choose \(lane.isLabel ? "others with --on" : "other views with --view")"
+        )
       }
     }
     if let taken = added.first(where: columns.contains) {
       throw TableError(
-        path: path, line: 1, problem: "the column '\(taken)' has the name of a feature",
+        path: path, line: 1, problem: "the column '\(taken)' has the name of one that is added",
         remedy: "rename the column")
     }
   }

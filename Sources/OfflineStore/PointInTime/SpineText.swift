@@ -37,6 +37,31 @@ extension SpineTable {
     }
   }
 
+  /// From here on the integers are further apart than doubles are: several become one.
+  static let inexactFrom = 9_007_199_254_740_992.0
+
+  func inexact(_ text: String, _ column: EventSchema.Column, line: Int64? = nil, row: String = "")
+    -> TableError
+  {
+    TableError(
+      path: path, line: line,
+      problem:
+        "column '\(column.name)'\(row): \(text) was a double, and of that size several integers are one double",
+      remedy: "write the column as integers, in pandas as Int64, or as text")
+  }
+
+  /// An integer, also as programs write it that hold integers as doubles: `56706.0`.
+  private func integer(
+    _ text: UnsafeRawBufferPointer, _ column: EventSchema.Column, line: Int64
+  ) throws(TableError) -> Int64? {
+    if let number = NumberText.wholeNumber(text) { return number }
+    guard let double = NumberText.double(text) else { return nil }
+    guard double.magnitude < Self.inexactFrom else {
+      throw inexact(Self.clipped(String(decoding: text, as: UTF8.self)), column, line: line)
+    }
+    return Int64(exactly: double)
+  }
+
   /// A field as the definitions declare its column. Its text lives in the arena.
   func scalar(_ text: Text, _ column: EventSchema.Column, line: Int64) throws(TableError) -> Scalar {
     let bytes = arena.allocate(text.utf8.count)
@@ -45,7 +70,7 @@ extension SpineTable {
     let scalar: Scalar? =
       switch column.type {
       case .string: .text(value)
-      case .int64: NumberText.wholeNumber(value).map(Scalar.int64)
+      case .int64: try integer(value, column, line: line).map(Scalar.int64)
       case .double: NumberText.double(value).map(Scalar.double)
       case .bool: text == "true" ? .bool(true) : text == "false" ? .bool(false) : nil
       case .timestamp:

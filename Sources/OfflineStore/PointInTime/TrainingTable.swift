@@ -18,10 +18,12 @@ public struct TrainingTable {
   public func write(path: String, format: TableFormat) throws(TableError) {
     let service = try ServedColumns(added, spine)
     var writer = try TableWriter(path: path, format: format, columns: spine.columns + added.names)
+    var number = 0
     try rows.forEach { (row) throws(TableError) in
-      for field in row.fields {
+      number += 1
+      for (index, field) in row.fields.enumerated() {
         switch field {
-        case .value(let value): writer.append(value)
+        case .value(let value): writer.append(try text(value, column: index, row: number))
         case .literal(let text): writer.append(json: text)
         }
       }
@@ -29,6 +31,23 @@ public struct TrainingTable {
       try writer.endRow()
     }
     try writer.finish()
+  }
+
+  /// A value of the spine as text has it: a double that is no number is missing, an infinite one has no text.
+  private func text(_ value: FeatureValue, column: Int, row: Int) throws(TableError) -> FeatureValue {
+    switch value {
+    case .double(let double) where double.isNaN: return .null
+    case .double(let double) where double.isInfinite:
+      throw TableError(
+        path: spine.path,
+        problem: "column '\(spine.columns[column])', row \(row): CSV and NDJSON cannot hold \(double)",
+        remedy: "name the output .parquet, or leave the column out")
+    case .list(let values):
+      var list: [FeatureValue] = []
+      for value in values { list.append(try text(value, column: column, row: row)) }
+      return .list(list)
+    default: return value
+    }
   }
 
   /// Writes the rows in the spine's order, as a Parquet file. The spine's columns have their types in the file or the

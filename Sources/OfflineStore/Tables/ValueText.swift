@@ -38,6 +38,15 @@ public enum ValueText {
     }
   }
 
+  /// The same of values that others have made, for messages.
+  static func append(anyPlain value: FeatureValue, to buffer: inout [UInt8]) {
+    if case .double(let number) = value, !number.isFinite {
+      buffer.append(contentsOf: number.description.utf8)
+    } else {
+      appendPlain(value, to: &buffer)
+    }
+  }
+
   /// A JSON string of valid UTF-8. Escapes what JSON demands and nothing else.
   public static func appendJSONString(_ utf8: [UInt8], to buffer: inout [UInt8]) {
     buffer.append(UInt8(ascii: "\""))

@@ -101,7 +101,7 @@ public struct RecordJudge {
     _ key: Text, at place: Int32, not partition: TopicPartition, _ record: LogRecord, _ index: Int
   ) -> DeadLetter {
     DeadLetter(
-      sequence: Int64(index), reason: "wrong_partition", view: nil,
+      sequence: Int64(index), reason: DeadLetter.wrongPartition, view: nil,
       message:
         "the key '\(key)' belongs in partition \(place) of '\(partition.topic)', not in \(partition.partition); if the "
         + "topic's producers don't place keys by murmur2, say \"partitioner: unknown\" for the source "
@@ -139,7 +139,7 @@ public struct RecordJudge {
     let ahead = isFar || isFarther ? (time > timestamp ? .max : .min) : distance
     guard ahead > source.source.maxAhead else { return nil }
     return DeadLetter(
-      sequence: Int64(index), reason: "ahead_of_record", view: nil,
+      sequence: Int64(index), reason: DeadLetter.aheadOfRecord, view: nil,
       message:
         "the event time is \(ahead / 1_000_000) s later than the record's timestamp, more than max_ahead "
         + "(\(Duration.text(source.source.maxAhead))); check the producer's clock and the unit of the time",

@@ -1,6 +1,7 @@
 import ArgumentParser
 import DefinitionFiles
 import FeatureCore
+import OfflineStore
 
 struct CheckCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -68,6 +69,9 @@ struct CheckCommand: ParsableCommand {
       print(
         "           more than the \(byteText(Limits.stateBytesMax)) that one may have: events that an entity has no room for go to "
           + "the dead letters (state_too_large)")
+    }
+    if let column = view.columnThatPreventsExport {
+      print("  export   not possible: every export has a column '\(column)' of its own; rename this one")
     }
     var rows = [["feature", "type", "windows", "computation"]]
     rows += view.summaries.map {

@@ -16,7 +16,7 @@ struct DiffCommand: ParsableCommand {
 
       Examples:
         plumb diff -d shop-v3.yaml -d shop-v4.yaml
-        plumb diff -d shop-v3.yaml -d shop-v4.yaml --view user_activity --sample 100
+        plumb diff -d shop-v3.yaml -d shop-v4.yaml --view user_activity --sample 1/100
       """)
 
   @Option(name: [.customShort("d"), .long], help: "A definitions file; give two, the old version first.")
@@ -26,8 +26,8 @@ struct DiffCommand: ParsableCommand {
   var versions: String?
   @Option(help: "Only this view.")
   var view: String?
-  @Option(help: "Only one of so many entities, always the same ones.")
-  var sample: UInt64 = 1
+  @Option(help: "Only so many of the entities, as 1/N: always the same ones.")
+  var sample = SampleShare(divisor: 1)
   @Option(help: "The time of the evaluation, in RFC 3339; without it, now.")
   var at: String?
 
@@ -38,7 +38,6 @@ struct DiffCommand: ParsableCommand {
     if definitions.count != 2 {
       throw ValidationError("Give two definitions files: -d old.yaml -d new.yaml.")
     }
-    if sample == 0 { throw ValidationError("--sample is 1 or more.") }
   }
 
   func run() throws {
@@ -53,7 +52,7 @@ struct DiffCommand: ParsableCommand {
       }
       let time = try at.map(EventTime.init(option:)) ?? .now
       let difference = VersionDifference(
-        plans[0], plans[1], try store.settings().redisOptions(), at: time, sample: sample)
+        plans[0], plans[1], try store.settings().redisOptions(), at: time, sample: UInt64(sample.divisor))
       try difference.run(view: view)
       if json { difference.printJSON() } else { for line in difference.report() { print(line) } }
     }
@@ -119,6 +118,11 @@ final class VersionDifference {
         if match.entity.map(\.name) != view.entity.map(\.name) {
           if isOld { notes.append("view \(view.name) is of another entity in each version") }
           continue
+        }
+        let others = Set(match.features.map(\.name))
+        let alone = view.features.map(\.name).filter { !others.contains($0) }
+        if !alone.isEmpty {
+          notes.append("view \(view.name): only version \(plan.version) has \(alone.joined(separator: ", "))")
         }
         views[view.name] = Coverage()
       }

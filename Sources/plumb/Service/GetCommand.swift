@@ -11,7 +11,8 @@ struct GetCommand: ParsableCommand {
     commandName: "get",
     abstract: "Read an entity's state from Redis and print its features.",
     discussion: """
-      Features are evaluated at the later of now (or --at) and the state's as_of.
+      Features are evaluated at the later of now (or --at) and the state's as_of: `at` in the answer. `requested_at` is now \
+      (or --at): training rows of that time have the same features, those of `at` may see a later state.
 
       Examples:
         plumb get -d shop.yaml user_activity user_id=u42
@@ -94,6 +95,7 @@ private struct Wanted {
   let plan: Plan
   let view: ViewPlan
   let request: LiveReader.Request
+  private let entity: [FeatureValue]
 
   init(_ plan: Plan, _ name: String, _ entity: [String]) throws {
     guard let view = plan.view(name) else {
@@ -102,7 +104,8 @@ private struct Wanted {
     }
     self.plan = plan
     self.view = view
-    let key = try EntityArgument.key(entity, of: view, plan.sources[view.source])
+    let (key, values) = try EntityArgument.entity(entity, of: view, plan.sources[view.source])
+    self.entity = values
     request = LiveReader.Request(
       source: Routing(plan).input(of: view, plan), view: view.name, entityKeys: [key])
   }
@@ -116,9 +119,13 @@ private struct Wanted {
     }
     let moment = max(time, state?.asOf ?? time)
     var row = try TableWriter(
-      path: "-", format: .ndjson, columns: ["view", "version", "as_of", "at"] + view.features.map(\.name))
+      path: "-", format: .ndjson,
+      columns: ["view", "version"] + view.entity.map(\.name) + ["requested_at", "as_of", "at"]
+        + view.features.map(\.name))
     row.append(.string(Text(view.name)))
     row.append(.int64(Int64(plan.version)))
+    for value in entity { row.append(value) }
+    row.append(.timestamp(time))
     row.append(state.map { .timestamp($0.asOf) } ?? .null)
     row.append(.timestamp(moment))
     for value in view.evaluate(state, at: moment) { row.append(value) }
@@ -144,11 +151,20 @@ enum EntityArgument {
   }
 
   static func key(_ arguments: [String], of view: ViewPlan, _ source: SourcePlan) throws -> [UInt8] {
+    try entity(arguments, of: view, source).key
+  }
+
+  /// The key and what it is made of.
+  static func entity(
+    _ arguments: [String], of view: ViewPlan, _ source: SourcePlan
+  ) throws -> (key: [UInt8], values: [FeatureValue]) {
     var values: [String: String] = [:]
     for argument in arguments {
       let parts = argument.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
       guard parts.count == 2 else { throw ValidationError("'\(argument)' is no column=value.") }
-      values[String(parts[0])] = String(parts[1])
+      guard values.updateValue(String(parts[1]), forKey: String(parts[0])) == nil else {
+        throw ValidationError("'\(parts[0])' is given twice.")
+      }
     }
     let arena = TextArena()
     var row = [Scalar](repeating: .null, count: source.schema.columns.count)
@@ -161,7 +177,8 @@ enum EntityArgument {
     if let extra = values.keys.sorted().first {
       throw ValidationError("'\(extra)' is no entity column of '\(view.name)'.")
     }
-    return Array(try EntityKey.make(&row, view.entity, arena: arena))
+    let entity = view.entity.map { FeatureValue(row[$0.column], $0.type) }
+    return (Array(try EntityKey.make(&row, view.entity, arena: arena)), entity)
   }
 
   private static func scalar(_ text: String, _ column: EntityColumn, _ arena: TextArena) throws -> Scalar {

@@ -54,6 +54,9 @@ struct RunCommand: ParsableCommand {
     try reportingService {
       let settings = try RunSettings(service: service, own: own).settings()
       if printConfig {
+        try KafkaOptions(
+          brokers: settings.brokers, group: "", transactionalID: "", properties: settings.kafka
+        ).check()
         for line in settings.lines(isSecret: KafkaOptions.isSecret) { print(line) }
         return
       }

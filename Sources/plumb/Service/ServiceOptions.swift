@@ -20,6 +20,7 @@ extension SettingFlags {
   func settings() throws(SettingError) -> ServiceSettings {
     var settings = ServiceSettings()
     let environment = ProcessInfo.processInfo.environment
+    try ServiceSettings.refuseSlips(in: environment)
     if let path = config ?? environment["PLUMB_CONFIG"] { try settings.apply(path: path) }
     try settings.apply(environment: environment)
     try settings.apply(flags: flags)

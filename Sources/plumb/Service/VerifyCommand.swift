@@ -35,7 +35,7 @@ struct VerifyCommand: ParsableCommand {
   var definitions: String
   @OptionGroup var service: ServiceOptions
   @Option(help: "Compare only one entity of N: 1/N. Everything is folded all the same.")
-  var sample = "1/1"
+  var sample = SampleShare(divisor: 1)
   @Option(help: "First wait so long, such as 30s, until all that is in the topics has been folded.")
   var wait: TimeSpan?
   @Flag(
@@ -180,11 +180,7 @@ struct VerifyCommand: ParsableCommand {
   }
 
   private func share() throws(ValidationError) -> EntityShare {
-    let parts = sample.split(separator: "/", omittingEmptySubsequences: false)
-    guard parts.count == 2, parts[0] == "1", let divisor = Int(parts[1]), divisor > 0 else {
-      throw ValidationError("'\(sample)' is no share: write 1/N, such as 1/100.")
-    }
-    return EntityShare(oneOf: divisor)
+    EntityShare(oneOf: sample.divisor)
   }
 }
 

@@ -8,7 +8,8 @@ import ServiceConfiguration
 struct GenerateCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "generate",
-    abstract: "Write a shop's clickstream, as NDJSON or to a topic: seeded, with late and broken records.",
+    abstract:
+      "Write a shop's clickstream, as NDJSON or to a topic: seeded, with late records, and broken ones if they are wanted.",
     discussion: """
       The same options give the same events on every machine, except with --live. examples/shop.yaml has definitions \
       for them. In a topic an event is a record, keyed by user_id and partitioned by murmur2.
@@ -41,8 +42,8 @@ struct GenerateCommand: ParsableCommand {
   var late = 0.01
   @Option(help: "Share of records that come twice, from 0 to 1.")
   var duplicates = 0.002
-  @Option(help: "Share of records that are malformed, from 0 to 1.")
-  var malformed = 0.001
+  @Option(help: "Share of records that are malformed (no JSON, no UTF-8, wrong types), from 0 to 1.")
+  var malformed = 0.0
   @Option(help: "Events a second of event time, as a daily mean. (default: 100)")
   var density: Double?
   @Option(help: "First event time, in milliseconds since the epoch. (default: 1767225600000, 2026-01-01)")

@@ -22,6 +22,13 @@ struct DeadLettersCommand: ParsableCommand {
     @Option(help: "Only records with this reason.")
     var reason: String?
 
+    func validate() throws {
+      guard let reason, !DeadLetter.reasons.contains(reason) else { return }
+      let meant = Suggestion.didYouMean(reason, among: DeadLetter.reasons).map { " (\($0))" } ?? ""
+      throw ValidationError(
+        "There is no reason '\(reason)'\(meant). There are: \(DeadLetter.reasons.joined(separator: ", ")).")
+    }
+
     func run() throws {
       try reportingService {
         let plan = try DefinitionFile.compile(path: options.definitions)

@@ -96,10 +96,73 @@ import Testing
     let error = #expect(throws: DefinitionFileError.self) {
       try DefinitionFile.parse(text, file: "f.yaml") { _, _ in [] }
     }
-    #expect(error?.problems.contains { $0.message.contains("more than 500000 values") } == true)
+    #expect(error?.problems.contains { $0.message.contains("more than 100000 values") } == true)
     var merges = "a0: &a0 { name: n }\n"
     for index in 1..<40 { merges += "a\(index): &a\(index) { <<: [*a\(index - 1), *a\(index - 1)] }\n" }
     Self.check(merges + "<<: *a39\n", "merge keys")
+  }
+
+  /// Small files that would take hours or all memory if they were taken by their word.
+  @Test func hostileFilesAreRefusedSoon() {
+    func check(_ text: String, _ expected: String, problems: Int? = nil) {
+      let clock = ContinuousClock()
+      var error: DefinitionFileError?
+      let time = clock.measure {
+        error = #expect(throws: DefinitionFileError.self) {
+          try DefinitionFile.parse(text, file: "f.yaml") { definitions, zones in
+            do throws(DefinitionMistakes) {
+              _ = try Plan(definitions, zones: zones)
+              return []
+            } catch {
+              return error.mistakes
+            }
+          }
+        }
+      }
+      #expect(error?.description.contains(expected) == true, "\(error?.description.prefix(500) ?? "")")
+      if let problems { #expect(error?.problems.count == problems) }
+      #expect((error?.description.utf8.count ?? 0) < 200_000)
+      // A second in an optimised build; minutes, or never, without bounds.
+      #expect(time < .seconds(30), "\(expected): \(time)")
+    }
+    var keys = "a0: &a0 { n: 1 }\n"
+    for index in 1..<30 {
+      keys += "a\(index): &a\(index) { ? [*a\(index - 1), *a\(index - 1)] : 1, ? *a\(index - 1) : 2 }\n"
+    }
+    check(keys, "2:13: error: a key must be text, found an alias of more")
+    var nested = "a0: &a0 [1]\n"
+    for index in 1..<2_000 { nested += "a\(index): &a\(index) [*a\(index - 1)]\n" }
+    check(nested, "more than 1000 levels once its aliases are expanded")
+    // A syntax error behind it doesn't lead around the bound.
+    check(keys + "}\n", "not valid YAML")
+    let wrong = (0..<12_000).map { "\"key\($0)\":{\"aggregate\":\"count\"}" }.joined(separator: ",")
+    check("{\(wrong)}", "more mistakes are not shown", problems: DefinitionFileError.problemsMax)
+    let features = (0..<6_000).map { "\"f\($0)\":{\"agregate\":\"cuont\"}" }.joined(separator: ",")
+    check(
+      "{name: n, sources: {}, views: {v: {source: s, entity: a, features: {\(features)}}}}",
+      "more mistakes are not shown", problems: DefinitionFileError.problemsMax)
+    check(
+      """
+      name: n
+      sources: { s: { topic: t, timestamp: { field: ts, unit: ms }, fields: { u: string } } }
+      views: { v: { source: s, entity: u, features: { n: { aggregate: count, windows: [\(Array(repeating: "1h", count: 8_000).joined(separator: ","))] } } } }
+      """, "the feature has 8000 windows; use at most 100")
+    check(
+      "? \(String(repeating: "x", count: 200_000))\n: 1\n? \(String(repeating: "y", count: 100_000))\n: 2\n",
+      "unknown key")
+  }
+
+  /// Stars are no aliases inside texts, and one of a name is a key.
+  @Test func aliasesOfTextsMayBeKeys() throws {
+    let text = """
+      name: &n shop
+      sources:
+        *n : { topic: t, timestamp: { field: ts, unit: ms }, fields: { u: string, a: int64, *n : string } }
+      views:
+        v: { source: *n , entity: u, features: { x: { aggregate: sum, value: "a *a", windows: [1h] } } }
+      """
+    let file = try DefinitionFile.parse(text, file: "f.yaml") { _, _ in [] }
+    #expect(file.definitions.views[0].source == "shop" && file.definitions.sources[0].name == "shop")
   }
 
   @Test func manyDuplicatesAreReportedWithoutEnd() {
@@ -126,8 +189,8 @@ import Testing
       try message("latin1.yaml", Data("name: n\n# gr\u{FC}n".unicodeScalars.map { UInt8($0.value) }))
         == "latin1.yaml:2:1: error: the text is not valid UTF-8; save the file as UTF-8")
     #expect(
-      try message("big.yaml", Data(repeating: 0x20, count: (4 << 20) + 1))
-        == "big.yaml: error: the file has more than 4194304 bytes")
+      try message("big.yaml", Data(repeating: 0x20, count: (1 << 20) + 1))
+        == "big.yaml: error: the file has more than 1048576 bytes")
     let good = directory.appending(path: "good.yaml")
     try Data(DefinitionFileTests.shop.utf8).write(to: good)
     #expect(

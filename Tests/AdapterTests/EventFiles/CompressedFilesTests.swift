@@ -47,6 +47,19 @@ struct CompressedFilesTests {
     #expect(lines == splitLines(parts.flatMap { $0 }), "block \(block)")
   }
 
+  /// As tapes and block devices leave them; something behind them is damage.
+  @Test(arguments: [1, 5, 1 << 18])
+  func zerosBehindAGzipMemberAreNothing(_ block: Int) throws {
+    let packed = try Packer.gzip.pack(Array("a\nb\n".utf8), in: folder)
+    let padded = packed + [UInt8](repeating: 0, count: 1_000)
+    let (lines, error) = collect(try folder.write(padded, to: "padded"), ReaderSize(block: block))
+    #expect(error == nil)
+    #expect(lines.map(\.text) == [[0x61], [0x62]])
+    let damaged = collect(try folder.write(padded + [7, 7, 7], to: "damaged"), ReaderSize(block: block))
+    #expect(damaged.error?.problem.contains("are not another gzip member") == true)
+    #expect(collect(try folder.write([0, 0, 0x0A], to: "zeros")).lines.map(\.text) == [[0, 0]])
+  }
+
   @Test func zstdMayBeginWithASkippableFrame() throws {
     let skippable: [UInt8] = [0x53, 0x2A, 0x4D, 0x18, 3, 0, 0, 0, 1, 2, 3]
     let path = try folder.write(skippable + (try Packer.zstd.pack([0x61, 0x0A], in: folder)), to: "events")

@@ -97,6 +97,18 @@ func splitLines(_ bytes: [UInt8], lineMax: Int = Limits.recordBytesMax) -> [Coll
     #expect(lines.map(\.isOversized) == [false, true, false, true])
   }
 
+  @Test(arguments: [1, 2, 3, 4, 100])
+  func byteOrderMarkIsNoPartOfTheFirstLine(_ block: Int) throws {
+    let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
+    let path = try folder.write(mark + Array("a\n".utf8) + mark + Array("b".utf8), to: "marked")
+    let (lines, error) = collect(path, ReaderSize(block: block))
+    #expect(error == nil)
+    // Only at the beginning is it a mark.
+    #expect(lines.map(\.text) == [Array("a".utf8), mark + Array("b".utf8)])
+    let empty = try folder.write(mark + Array("\n".utf8), to: "empty")
+    #expect(collect(empty, ReaderSize(block: block)).lines.isEmpty)
+  }
+
   @Test func progressReachesTheSizeOfTheFile() throws {
     let path = try folder.write([UInt8](repeating: 0x0A, count: 5_000), to: "events")
     var reader = try LineReader(path: path)

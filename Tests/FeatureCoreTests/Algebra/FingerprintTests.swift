@@ -133,6 +133,7 @@ import Testing
       ("offset", aggregate(2) { $0.windows = [.last("7d", offset: "24h")] }),
       ("another offset", aggregate(2) { $0.windows = [.last("7d", offset: "48h")] }),
       ("k", aggregate(2) { $0.k = 4 }),
+      ("counters", aggregate(2) { $0.counters = 64 }),
       ("q", aggregate(3) { $0.q = 0.51 }),
       ("half-life", aggregate(4) { $0.halfLife = 1001 }),
       ("buckets", aggregate(5) { $0.buckets = [.int64(1), .int64(6)] }),

@@ -118,6 +118,7 @@ extension GoldenVector {
         let accumulator = column.accumulator
         var text = "{\"kind\":\"\(accumulator.kind)\",\"type\":\"\(accumulator.type.rawValue)\""
         if accumulator.k > 0 { text += ",\"k\":\(accumulator.k)" }
+        if accumulator.counters > 0 { text += ",\"counters\":\(accumulator.counters)" }
         if accumulator.bucketCount > 0 { text += ",\"buckets\":\(accumulator.bucketCount)" }
         return text + "}"
       }
@@ -145,6 +146,7 @@ extension GoldenVector {
       if let filter = aggregate.filter { parts.append("\"where\":\(TestEvent.quoted(filter))") }
       if let k = aggregate.k { parts.append("\"k\":\(k)") }
       if let q = aggregate.q { parts.append("\"q\":\(q)") }
+      if let counters = aggregate.counters { parts.append("\"counters\":\(counters)") }
       if let halfLife = aggregate.halfLife { parts.append("\"half_life\":\(halfLife)") }
       if let buckets = aggregate.buckets {
         parts.append("\"buckets\":[\(buckets.map(text).joined(separator: ","))]")

@@ -40,19 +40,20 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
 
   static func feature(
     _ name: String, _ function: Aggregate.Function, _ value: String? = nil, where filter: String? = nil,
-    over windows: [Window], k: Int? = nil, q: Double? = nil, halfLife: Int64? = nil,
+    over windows: [Window], k: Int? = nil, counters: Int? = nil, q: Double? = nil, halfLife: Int64? = nil,
     buckets: [Literal]? = nil,
     default fallback: Literal? = nil
   ) -> Feature {
     let aggregate = Aggregate(
-      function, value: value, where: filter, windows: windows, k: k, q: q, halfLife: halfLife,
+      function, value: value, where: filter, windows: windows, k: k, counters: counters, q: q,
+      halfLife: halfLife,
       buckets: buckets)
     return Feature(name, .aggregate(aggregate), default: fallback)
   }
 
   static let all: [GoldenVector] = [
     oneEvent, nothingCounted, sparse, late, before1970, numbers, overflow, texts, lists, distinctExact,
-    distinctDense, quantilesCollapsed, topCountsFull, topCountsEqual, topCountsMerged, calendar,
+    distinctDense, quantilesCollapsed, topCountsFull, topCountsEqual, topCountsMerged, heavyHitters, calendar,
     session, nineColumns, seventyColumns, derived, products, windowsBefore,
   ]
 
@@ -134,6 +135,24 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     about: "65 equally frequent values and 64 counters: the last one counts double.",
     features: [feature("top", .topK, "i", over: [.lifetime], k: 2)],
     events: (0..<65).map { event(start + $0, ["i": .int64($0)]) })
+
+  static let heavyHitters = GoldenVector(
+    name: "heavy_hitters",
+    about:
+      "top_k with 4 counters: newcomers that take over smallest ones, of several the one that their hash chooses, and tiles that are merged.",
+    features: ["s", "i"].flatMap { (value: String) -> [Feature] in
+      [
+        feature("\(value)_top", .topK, value, over: [.last("1h"), .lifetime], k: 3, counters: 4),
+        feature("\(value)_counts", .topKCounts, value, over: [.last("1h"), .lifetime], k: 3, counters: 4),
+        feature("\(value)_errors", .topKErrors, value, over: [.last("1h"), .lifetime], k: 3, counters: 4),
+        feature("\(value)_certain", .topKCertain, value, over: [.last("1h"), .lifetime], k: 3, counters: 4),
+      ]
+    },
+    events: (0..<40 as Range<Int64>).map { number in
+      let value: Int64 = number % 3 == 0 ? 7 : number % 7 == 0 ? -1 : number
+      return event(
+        start + number * 120 * second, ["i": .int64(value), "s": .string(Text("value \(value)"))])
+    })
 
   static let topCountsMerged = GoldenVector(
     name: "top_counts_merged",

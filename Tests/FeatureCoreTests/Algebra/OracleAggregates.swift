@@ -27,6 +27,10 @@ extension WindowOracle {
     case .countDistinct: return distinct(all)
     case .approxQuantile: return quantile(aggregate.q!, all)
     case .topK: return top(aggregate.k!, all)
+    // Exact as long as there are counters enough: the streams have fewer values.
+    case .topKCounts: return .exactly(.list(counts(all).prefix(aggregate.k!).map { .int64(Int64($0)) }))
+    case .topKErrors: return .exactly(.list(counts(all).prefix(aggregate.k!).map { _ in .int64(0) }))
+    case .topKCertain: return .exactly(.int64(Int64(min(aggregate.k!, counts(all).count))))
     case .histogram: return .exactly(histogram(aggregate.buckets!, all))
     case .decayedSum, .decayedCount:
       return .exactly(decayed(tiles, Double(aggregate.halfLife!), at: time))
@@ -125,6 +129,10 @@ extension WindowOracle {
     if counts.count > counters { return .top(k, of: counts, high: Double(all.count) / Double(counters)) }
     let ranked = counts.sorted { $0.value != $1.value ? $0.value > $1.value : $0.key < $1.key }
     return .exactly(.list(ranked.prefix(k).map(\.key)))
+  }
+
+  private func counts(_ all: [Sample]) -> [Int] {
+    Dictionary(grouping: all) { Self.cut($0.value) }.map(\.value.count).sorted(by: >)
   }
 
   private func histogram(_ buckets: [Literal], _ all: [Sample]) -> FeatureValue {

@@ -40,11 +40,13 @@ struct TestStreams {
     var features: [Feature] = []
     for filter in [nil, "f"] as [String?] {
       func add(
-        _ function: Aggregate.Function, _ value: String?, k: Int? = nil, q: Double? = nil,
+        _ function: Aggregate.Function, _ value: String?, k: Int? = nil, counters: Int? = nil,
+        q: Double? = nil,
         halfLife: Int64? = nil, buckets: [Literal]? = nil
       ) {
         let aggregate = Aggregate(
-          function, value: value, where: filter, windows: windows, k: k, q: q, halfLife: halfLife,
+          function, value: value, where: filter, windows: windows, k: k, counters: counters, q: q,
+          halfLife: halfLife,
           buckets: buckets)
         features.append(Feature("x\(features.count)_\(function.rawValue)", .aggregate(aggregate)))
       }
@@ -60,7 +62,13 @@ struct TestStreams {
         add(.countDistinct, value)
         add(.min, value)
         add(.max, value)
-        if value != "d" { add(.topK, value, k: 4) }
+        if value != "d" {
+          add(.topK, value, k: 4)
+          // More counters than a stream has values.
+          for function in [Aggregate.Function.topKCounts, .topKErrors, .topKCertain] {
+            add(function, value, k: 4, counters: 1_000)
+          }
+        }
       }
       for value in ["i", "d", "small"] {
         add(.sum, value)

@@ -48,6 +48,17 @@ final class ShopEvents {
     try producer.produce((0..<count).map { _ in make() }, isAborted: isAborted)
   }
 
+  /// Writes an event of a user that is two minutes ahead of its record.
+  func produceAhead(user: String) throws {
+    made += 1
+    let time = Int64(Date().timeIntervalSince1970 * 1_000) + 120_000
+    var event = WrittenEvent(
+      key: Array(user.utf8),
+      value: Array("{\"id\":\(made),\"ts\":\(time),\"user\":\"\(user)\",\"item\":\"i0\",\"n\":2}".utf8))
+    event.forwards = [(input: "clicks.by-item", key: Array("i0".utf8))]
+    try producer.produce([event], isAborted: false)
+  }
+
   /// Writes transactions of random sizes, at random distances, until a time is over.
   func produce(milliseconds: UInt64) throws {
     let end = ContinuousClock.now + .milliseconds(Int64(milliseconds))
