@@ -36,6 +36,7 @@ extension Routing {
     snapshotTopic = plan.name + ".snapshots"
     deadLetterTopic = plan.name + ".dead-letters"
     servedTopic = plan.name + ".served"
+    capturedTopic = plan.name + ".captured"
   }
 
   private static func plainName(_ column: String) -> String {

@@ -73,9 +73,12 @@ struct SnapshotComparison {
     while snapshots.nextOffset == offset, let snapshot = try snapshots.next() {
       compared += 1
       let isNew = taken.insert(StateKey.make(view: snapshot.view, snapshot.key)).inserted
-      if !isNew, expectsEverySnapshot { report(doubled(snapshot)) }
       if fold.views.contains(where: { $0.name == snapshot.view && $0.emit == .commit }) { isCommit = true }
-      if let finding = finding(snapshot) { report(finding) }
+      if let finding = finding(snapshot) {
+        report(finding)
+      } else if !isNew, expectsEverySnapshot {
+        report(doubled(snapshot))
+      }
     }
     checkChanges(taken: taken, isCommit: isCommit, at: offset, report)
   }

@@ -46,8 +46,8 @@ struct AccessTests {
       "clicks.0", epoch: claim.epoch, from: claim.position, to: 5, states: states(["u1": "one", "u2": "two"]))
     try store.commit("clicks.0", epoch: claim.epoch, from: 5, to: 6, states: [])
     var found: [[UInt8]?] = []
-    try store.load("clicks.0", epoch: claim.epoch, position: 6, [key("u1"), key("u3")]) {
-      found.append($1.map { [UInt8]($0) })
+    try store.load("clicks.0", epoch: claim.epoch, position: 6, [key("u1"), key("u3")]) { _, state in
+      if case .state(let bytes, _) = state { found.append([UInt8](bytes)) } else { found.append(nil) }
     }
     #expect(found == [Array("one".utf8), nil])
     try store.load("clicks.0", epoch: claim.epoch, position: 6, []) { _, _ in }

@@ -8,12 +8,19 @@ extension ViewPlan {
       case .all: true
       case .sliding(let length, let hop):
         floorDivide(event, hop) >= floorDivide(time.subtractingSaturated(length), hop)
+      case .shifted(let length, let hop, let offset):
+        seesTile(
+          floorDivide(event, hop),
+          floorDivide(time.subtractingSaturated(offset).subtractingSaturated(length), hop),
+          before: floorDivide(time.subtractingSaturated(offset), hop))
       case .session(let gap): time.subtractingSaturated(event) <= gap
       case .calendar(let unit):
         seesDay(of: event, from: time, unit, layout.levels[group.level].tiling)
       }
     }
   }
+
+  private func seesTile(_ tile: Int64, _ first: Int64, before end: Int64) -> Bool { first <= tile && tile < end }
 
   private func seesDay(of event: Int64, from time: Int64, _ unit: CalendarUnit, _ tiling: Tiling) -> Bool {
     guard case .days(let zone, _) = tiling else { preconditionFailure("Cannot see days in \(tiling)") }
