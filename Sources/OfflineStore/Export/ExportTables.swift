@@ -37,11 +37,14 @@ protocol ExportTables: AnyObject {
 }
 
 extension ExportTable {
+  /// What readers make of the folders' names.
+  static let folders: Set<String> = ["view", "service", "date"]
+
   /// Refuses columns that every table has, or that readers make of the folders' names.
   static func check(_ columns: [ParquetColumn], taken: [ParquetColumn], _ owner: String, _ folder: String)
     throws(TableError)
   {
-    let taken = Set(taken.map(\.name)).union(["view", "service", "date"])
+    let taken = Set(taken.map(\.name)).union(folders)
     guard let name = columns.map(\.name).first(where: taken.contains) else { return }
     throw TableError(
       path: folder, problem: "'\(name)' of \(owner) has the name of a column of every export",

@@ -36,7 +36,7 @@ struct SnapshotTable {
 
   /// A column of the view that has the name of one of every export; nil if none has.
   static func clash(_ view: ViewPlan, hasStates: Bool) -> String? {
-    let taken = Set((origin + (hasStates ? [state] : [])).map(\.name)).union(folders)
+    let taken = Set((origin + (hasStates ? [state] : [])).map(\.name)).union(ExportTable.folders)
     return (view.entity.map(\.name) + view.features.map(\.name)).first(where: taken.contains)
   }
 

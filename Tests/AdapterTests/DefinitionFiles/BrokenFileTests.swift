@@ -359,7 +359,7 @@ import Testing
     (
       "{ aggregate: blah, windows: 1h }",
       [
-        "3:65: unknown aggregate 'blah'; one of count, sum, mean, min, max, variance, stddev, first, last, first_k, last_k, count_distinct, approx_quantile, top_k, histogram, decayed_sum, decayed_count, seconds_since_last"
+        "3:65: unknown aggregate 'blah'; one of count, sum, product, mean, min, max, variance, stddev, first, last, first_k, last_k, count_distinct, approx_quantile, top_k, histogram, decayed_sum, decayed_count, seconds_since_last"
       ]
     ),
     (
@@ -427,7 +427,6 @@ import Testing
     (
       "{ derive: a, windows: 1h, windows: 2h, derive: b }",
       [
-        "3:65: 'windows' does not go with 'derive'; put it where the events are aggregated",
         "3:78: duplicate key 'windows': line 3 has it already; keep one of them",
         "3:91: duplicate key 'derive': line 3 has it already; keep one of them",
       ]
@@ -516,7 +515,7 @@ import Testing
     (
       "forever and ever",
       [
-        "3:81: unknown window 'forever and ever'; a duration such as 24h, today, this_week, this_month, lifetime, or { session: 30m }"
+        "3:81: unknown window 'forever and ever'; a duration such as 24h, today, yesterday, this_week, this_month, lifetime, or { session: 30m }"
       ]
     ),
     (
@@ -553,7 +552,7 @@ import Testing
     (
       "{ calendar: daily }",
       [
-        "3:93: unknown calendar window 'daily'; one of today, this_week, this_month"
+        "3:93: unknown calendar window 'daily'; one of today, yesterday, this_week, this_month"
       ]
     ),
     (
