@@ -12,6 +12,7 @@ declare -A debian_packages=(
   [zlib1g-dev]='test -e /usr/include/zlib.h'
   [librdkafka-dev]='test -e /usr/include/librdkafka/rdkafka.h'
   [kcat]='command -v kcat'
+  [prometheus]='command -v promtool'
   [zstd]='command -v zstd'
   [tzdata]='test -e /usr/share/zoneinfo/Europe/Berlin'
   [python3-venv]='python3 -c "import venv, ensurepip"'

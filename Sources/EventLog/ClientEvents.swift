@@ -107,7 +107,8 @@ final class ClientEvents {
     guard severity >= .warning else { return log(severity, line) }
     switch facility {
     // What failed there, a call returns or the error callback tells, too.
-    case "TXNERR", "ADDOFFSETS", "TXNCOMMIT", "TXNABORT", "GETPID": log(.debug, line)
+    case "TXNERR", "ADDPARTS", "ADDOFFSETS", "TXNCOMMIT", "TXNABORT", "GETPID", "FATAL", "TERMINATE":
+      log(.debug, line)
     case "FAIL", "ERROR":
       // An error callback is only called in clients that are polled.
       if role == .admin || role == .reader { onPassing(line) } else { log(.debug, line) }
@@ -118,7 +119,8 @@ final class ClientEvents {
   private func onError(_ code: rd_kafka_resp_err_t, _ reason: String) {
     errors += 1
     let line = "\(reason) (\(code.name))"
-    if code == RD_KAFKA_RESP_ERR__FATAL { return log(.error, line) }
+    // The call that meets it says what follows.
+    if code == RD_KAFKA_RESP_ERR__FATAL { return log(.warning, line) }
     if code.isPassing { return onPassing(line) }
     // Refused over and over, a connection would fill the log.
     let now = ContinuousClock.now

@@ -1,4 +1,5 @@
 import CRDKafka
+import Glibc
 public import Processor
 
 extension TopicAdmin {
@@ -12,6 +13,21 @@ extension TopicAdmin {
       return end
     }
   }
+
+  /// Who is in a consumer group and stays there: a member with a name that has ended counts as one until its session is over,
+  /// so that is waited for.
+  public func lastingMembers(of group: String) throws(LogError) -> [String] {
+    let deadline = ContinuousClock.now + .milliseconds(sessionMilliseconds + Self.sessionMarginMilliseconds)
+    var members = try members(of: group)
+    while !members.isEmpty, ContinuousClock.now < deadline {
+      usleep(200_000)
+      members = try self.members(of: group)
+    }
+    return members
+  }
+
+  /// Brokers look at sessions now and then.
+  private static let sessionMarginMilliseconds = 2_000
 
   /// Who is in a consumer group now, a client's id and host each; empty if nobody is, or there is no such group.
   public func members(of group: String) throws(LogError) -> [String] {

@@ -25,6 +25,13 @@ public final class ReplayLog: EventLogPort {
     partitions.isEmpty ? [] : try consumer.committed(partitions)
   }
 
+  /// Sets the group's offsets of some partitions. The group must have no members.
+  public func setGroupOffsets(
+    _ offsets: [(partition: TopicPartition, offset: Int64)]
+  ) throws(LogError) {
+    if !offsets.isEmpty { try consumer.commit(PartitionList(offsets)) }
+  }
+
   /// See `EventLogPort`. The first poll assigns the partitions.
   public func poll(recordsMax: Int, timeoutMilliseconds: Int) throws(LogError) -> LogPoll {
     let wait = isAssigned ? timeoutMilliseconds : 0

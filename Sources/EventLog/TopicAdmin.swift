@@ -35,6 +35,8 @@ public final class TopicAdmin {
 
   let handle: KafkaHandle
   let timeout: Int32
+  /// How long a silent member of the group that the options name stays in it.
+  let sessionMilliseconds: Int
 
   /// Reaches the brokers of some options.
   public init(
@@ -42,6 +44,8 @@ public final class TopicAdmin {
   ) throws(LogError) {
     handle = try KafkaHandle(options, .admin, ClientEvents(.admin, options, log: report))
     timeout = Int32(clamping: options.requestTimeoutMilliseconds)
+    let session = try options.settings(for: .consumer).first { $0.name == "session.timeout.ms" }?.value
+    sessionMilliseconds = session.flatMap(Int.init) ?? 0
   }
 
   /// Creates topics; the outcomes are in the same order.

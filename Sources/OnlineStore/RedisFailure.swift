@@ -1,4 +1,9 @@
-import Processor
+public import Processor
+
+extension StoreError {
+  /// Whether Redis is there and reads its data after a start.
+  public var saysLoading: Bool { message.contains(": LOADING ") }
+}
 
 /// What Redis' error replies mean for us.
 enum RedisFailure {

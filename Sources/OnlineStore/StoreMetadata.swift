@@ -12,7 +12,8 @@ public struct StoreMetadata: Hashable, Sendable {
   }
 
   /// Why states that were made under this metadata can't be carried on under another, and what to do; nil if they can.
-  public func conflict(with new: StoreMetadata) -> String? {
+  /// `withoutStates` are the sources that are only forwarded: those may have got more partitions.
+  public func conflict(with new: StoreMetadata, withoutStates: Set<String> = []) -> String? {
     guard new.fingerprint == fingerprint else {
       return
         "the store has states of other definitions under this name and version; raise 'version:', so that the new "
@@ -20,9 +21,10 @@ public struct StoreMetadata: Hashable, Sendable {
     }
     for (source, count) in partitions.sorted(by: { $0.key < $1.key }) {
       guard let now = new.partitions[source], now != count else { continue }
+      if now > count && withoutStates.contains(source) { continue }
       return
         "'\(source)' had \(count) partitions when its states were made, and has \(now) now, so keys have moved to other "
-        + "partitions; raise 'version:', so that the states are made anew"
+        + "partitions; raise 'version:', so that the states are made anew (plumb run --until end)"
     }
     return nil
   }

@@ -25,7 +25,8 @@ public final class AdminServer: Sendable {
     router.get("/readyz") { _, _ in Self.answer(health.objections(.ready, now: now())) }
     let start = Start()
     var quiet = logger
-    quiet.logLevel = .error
+    // Its end is no error, though the server's parts complain of it.
+    quiet.logLevel = .critical
     let application = Application(
       router: router, configuration: .init(address: .hostname(host, port: port)),
       onServerRunning: { start.finish(.success($0.localAddress?.port ?? 0)) }, logger: quiet)

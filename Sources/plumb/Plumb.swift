@@ -16,5 +16,6 @@ struct Plumb: AsyncParsableCommand {
       SnapshotsCommand.self, DeadLettersCommand.self, ExportCommand.self, ArchiveCommand.self,
       TrainingSetCommand.self, TopicsCommand.self, BrokerCommand.self,
       SimulateCommand.self, DiffCommand.self, PromoteCommand.self, RetireCommand.self,
+      OffsetsCommand.self,
     ])
 }

@@ -82,6 +82,12 @@ extension ProcessorLoop {
     guard let input = inputs[partition.topic] else {
       throw .stop("the group assigned \(partition), which no source of '\(plan.name)' reads")
     }
+    if let count = partitions[input.name], partition.partition >= count, !input.views.isEmpty {
+      throw .stop(
+        "the topic '\(partition.topic)' had \(count) partitions when this service started, and the group has assigned "
+          + "\(partition): with more partitions keys are in other ones than their states; raise 'version:' and fill that with "
+          + "plumb run --until end, then plumb promote")
+    }
     let name = "\(input.name).\(partition.partition)"
     let claim = try onStore(nil) { () throws(StoreError) in try store.claim(name) }
     let (committed, marks) = try onLog { () throws(LogError) in

@@ -25,9 +25,10 @@ enum StartDecision: Equatable {
     // Begun, but nothing was committed yet.
     case (let stored?, nil) where stored == low: return .fold(from: low, published: low)
     case (let stored?, nil):
+      if stored > high { return .stop("task \(task): \(createdAnew(at: stored, high))") }
       return .stop(
-        "task \(task): the store is at offset \(stored), but the consumer group has no offset; if it was deleted, "
-          + "set it to \(stored), or clear the store and start anew")
+        "task \(task): the store is at offset \(stored), but the consumer group has no offset: it has expired (a group "
+          + "without members forgets its offsets, after 7 days by default) or was deleted; \(repair)")
     case (nil, let committed?):
       guard low == 0 else {
         return .stop(
@@ -38,14 +39,22 @@ enum StartDecision: Equatable {
       return checked(task, from: 0, committed, low, high)
     case (let stored?, let committed?):
       guard stored <= committed else {
+        if stored > high { return .stop("task \(task): \(createdAnew(at: stored, high))") }
         return .stop(
-          "task \(task): the store is at offset \(stored), ahead of the consumer group's \(committed); if the "
-            + "group's offsets were reset, set them to \(stored), or clear the store and start anew")
+          "task \(task): the store is at offset \(stored), ahead of the consumer group's \(committed): the group's offsets "
+            + "were set back; \(repair), or fold everything anew with a new version")
       }
       return checked(task, from: stored, committed, low, high)
     }
   }
 
+  /// Records of another log: no offset of it continues what was folded.
+  static func createdAnew(at folded: Int64, _ high: Int64) -> String {
+    "what was folded reaches to offset \(folded), but the log ends at \(high): the topic was deleted and created anew; raise "
+      + "'version:' and fill that with plumb run --until end"
+  }
+
+  private static let repair = "set it, for all partitions at once: plumb offsets -d FILE --set-to-store"
   private static let restoration = "plumb replay -d FILE --into redis --from-snapshots"
 
   private static func checked(
@@ -63,9 +72,7 @@ enum StartDecision: Equatable {
           + "at \(low); stop the service and restore the states from their snapshots: \(restoration)")
     }
     guard committed <= high else {
-      return .stop(
-        "task \(task): the consumer group is at offset \(committed), but the log ends at \(high): the topic was "
-          + "created anew; use a new version")
+      return .stop("task \(task): \(createdAnew(at: committed, high))")
     }
     return .fold(from: from, published: committed)
   }

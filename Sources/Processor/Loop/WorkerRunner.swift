@@ -19,6 +19,9 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
   private var current: (log: Log, loop: ProcessorLoop<Log, Store>)?
   /// Whether it was told that there is no log yet.
   private var isWaitingForLog = false
+  /// When a log was given up because another had taken its place, the latest last.
+  private var restarts: [Int64] = []
+  private let restartsMax: Int
   /// When it was first seen that the worker is to stop.
   private var stopSeen: Int64?
 
@@ -27,15 +30,19 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
   /// How long it tries to leave the group, too; from the signal on both take less than 10 s.
   public static var leaveMilliseconds: Int64 { 3_000 }
 
+  /// The time in which more than `restartsMax` restarts mean that somebody else answers each with one.
+  private static var restartsMilliseconds: Int64 { 30_000 }
+
   /// Between two observations.
   private static var observationMilliseconds: Int64 { 500 }
 
   /// A runner. `partitions` is as for `ProcessorLoop`. `now` is a monotonic time in milliseconds; `isStopping` is asked
   /// between two steps. `observe` is told a few times a second what was done since the start and where the loop is, without
-  /// a log while none can be had. `makeLog` may fail as often as the brokers don't answer, and then takes some seconds.
+  /// a log while none can be had. More than `restartsMax` new logs within half a minute are an error: two workers of one name
+  /// would take turns for ever. `makeLog` may fail as often as the brokers don't answer, and then takes some seconds.
   public init(
-    _ plan: Plan, store: Store, limits: WorkerLimits, partitions: [String: Int32], now: @escaping () -> Int64,
-    isStopping: @escaping () -> Bool, report: @escaping (String) -> Void,
+    _ plan: Plan, store: Store, limits: WorkerLimits, partitions: [String: Int32], restartsMax: Int = .max,
+    now: @escaping () -> Int64, isStopping: @escaping () -> Bool, report: @escaping (String) -> Void,
     observe: @escaping (LoopCounts, LoopStatus, Log?) -> Void = { _, _, _ in },
     makeLog: @escaping () throws(LogError) -> Log
   ) {
@@ -43,6 +50,7 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
     self.store = store
     self.limits = limits
     self.partitions = partitions
+    self.restartsMax = restartsMax
     self.now = now
     self.isStopping = isStopping
     self.report = report
@@ -78,9 +86,22 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
     } catch {
       close(log, loop)
       guard error.remedy == .restart else { throw error }
+      try refuseTurns(error)
       report("joining the group anew: \(error)")
     }
     return true
+  }
+
+  private func refuseTurns(_ error: ProcessorError) throws(ProcessorError) {
+    let now = now()
+    restarts.removeAll { $0 < now - Self.restartsMilliseconds }
+    restarts.append(now)
+    guard restarts.count > restartsMax else { return }
+    throw ProcessorError(
+      remedy: .stop,
+      description:
+        "taken over \(restarts.count) times within \(Self.restartsMilliseconds / 1_000) s: another live process has the same "
+        + "instance name; give each its own (--instance). The last time: \(error)")
   }
 
   private func begin() throws(ProcessorError) {

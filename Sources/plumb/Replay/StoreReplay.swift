@@ -67,7 +67,7 @@ struct StoreReplay {
   /// Sees that the service stands still, and tells readers where states are. Returns what it has committed, and the
   /// partitions of every input.
   private func prepare() throws -> (committed: [TopicPartition: Int64], counts: [String: Int32]) {
-    let members = try TopicAdmin(options, report: reportKafka).members(of: options.group)
+    let members = try TopicAdmin(options, report: reportKafka).lastingMembers(of: options.group)
     guard members.isEmpty else {
       throw ProcessorError(
         remedy: .stop,

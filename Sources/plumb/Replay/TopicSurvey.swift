@@ -11,11 +11,16 @@ struct TopicSurvey {
   /// The sources' topics that exist, by name.
   private let sources: [String: TopicDescription]
 
-  init(_ plan: Plan, _ settings: ServiceSettings) throws {
+  /// `attemptMilliseconds` is how long the brokers are waited for; nil as long as elsewhere.
+  init(
+    _ plan: Plan, _ settings: ServiceSettings, attemptMilliseconds: Int? = nil,
+    report: @escaping @Sendable (KafkaSeverity, String) -> Void = reportKafka
+  ) throws {
     self.plan = plan
     routing = Routing(plan)
-    admin = try TopicAdmin(
-      settings.kafkaOptions(plan, transactionalID: "\(plan.name).admin"), report: reportKafka)
+    var options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).admin")
+    if let attemptMilliseconds { options.requestTimeoutMilliseconds = attemptMilliseconds }
+    admin = try TopicAdmin(options, report: report)
     let topics = Set(plan.sources.map(\.source.topic)).sorted()
     sources = Dictionary(
       uniqueKeysWithValues: zip(topics, try admin.describe(topics)).compactMap { topic, shape in

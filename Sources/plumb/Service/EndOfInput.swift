@@ -22,7 +22,10 @@ final class EndOfInput {
   /// Between two looks.
   static let intervalMilliseconds = 500
 
-  init(_ plan: Plan, _ settings: ServiceSettings, _ archive: TopicArchive?) throws {
+  init(
+    _ plan: Plan, _ settings: ServiceSettings, _ archive: TopicArchive?,
+    report: @escaping @Sendable (KafkaSeverity, String) -> Void
+  ) throws {
     self.archive = archive
     var options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).until")
     // Between two looks it is seen whether the service is to end.
@@ -31,12 +34,12 @@ final class EndOfInput {
     routing = Routing(plan)
     store = OnlineReader(
       try settings.redisOptions(), keys: StoreKeys(name: plan.name, version: plan.version))
-    admin = try TopicAdmin(options, report: reportKafka)
-    let counts = try TopicSurvey(plan, settings).inputPartitions()
+    admin = try TopicAdmin(options, report: report)
+    let counts = try TopicSurvey(plan, settings, report: report).inputPartitions()
     partitions = routing.inputs.flatMap { input in
       (0..<(counts[input.name] ?? 0)).map { TopicPartition(input.topic, $0) }
     }
-    log = try ReplayLog(options, ends: [:], report: reportKafka)
+    log = try ReplayLog(options, ends: [:], report: report)
     sourceEnds = try ends(isRepartitioned: false)
   }
 

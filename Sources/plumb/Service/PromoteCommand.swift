@@ -113,7 +113,7 @@ struct RetireCommand: ParsableCommand {
           description: "version \(version) of '\(plan.name)' is live: promote another one first")
       }
       let options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(version).retire")
-      let members = try TopicAdmin(options, report: reportKafka).members(of: options.group)
+      let members = try TopicAdmin(options, report: reportKafka).lastingMembers(of: options.group)
       guard members.isEmpty else {
         throw ProcessorError(
           remedy: .stop,

@@ -58,7 +58,7 @@ struct RunCommand: ParsableCommand {
         return
       }
       try Service(DefinitionFile.compile(path: definitions), settings, archive: archive)
-        .run(untilEnd: until == .end)
+        .logging { try $0.run(untilEnd: until == .end) }
     }
   }
 }

@@ -1,3 +1,4 @@
+import ArgumentParser
 import EventLog
 import FeatureCore
 import Foundation
@@ -44,7 +45,7 @@ struct Service {
       .refuseExclusions(commitIntervalMilliseconds: settings.commitIntervalMilliseconds)
     for line in settings.lines(isSecret: KafkaOptions.isSecret) { logger.debug("setting \(line)") }
     let server = try listen()
-    let metadata = try prepare()
+    let metadata = try awaitPeers { try prepare() }
     lags.expect(partitions: Int(metadata.partitions.values.reduce(0, +)))
     let group = WorkerGroup()
     for index in 0..<settings.workers {
@@ -56,7 +57,7 @@ struct Service {
         "name": "\(plan.name)", "version": "\(plan.version)", "workers": "\(settings.workers)",
         "instance": "\(instance)", "http": "\(server.map { "\($0.port)" } ?? "off")",
       ])
-    let end = try untilEnd ? EndOfInput(plan, settings, archive) : nil
+    let end = try untilEnd ? EndOfInput(plan, settings, archive, report: { logger.kafka($0, $1) }) : nil
     let (counts, isWhole) = try withExtendedLifetime(server) {
       while let end, !group.wait(milliseconds: EndOfInput.intervalMilliseconds), !group.isToEnd {
         if try end.isReached() { group.stop() }
@@ -78,6 +79,18 @@ struct Service {
     }
   }
 
+  /// Runs a body; where log lines are for machines, what it throws becomes one, too.
+  func logging(_ body: (Service) throws -> Void) throws {
+    do {
+      try body(self)
+    } catch  where settings.logFormat == LogFormat.json.rawValue {
+      logger.critical("\(error)")
+      throw ExitCode.failure
+    }
+  }
+
+  /// An outage costs a worker one or two; two processes of one name cost each other several a second.
+  private static let restartsMax = 8
   /// How long one attempt at the brokers may take.
   private static let attemptMilliseconds = 5_000
 
@@ -95,16 +108,52 @@ struct Service {
     }
   }
 
+  /// Runs a body that talks to Kafka and Redis until they answer: they may be started together with the service.
+  private func awaitPeers<Result>(_ body: () throws -> Result) throws -> Result {
+    let begin = now
+    var isTold = false
+    while true {
+      let (problem, isLoading): (String, Bool)
+      do {
+        let result = try body()
+        if isTold {
+          logger.info("Kafka and Redis answer", metadata: ["after_seconds": "\((now - begin) / 1_000)"])
+        }
+        return result
+      } catch let error as LogError where error.remedy == .retry {
+        (problem, isLoading) = ("no broker answers at \(settings.brokers): \(error)", false)
+      } catch let error as StoreError where error.remedy == .retry {
+        (problem, isLoading) = ("\(error)", error.saysLoading)
+      }
+      guard isLoading || now - begin < Self.startPatienceMilliseconds else {
+        throw ProcessorError(
+          remedy: .stop,
+          description:
+            "\(problem); waited for \((now - begin) / 1_000) s: see whether it runs, or correct its address")
+      }
+      if !isTold { logger.warning("waiting: \(problem)") }
+      isTold = true
+      Thread.sleep(forTimeInterval: 0.5)
+    }
+  }
+
+  /// How long brokers and Redis are waited for at the start; a Redis that reads its data, without end.
+  private static let startPatienceMilliseconds: Int64 = 60_000
+
   /// Sees that the topics are there and that the store's states can be carried on, and tells readers where states are.
   private func prepare() throws -> StoreMetadata {
     try refuseInexactViews()
-    let survey = try TopicSurvey(plan, settings)
+    let survey = try TopicSurvey(
+      plan, settings, attemptMilliseconds: Self.attemptMilliseconds, report: { logger.kafka($0, $1) })
     let missing = try survey.missing()
     guard missing.isEmpty else {
       throw ProcessorError(remedy: .stop, description: missing.joined(separator: "\n"))
     }
     let metadata = StoreMetadata(fingerprint: plan.fingerprint, partitions: try survey.inputPartitions())
-    if let conflict = try OnlineReader(redis, keys: keys).stored()?.conflict(with: metadata) {
+    if let conflict = try OnlineReader(redis, keys: keys).stored()?.conflict(
+      with: metadata,
+      withoutStates: Set(Routing(plan).inputs.filter(\.views.isEmpty).map(\.name)))
+    {
       throw ProcessorError(remedy: .stop, description: conflict)
     }
     try RedisStateStore(redis, keys: keys).publish(metadata)
@@ -142,7 +191,8 @@ struct Service {
     let metrics = WorkerMetrics(registry, lags)
     let runner = WorkerRunner(
       plan, store: ObservedStore(RedisStateStore(redis, keys: keys, metadata: metadata), registry),
-      limits: limits, partitions: metadata.partitions, now: { now }, isStopping: isStopping,
+      limits: limits, partitions: metadata.partitions, restartsMax: Self.restartsMax, now: { now },
+      isStopping: isStopping,
       report: { own.warning("\($0)") },
       observe: { counts, status, log in
         let contact = BrokerContact(

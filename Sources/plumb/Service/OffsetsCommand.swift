@@ -1,0 +1,111 @@
+import ArgumentParser
+import DefinitionFiles
+import EventLog
+import FeatureCore
+import OnlineStore
+import Processor
+import ServiceConfiguration
+
+struct OffsetsCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "offsets",
+    abstract: "Show the consumer group's offsets beside what Redis has folded, and set them to that.",
+    discussion: """
+      A group that has no members for some days (7 by default) loses its offsets; somebody may have set them back. Redis
+      knows how far each partition was folded, so the offsets can be put right for all of them at once. Offsets that
+      are ahead of Redis are left alone: the service folds again what Redis lacks. The service must not run.
+
+      Examples:
+        plumb offsets -d shop.yaml
+        plumb offsets -d shop.yaml --set-to-store
+      """)
+
+  @Option(name: [.customShort("d"), .long], help: "The definitions file.")
+  var definitions: String
+  @OptionGroup var service: ServiceOptions
+  @Flag(help: "Set what is missing or behind to the positions in Redis.")
+  var setToStore = false
+
+  func run() throws {
+    try reportingService {
+      let plan = try DefinitionFile.compile(path: definitions)
+      let settings = try service.settings()
+      let options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).offsets")
+      if setToStore { try refuseMembers(options) }
+      let rows = try Self.rows(plan, settings, options)
+      print("partition  redis  group  log begins  log ends  then")
+      for row in rows { print(row.text) }
+      let refused = rows.filter { if case .refuse = $0.repair { true } else { false } }
+      guard refused.isEmpty else {
+        throw ProcessorError(
+          remedy: .stop,
+          description: refused.map { "\($0.partition): \($0.outcome)" }.joined(separator: "\n"))
+      }
+      let repaired: [(partition: TopicPartition, offset: Int64)] = rows.compactMap { row in
+        guard case .set(let offset) = row.repair else { return nil }
+        return (row.partition, offset)
+      }
+      if setToStore {
+        try ReplayLog(options, ends: [:], report: reportKafka).setGroupOffsets(repaired)
+        print("\(counted(repaired.count, "offset")) of the group '\(options.group)' set; start the service")
+      } else if !repaired.isEmpty {
+        print("\(counted(repaired.count, "offset")) would be set by --set-to-store")
+      }
+    }
+  }
+
+  private func refuseMembers(_ options: KafkaOptions) throws {
+    let members = try TopicAdmin(options, report: reportKafka).lastingMembers(of: options.group)
+    guard members.isEmpty else {
+      throw ProcessorError(
+        remedy: .stop,
+        description:
+          "the service runs: the consumer group '\(options.group)' has \(counted(members.count, "member")) "
+          + "(\(members[0])); stop it first")
+    }
+  }
+
+  /// One partition of an input.
+  private struct Row {
+    var partition: TopicPartition
+    var stored: Int64?
+    var committed: Int64?
+    var low: Int64
+    var high: Int64
+
+    var repair: OffsetRepair { OffsetRepair.make(stored: stored, committed: committed, low: low, high: high) }
+
+    var outcome: String {
+      switch repair {
+      case .keep: "stays"
+      case .set(let offset): "\(offset)"
+      case .refuse(let reason): reason
+      }
+    }
+
+    var text: String {
+      func shown(_ offset: Int64?) -> String { offset.map { "\($0)" } ?? "-" }
+      let then = if case .refuse = repair { "refused" } else { outcome }
+      return "\(partition)  \(shown(stored))  \(shown(committed))  \(low)  \(high)  \(then)"
+    }
+  }
+
+  private static func rows(_ plan: Plan, _ settings: ServiceSettings, _ options: KafkaOptions) throws -> [Row]
+  {
+    let counts = try TopicSurvey(plan, settings).inputPartitions()
+    let log = try ReplayLog(options, ends: [:], report: reportKafka)
+    let store = OnlineReader(
+      try settings.redisOptions(), keys: StoreKeys(name: plan.name, version: plan.version))
+    return try Routing(plan).inputs.flatMap { input in
+      let partitions = (0..<(counts[input.name] ?? 0)).map { TopicPartition(input.topic, $0) }
+      let committed = try log.groupOffsets(partitions)
+      return try zip(partitions, committed).map { partition, committed in
+        let marks = try log.watermarks(partition)
+        let task = StoreKeys.task(source: input.name, partition: partition.partition)
+        return Row(
+          partition: partition, stored: try store.position(of: task), committed: committed, low: marks.low,
+          high: marks.high)
+      }
+    }
+  }
+}
