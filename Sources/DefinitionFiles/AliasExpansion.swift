@@ -29,9 +29,10 @@ struct AliasExpansion {
   static func problem(in source: SourceText) throws -> Finding? {
     var text = String.UnicodeScalarView()
     for scalar in source.scalars { text.append(scalar == "*" ? marker : scalar) }
-    guard let root = try Parser(yaml: String(text), resolver: .basic, encoding: .utf8).nextRoot() else {
-      return nil
-    }
+    let parser = try Parser(yaml: String(text), resolver: .basic, encoding: .utf8)
+    guard let root = try parser.nextRoot() else { return nil }
+    // Nodes hold their anchors weakly: the parser owns them.
+    defer { withExtendedLifetime(parser) {} }
     var expansion = AliasExpansion()
     let extent = expansion.extent(root)
     if let key = expansion.wrongKey {

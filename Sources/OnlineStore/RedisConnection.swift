@@ -75,8 +75,8 @@ struct RedisConnection: ~Copyable {
   }
 
   private func send(some bytes: UnsafeRawBufferPointer) throws(ConnectionLoss) -> Int {
-    if stream != nil {
-      do throws(TLSError) { return try stream!.send(bytes) } catch {
+    if let stream {
+      do throws(TLSError) { return try stream.send(bytes) } catch {
         throw ConnectionLoss(reason: error.description)
       }
     }
@@ -103,8 +103,8 @@ struct RedisConnection: ~Copyable {
 
   /// The number of bytes that came, 0 at the connection's end.
   private func receive(into buffer: UnsafeMutableRawBufferPointer) throws(ConnectionLoss) -> Int {
-    if stream != nil {
-      do throws(TLSError) { return try stream!.receive(into: buffer) } catch {
+    if let stream {
+      do throws(TLSError) { return try stream.receive(into: buffer) } catch {
         throw ConnectionLoss(reason: error.description)
       }
     }

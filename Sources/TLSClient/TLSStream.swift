@@ -1,8 +1,10 @@
 import COpenSSL
 import Glibc
 
-/// TLS over a connected, blocking socket, as the client. The socket stays its opener's, who sets its timeouts.
-public struct TLSStream: ~Copyable {
+/// TLS over a connected, blocking socket, as the client. The socket stays its opener's, who sets its timeouts. One owner.
+///
+/// A class: Swift 6.3's optimiser crashes on an optional of a noncopyable type that a noncopyable one holds.
+public final class TLSStream {
   private let ssl: OpaquePointer
 
   /// Shakes hands with the server, whose certificate has to be for `host` or the options' server name.

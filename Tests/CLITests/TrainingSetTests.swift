@@ -99,7 +99,7 @@ import Testing
       ),
       ("nested", " column note cannot be read: it is nested"),
       ("bytes", " column 'note', row 2: the bytes are no UTF-8; leave the column out"),
-      ("feature", "1: the column 'as_of' has the name of a feature; rename"),
+      ("feature", "1: the column 'as_of' has the name of one that is added; rename"),
       ("twice", " it has two columns note"),
     ])
   func brokenParquetSpine(_ name: String, _ message: String) throws {

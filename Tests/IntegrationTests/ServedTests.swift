@@ -1,4 +1,5 @@
 import EventLog
+import FeatureCore
 import Foundation
 import OutputRecords
 import Processor
@@ -38,7 +39,7 @@ extension Integration.ServedTests {
     // An answer that nobody can have got.
     var forged = answers[answers.count / 2]
     forged.requestID = "forged"
-    forged.values[2].int64 += 1
+    forged.values[try index(of: "total_lifetime", site)].int64 += 1
     try write([forged], site)
     let (status, text) = try verify(site)
     if status != 1 || !text.contains("request forged, row 0: feature 'total_lifetime' is ") {
@@ -60,9 +61,15 @@ extension Integration.ServedTests {
         ($0.view, $0.entityKey, $0.fingerprint) = (snapshot.view, snapshot.entityKey, snapshot.fingerprint)
         ($0.topic, $0.partition, $0.offset) = (snapshot.topic, snapshot.partition, snapshot.offset)
         ($0.asOf, $0.evaluatedAt, $0.requestedAt) = (snapshot.asOf, snapshot.asOf, snapshot.asOf)
-        ($0.values, $0.version) = (snapshot.values, snapshot.version)
+        ($0.values, $0.version) = (snapshot.sortedValues, snapshot.version)
       }
     }
+  }
+
+  /// Where a feature stands in a record: features are in the order of their names.
+  private static func index(of feature: String, _ site: Site) throws -> Int {
+    let view = try #require(site.plan.view("users"))
+    return try #require(view.features.map(\.name).sorted().firstIndex(of: feature))
   }
 
   private static func write(_ answers: [Plumbline_ServedRecord], _ site: Site) throws {
@@ -103,6 +110,7 @@ extension Integration.ServedTests {
       rows[row["request_id"] as? String ?? ""] = row
     }
     if lines.count != answers.count { problems.append("\(lines.count) rows of \(answers.count) answers") }
+    let (totals, lasts) = (try index(of: "total_lifetime", site), try index(of: "last_24h", site))
     for answer in answers {
       guard let row = rows[answer.requestID] else {
         problems.append("no row of \(answer.requestID)")
@@ -111,7 +119,7 @@ extension Integration.ServedTests {
       let total = row["users__total_lifetime"] as? Int64
       let last = row["users__last_24h"] as? [String]
       if row["user"] as? String != String(decoding: answer.entityKey, as: UTF8.self)
-        || total != answer.values[2].int64 || last != answer.values[3].list.values.map(\.string)
+        || total != answer.values[totals].int64 || last != answer.values[lasts].list.values.map(\.string)
       {
         problems.append("row of \(answer.requestID): \(row), but \(answer)")
       }

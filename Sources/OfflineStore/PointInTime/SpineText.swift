@@ -54,12 +54,12 @@ extension SpineTable {
   private func integer(
     _ text: UnsafeRawBufferPointer, _ column: EventSchema.Column, line: Int64
   ) throws(TableError) -> Int64? {
-    if let number = NumberText.wholeNumber(text) { return number }
+    if let number = NumberText.int64(text) { return number }
     guard let double = NumberText.double(text) else { return nil }
     guard double.magnitude < Self.inexactFrom else {
       throw inexact(Self.clipped(String(decoding: text, as: UTF8.self)), column, line: line)
     }
-    return Int64(exactly: double)
+    return NumberText.wholeNumber(text)
   }
 
   /// A field as the definitions declare its column. Its text lives in the arena.

@@ -55,9 +55,11 @@ extension ProcessorLoop {
     }
   }
 
-  /// Whether folding a batch could make the next commit larger than what is due at once, by as much as is due at once.
-  private func isTooLarge(_ task: WorkerTask) -> Bool {
+  /// Whether folding a batch could make the next commit larger than what is due at once, by as much as is due at once. One
+  /// record is folded whole, whatever its elements are.
+  private func isTooLarge(_ task: WorkerTask, records: Int) -> Bool {
     let batch = task.batch
+    if records <= 1 { return false }
     let most = task.views.reduce(0) { $0 + $1.fold.view.stateBytesMax }
     if batch.count <= 1 || batch.count * most <= limits.commitBytesMax { return false }
     let bytes = task.views.reduce(0) { $0 + $1.fold.unchangedBytes(batch, in: $1.cache.young) }
@@ -77,7 +79,7 @@ extension ProcessorLoop {
       letters = misplaced + judge.decode(records, into: batch, leavingOut: Set(misplaced.map(\.record)))
       _ = try load(task)
     }
-    if isTooLarge(task) {
+    if isTooLarge(task, records: records.count) {
       let middle = records.count / 2
       try foldBatch(UnsafeBufferPointer(rebasing: records[..<middle]), task, now: now)
       if isFull { try commit(now: now) }

@@ -36,11 +36,15 @@ import Testing
 
   private func add(_ times: [Int], _ plan: Plan, to join: TrainingJoin) throws {
     let batch = EventBatch(plan.sources[0].schema, capacity: max(1, times.count))
+    // A batch's texts point into its payloads.
+    let arena = TextArena()
     for (index, time) in times.enumerated() {
-      try Array("{\"user\":\"u\",\"ts\":\(time)}".utf8).withUnsafeBytes {
-        try batch.append($0, sequence: Int64(index))
-      }
+      let text = Array("{\"user\":\"u\",\"ts\":\(time)}".utf8)
+      let payload = arena.allocate(text.count)
+      payload.copyBytes(from: text)
+      try batch.append(UnsafeRawBufferPointer(payload), sequence: Int64(index))
     }
+    defer { withExtendedLifetime(arena) {} }
     try join.feed().add(
       batch, source: 0, order: { $0 },
       place: { LogPlace(offset: $0, timestampMilliseconds: Int64(times[Int($0)]) * 1_000) }

@@ -55,7 +55,7 @@ struct ServedShop {
     return record
   }
 
-  /// What a view says of an entity. `offset` is nil if it has no state.
+  /// What a view says of an entity, its values in the order of the definitions. `offset` is nil if it has no state.
   func answer(
     _ base: Plumbline_ServedRecord, _ view: String, _ key: String, _ values: [Plumbline_Value],
     partition: Int32 = 0, offset: Int64?, asOf seconds: Int64 = 0
@@ -65,7 +65,8 @@ struct ServedShop {
     record.entityKey = Data(key.utf8)
     record.fingerprint = plan.view(view)?.fingerprint ?? 0
     record.evaluatedAt = base.requestedAt
-    record.values = values
+    let order = plan.view(view)?.featuresByName ?? []
+    record.values = values.count == order.count ? order.map { values[$0] } : values
     if let offset {
       record.topic = view == "users" ? usersTopic : itemsTopic
       record.partition = partition

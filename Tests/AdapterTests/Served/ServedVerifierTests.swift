@@ -80,7 +80,7 @@ import Verification
 
   @Test func valuesThatTheLogDoesNotSay() throws {
     var records = row()
-    records[0].values[1] = Shop.int(3)
+    records[0].values[2] = Shop.int(3)
     let found = try difference(Array(records[..<2]))
     #expect(found.contains("request r1, row 0: feature 'n_lifetime' is 3, but 2 by folding the log"))
     #expect(found.contains("answer of view 'users', entity '\(user)' at clicks-1@2"))

@@ -149,7 +149,7 @@ import Testing
       """)
     expect(
       mistakes { definitions in
-        definitions.sources[0].fields.append(.init("user.id", .string))
+        definitions.sources[0].fields.append(.init("user.id", .string, path: "\"user.id\""))
         definitions.sources[0].fields.append(.init("user_id", .string))
         for entity in ["user.id", "user_id"] {
           definitions.views.append(
