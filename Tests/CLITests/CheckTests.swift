@@ -115,7 +115,7 @@ import Testing
     }
   }
 
-  @Test(arguments: [["nonsense"], ["check"], ["replay"], ["generate", "--late", "2"]])
+  @Test(arguments: [["check"], ["replay"], ["generate", "--late", "2"]])
   func wrongUsage(_ arguments: [String]) throws {
     let result = try work.run(Workspace.binary, arguments)
     #expect(result.status == 64)

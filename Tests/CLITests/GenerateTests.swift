@@ -34,8 +34,8 @@ import Testing
   @Test func aMisspeltCommandIsNamed() throws {
     let result = try work.plumb("chek", "-d", "shop.yaml")
     #expect(result.status == 64)
-    #expect(result.error.hasPrefix("Error: there is no command 'chek': did you mean 'check'?"))
-    #expect(try work.plumb("zzz").error.hasPrefix("Error: there is no command 'zzz'\n"))
+    #expect(result.error.hasPrefix("plumb: there is no command 'chek'; did you mean 'check'?"))
+    #expect(try work.plumb("zzz").error.hasPrefix("plumb: there is no command 'zzz'; there are check, "))
     #expect(try work.plumb("help", "check").status == 0)
     #expect(try work.plumb("--version").status == 0)
   }

@@ -13,7 +13,7 @@ import Testing
         clicks:
           topic: clicks
           timestamp: { field: ts, unit: ms }
-          fields: { country: string, city: string, ts: int64 }
+          fields: { country: string, city: string }
       views:
         places:
           source: clicks

@@ -24,7 +24,8 @@ import Testing
       let own = fields.shuffled(using: &random).prefix(Int.random(in: 3...8, using: &random))
       return Source(
         name, topic: "in-\(name)", key: Bool.random(using: &random) ? own[0] : nil,
-        timestamp: .init(field: "ts", unit: .seconds), fields: own.map { .init($0, .string, path: $0.contains(".") ? "\"\($0)\"" : nil) })
+        timestamp: .init(field: "ts", unit: .seconds),
+        fields: own.map { .init($0, .string, path: $0.contains(".") ? "\"\($0)\"" : nil) })
     }
     let views = (0..<Int.random(in: 1...6, using: &random)).map { index in
       let source = declared.randomElement(using: &random)!

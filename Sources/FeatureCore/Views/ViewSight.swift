@@ -20,7 +20,9 @@ extension ViewPlan {
     }
   }
 
-  private func seesTile(_ tile: Int64, _ first: Int64, before end: Int64) -> Bool { first <= tile && tile < end }
+  private func seesTile(_ tile: Int64, _ first: Int64, before end: Int64) -> Bool {
+    first <= tile && tile < end
+  }
 
   private func seesDay(of event: Int64, from time: Int64, _ unit: CalendarUnit, _ tiling: Tiling) -> Bool {
     guard case .days(let zone, _) = tiling else { preconditionFailure("Cannot see days in \(tiling)") }

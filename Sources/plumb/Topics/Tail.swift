@@ -116,8 +116,13 @@ enum Interruption {
   static func watch() {
     // Made before the first signal: a handler must not make it.
     _ = isRequested
+    // Whoever has started the process may have blocked them, and a mask is inherited.
+    var signals = sigset_t()
+    sigemptyset(&signals)
     for number in [SIGINT, SIGTERM] {
       signal(number) { _ in Interruption.flag.store(true, ordering: .relaxed) }
+      sigaddset(&signals, number)
     }
+    pthread_sigmask(SIG_UNBLOCK, &signals, nil)
   }
 }

@@ -98,7 +98,8 @@ import Testing
     let features = TestStreams.features(some).filter { feature in
       guard case .aggregate(let aggregate) = feature.computation else { return false }
       switch aggregate.function {
-      case .decayedSum, .decayedCount, .product, .variance, .stddev, .topK, .topKCounts, .topKErrors, .topKCertain:
+      case .decayedSum, .decayedCount, .product, .variance, .stddev, .topK, .topKCounts, .topKErrors,
+        .topKCertain:
         return false
       case .sum, .mean, .min, .max: return aggregate.value != "d"
       default: return true
