@@ -101,7 +101,10 @@ import Testing
     ("s.csv", "user,ts\na,1,2\n", "s.csv:2: a row of 3 fields under a header of 2"),
     ("s.csv", "user,ts\na,\"1\n", "s.csv:2: a quoted field of this row is not closed"),
     ("s.csv", "user,ts,user\n", "s.csv:1: column user stands twice"),
-    ("s.csv", "user,ts,clicks_1h\na,1,2\n", "s.csv:1: the column 'clicks_1h' has the name of one that is added"),
+    (
+      "s.csv", "user,ts,clicks_1h\na,1,2\n",
+      "s.csv:1: the column 'clicks_1h' has the name of one that is added"
+    ),
     ("s.csv", "", "s.csv:1: the table is empty"),
     ("s.ndjson", "", "s.ndjson:1: the spine is empty"),
     (
