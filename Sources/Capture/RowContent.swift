@@ -10,7 +10,10 @@ enum RowContent {
     var digits = record.count - 1
     while digits > 0, record[digits - 1] != UInt8(ascii: ":") { digits -= 1 }
     let start = digits - label.count
-    guard start > 0, record[start..<digits].elementsEqual(label) else { return nil }
+    let isNumber = record[digits..<(record.count - 1)].allSatisfy {
+      $0 == UInt8(ascii: "-") || UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0
+    }
+    guard start > 0, isNumber, record[start..<digits].elementsEqual(label) else { return nil }
     return UnsafeRawBufferPointer(rebasing: record[..<start])
   }
 

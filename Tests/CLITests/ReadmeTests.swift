@@ -52,7 +52,8 @@ import Testing
       # In the background it is the process that is stopped in the end.
       plumb() { if (( BASH_SUBSHELL > 0 )); then exec "$PLUMB" "$@"; else "$PLUMB" "$@"; fi; }
       watch() { timeout -s INT 8 "$PLUMB" watch "$@" || [ $? = 124 ]; }
-      trap 'kill $(jobs -p) 2> /dev/null || true; wait' EXIT
+      # A test's thread may have blocked the other signals, and a mask is inherited.
+      trap 'kill -KILL $(jobs -p) 2> /dev/null || true; wait' EXIT
       export PLUMB_BROKERS=127.0.0.1:\(ports[0]) PLUMB_REDIS=redis://127.0.0.1:\(ports[1])
 
       """
@@ -67,7 +68,7 @@ import Testing
       }
     }
     try work.write(script + check, to: "readme.sh")
-    return try work.run("/usr/bin/timeout", ["240", "/bin/bash", "readme.sh"])
+    return try work.run("/usr/bin/timeout", ["--signal=KILL", "240", "/bin/bash", "readme.sh"])
   }
 
   @Test(.enabled(if: hasRedis, "needs redis-server"))

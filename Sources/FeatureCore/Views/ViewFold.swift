@@ -21,7 +21,9 @@ public struct ViewFailure: Error, Hashable, Sendable {
   public var reason: Reason
 
   /// Every code that there is.
-  public static let codes = ["missing_key", "key_too_long", "expression_failed"]
+  public static let codes = [
+    "missing_key", "key_too_long", "expression_failed", "state_damaged", "state_too_large",
+  ]
 
   /// The dead-letter reason code.
   public var code: String {
