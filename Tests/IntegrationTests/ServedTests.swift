@@ -118,8 +118,9 @@ extension Integration.ServedTests {
       }
       let total = row["users__total_lifetime"] as? Int64
       let last = row["users__last_24h"] as? [String]
+      let items = answer.values[lasts].kind.map { _ in answer.values[lasts].list.values.map(\.string) }
       if row["user"] as? String != String(decoding: answer.entityKey, as: UTF8.self)
-        || total != answer.values[totals].int64 || last != answer.values[lasts].list.values.map(\.string)
+        || total != answer.values[totals].int64 || last != items
       {
         problems.append("row of \(answer.requestID): \(row), but \(answer)")
       }
