@@ -19,6 +19,8 @@ final class SimulatedProducer {
   private var sequences: [Place: Int32] = [:]
   /// Whether the coordinator knows of the transaction.
   private var isStarted = false
+  /// Whether its commit is noted, be the reply lost or not.
+  private var isCounted = false
   /// A record that was refused: the transaction has failed.
   private var failure: LogError?
 
@@ -114,11 +116,14 @@ final class SimulatedProducer {
     if let obstacle = world.during(life, "ending the transaction") { throw LogError(obstacle) }
     if isStarted { try end(commit: true) }
     if faults.contains(.offsetsOutsideTransaction) { try commitPlainly(offsets, consumer) }
-    broker.noteBorders(group, places)
+    // Asked again since the reply was lost, the broker answers for a commit that was counted.
+    if !isCounted { broker.noteBorders(group, places) }
+    isCounted = true
   }
 
   /// The reply has come.
   func committed() {
+    isCounted = false
     phase = .idle
     isStarted = false
   }
@@ -167,6 +172,7 @@ final class SimulatedProducer {
   func aborted() {
     phase = .idle
     isStarted = false
+    isCounted = false
     failure = nil
   }
 
