@@ -15,7 +15,7 @@ extension DefinitionsReader {
     "recency": .secondsSinceLast, "time_since_last": .secondsSinceLast, "last_n": .lastK, "first_n": .firstK,
   ]
   private static let aggregateKeys = [
-    "value", "where", "windows", "k", "counters", "q", "half_life", "buckets",
+    "value", "label", "where", "windows", "k", "counters", "q", "half_life", "buckets",
   ]
 
   mutating func view(_ name: String, _ place: Place) -> View? {
@@ -115,7 +115,8 @@ extension DefinitionsReader {
     }
     let aggregate = Aggregate(
       function ?? .count, value: fields["value"].flatMap { expression($0) },
-      where: fields["where"].flatMap { expression($0) }, windows: read,
+      label: fields["label"].flatMap { expression($0) }, where: fields["where"].flatMap { expression($0) },
+      windows: read,
       k: fields["k"].flatMap(reader.integer), counters: fields["counters"].flatMap(reader.integer),
       q: fields["q"].map(reader.elements)?.first.flatMap(reader.number),
       halfLife: fields["half_life"].flatMap(reader.duration),

@@ -30,6 +30,7 @@ struct Accumulator: Hashable, Sendable {
     case quantiles
     case topCounts
     case heavyHitters
+    case scores
   }
 
   var kind: Kind
@@ -57,7 +58,9 @@ struct Accumulator: Hashable, Sendable {
     case .sumInt64, .meanDouble, .first, .last, .decayed: 2
     case .meanInt64, .moments: 3
     case .histogram: bucketCount
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters: 0
+    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
+      .scores:
+      0
     }
   }
 
@@ -127,7 +130,9 @@ extension Accumulator {
     case .latestTime:
       if fresh || time > Int64(bitPattern: words[0]) { words[0] = UInt64(bitPattern: time) }
     case .histogram: words[bucketTables[buckets].bucket(of: scalar)] &+= 1
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters: break
+    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
+      .scores:
+      break
     }
   }
 
@@ -160,7 +165,9 @@ extension Accumulator {
     case .latestTime:
       words[0] = UInt64(bitPattern: max(Int64(bitPattern: words[0]), Int64(bitPattern: other[0])))
     case .histogram: for bucket in 0..<bucketCount { words[bucket] &+= other[bucket] }
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters: break
+    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
+      .scores:
+      break
     }
   }
 
@@ -178,6 +185,7 @@ extension Accumulator {
       QuantileSketch.insert(type == .int64 ? Double(scalar.int64) : scalar.double, into: &cell)
     case .topCounts: TopCounts.insert(scalar, type, k: k, into: &cell)
     case .heavyHitters: HeavyHitters.insert(scalar, type, counters: counters, into: &cell)
+    case .scores: ScoreSketch.insert(scalar.double, into: &cell)
     default: preconditionFailure("Cannot fold into a cell when the accumulator is \(kind)")
     }
   }
@@ -197,6 +205,7 @@ extension Accumulator {
     case .quantiles: QuantileSketch.merge(other, into: &cell)
     case .topCounts: TopCounts.merge(other, type, k: k, into: &cell)
     case .heavyHitters: HeavyHitters.merge(other, type, counters: counters, into: &cell)
+    case .scores: ScoreSketch.merge(other, into: &cell)
     default: preconditionFailure("Cannot merge cells when the accumulator is \(kind)")
     }
   }

@@ -25,7 +25,9 @@ extension Accumulator {
       writer.fixed(words[1])
     case .latestTime: writer.varint(UInt64(bitPattern: asOf &- Int64(bitPattern: words[0])))
     case .histogram: for bucket in 0..<bucketCount { writer.varint(words[bucket]) }
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters: break
+    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
+      .scores:
+      break
     }
   }
 
@@ -65,7 +67,9 @@ extension Accumulator {
         try add(words[word + bucket], to: &total, reader)
       }
       guard total > 0 else { throw reader.corrupt("a histogram holds nothing") }
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters: break
+    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
+      .scores:
+      break
     }
   }
 
@@ -105,6 +109,7 @@ extension Accumulator {
         writer.varint(count)
         writer.varint(error)
       }
+    case .scores: ScoreSketch.encode(cell, into: &writer)
     default: preconditionFailure("Cannot encode a cell when the accumulator is \(kind)")
     }
   }
@@ -118,6 +123,7 @@ extension Accumulator {
     case .quantiles: try decodeQuantiles(into: &cell, &reader)
     case .topCounts: try decodeTopCounts(into: &cell, counters: TopCounts.capacity(k: k), &reader)
     case .heavyHitters: try decodeTopCounts(into: &cell, counters: counters, &reader)
+    case .scores: try ScoreSketch.decode(into: &cell, &reader)
     default: preconditionFailure("Cannot decode a cell when the accumulator is \(kind)")
     }
     return cell

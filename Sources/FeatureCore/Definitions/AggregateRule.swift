@@ -20,6 +20,7 @@ struct AggregateRule {
   /// The accumulator, without registers; nil after mistakes.
   mutating func accumulator(tables: inout [BucketTable]) -> Accumulator? {
     checkParameters()
+    checkLabel()
     checkValue()
     guard mistakes.isEmpty else { return nil }
     let type = value?.type ?? .int64
@@ -47,7 +48,9 @@ struct AggregateRule {
     let type = value?.type
     switch aggregate.function {
     case .count, .countDistinct, .topKCertain: return .scalar(.int64)
-    case .product, .mean, .variance, .stddev, .approxQuantile, .decayedSum, .decayedCount, .secondsSinceLast:
+    case .product, .mean, .variance, .stddev, .approxQuantile, .decayedSum, .decayedCount, .secondsSinceLast,
+      .auc, .aucBound, .prAUC, .expectedAUC, .logLoss, .normalizedEntropy, .calibration, .ece, .brier,
+      .mae, .rmse, .bias:
       return .scalar(.double)
     case .sum, .min, .max, .first, .last: return type.map(FeatureType.scalar)
     case .firstK, .lastK, .topK: return type.map(FeatureType.list)
@@ -76,6 +79,17 @@ struct AggregateRule {
     case .histogram: .histogram
     case .decayedSum, .decayedCount: .decayed
     case .secondsSinceLast: .latestTime
+    case .auc: .measure(.auc)
+    case .aucBound: .measure(.aucBound)
+    case .prAUC: .measure(.prAUC)
+    case .expectedAUC: .measure(.expectedAUC)
+    case .logLoss: .measure(.logLoss)
+    case .normalizedEntropy: .measure(.normalizedEntropy)
+    case .calibration: .measure(.calibration)
+    case .ece: .measure(.ece)
+    case .brier: .measure(.brier)
+    case .mae, .bias: .mean
+    case .rmse: .rootMean
     }
   }
 
@@ -110,6 +124,9 @@ struct AggregateRule {
     case .histogram: return .histogram
     case .decayedSum, .decayedCount: return .decayed
     case .secondsSinceLast: return .latestTime
+    case .auc, .aucBound, .prAUC, .expectedAUC, .logLoss, .normalizedEntropy, .calibration, .ece, .brier:
+      return .scores
+    case .mae, .rmse, .bias: return .meanDouble
     }
   }
 
@@ -151,6 +168,15 @@ struct AggregateRule {
     }
   }
 
+  private mutating func checkLabel() {
+    if aggregate.label != nil, !aggregate.function.takesLabel {
+      report("label", "\(name) takes no 'label'", "remove it")
+    } else if aggregate.label == nil, aggregate.function.takesLabel {
+      let form = aggregate.function.isErrorMeasure ? "the number that has come of it" : "a condition"
+      report(nil, "\(name) needs 'label'", "add 'label': \(form)")
+    }
+  }
+
   private mutating func checkValue() {
     guard let value else {
       let takesNone = [.count, .decayedCount, .secondsSinceLast].contains(aggregate.function)
@@ -160,7 +186,8 @@ struct AggregateRule {
     switch aggregate.function {
     case .decayedCount, .secondsSinceLast:
       report("value", "\(name) takes no 'value': it is about events", "use 'where' to choose the events")
-    case .sum, .product, .mean, .variance, .stddev, .approxQuantile, .decayedSum:
+    case .sum, .product, .mean, .variance, .stddev, .approxQuantile, .decayedSum, .mae, .rmse, .bias,
+      .auc, .aucBound, .prAUC, .expectedAUC, .logLoss, .normalizedEntropy, .calibration, .ece, .brier:
       require([.int64, .double], value.type, "a number")
     case .min, .max:
       require(

@@ -276,12 +276,38 @@ public struct Aggregate: Sendable, Hashable {
     case decayedCount = "decayed_count"
     /// Seconds from the latest event to the evaluation, a double.
     case secondsSinceLast = "seconds_since_last"
+    /// Area under the ROC curve of scores from 0 to 1 against a label, within `auc_bound`.
+    case auc
+    /// By how much `auc` may be off, at most.
+    case aucBound = "auc_bound"
+    /// Average precision of the scores.
+    case prAUC = "pr_auc"
+    /// The area under the ROC curve that the scores themselves promise, without labels.
+    case expectedAUC = "expected_auc"
+    /// Mean log loss, in nats.
+    case logLoss = "log_loss"
+    /// Log loss divided by that of always predicting the share of true labels.
+    case normalizedEntropy = "normalized_entropy"
+    /// Sum of scores divided by the count of true labels.
+    case calibration
+    /// Expected calibration error, over groups of scores 1 wide in logits.
+    case ece
+    /// Mean squared distance of score and label.
+    case brier
+    /// Mean absolute error of predicted numbers.
+    case mae
+    /// Root of the mean squared error.
+    case rmse
+    /// Mean of prediction minus label.
+    case bias
   }
 
   /// The function.
   public var function: Function
   /// The aggregated SQL expression; nil for functions of events.
   public var value: String?
+  /// For measures of predictions: what has come of them, as a SQL expression.
+  public var label: String?
   /// Which events count; all of the view's when nil.
   public var filter: String?
   /// The windows, in the file's order.
@@ -300,11 +326,13 @@ public struct Aggregate: Sendable, Hashable {
 
   /// An aggregate from its parts.
   public init(
-    _ function: Function, value: String? = nil, where filter: String? = nil, windows: [Window],
-    k: Int? = nil, counters: Int? = nil, q: Double? = nil, halfLife: Int64? = nil, buckets: [Literal]? = nil
+    _ function: Function, value: String? = nil, label: String? = nil, where filter: String? = nil,
+    windows: [Window], k: Int? = nil, counters: Int? = nil, q: Double? = nil, halfLife: Int64? = nil,
+    buckets: [Literal]? = nil
   ) {
     self.function = function
     self.value = value
+    self.label = label
     self.filter = filter
     self.windows = windows
     self.k = k

@@ -86,6 +86,7 @@ enum Fingerprint {
       "buckets \((aggregate.buckets ?? []).map(text).joined(separator: ","))",
       // Only where it is given: what had been defined before keeps its fingerprint.
       aggregate.counters.map { "counters \($0)" },
+      aggregate.label.map { "label \(canonical($0))" },
     ].compactMap(\.self).joined(separator: " ")
   }
 
@@ -139,7 +140,7 @@ extension FeatureSummary {
   /// As a call: `last_k(item_id, k: 5) where event_type = 'click'`.
   private static func computation(_ aggregate: Aggregate) -> String {
     let arguments = [
-      aggregate.value ?? "*", aggregate.k.map { "k: \($0)" },
+      aggregate.value ?? "*", aggregate.label.map { "label: \($0)" }, aggregate.k.map { "k: \($0)" },
       aggregate.counters.map { "counters: \($0)" }, aggregate.q.map { "q: \($0)" },
       aggregate.halfLife.map { "half_life: \(Duration.text($0))" },
       aggregate.buckets.map { "\($0.count) buckets" },

@@ -154,7 +154,7 @@ struct ViewCompiler {
     let place = path.child("features").child(feature.name)
     let before = mistakes.count
     let filter = aggregate.filter.flatMap { expression($0, at: place.child("where"), expecting: .bool) }
-    let value = aggregate.value.flatMap { expression($0, at: place.child("value")) }
+    let value = compileValue(aggregate, at: place)
     let windows = resolveWindows(aggregate.windows, at: place.child("windows"))
     guard mistakes.count == before else { return [] }
     var rule = AggregateRule(aggregate, value: value, path: place)

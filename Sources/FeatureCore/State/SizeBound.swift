@@ -98,6 +98,7 @@ extension Accumulator {
     case .quantiles: 3 + Limits.quantileBucketsMax * (3 + Self.varintMax)
     case .topCounts: 2 + TopCounts.capacity(k: k) * (valueMax + Self.varintMax)
     case .heavyHitters: 2 + counters * (valueMax + 2 * Self.varintMax)
+    case .scores: 16 + 2 + ScoreSketch.binCount * (2 + 2 * Self.varintMax + 8)
     }
   }
 
@@ -119,6 +120,7 @@ extension Accumulator {
     case .quantiles: return 6
     case .topCounts: return 2 + value
     case .heavyHitters: return 3 + value
+    case .scores: return 29
     }
   }
 }

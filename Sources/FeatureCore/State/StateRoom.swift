@@ -112,6 +112,8 @@ extension Accumulator {
     case .distinct: DistinctSketch.denseBytes + 1
     case .quantiles: 3 + 10 * (2 * Limits.quantileBucketsMax + 1)
     case .topCounts: 3 + TopCounts.capacity(k: k) * (20 + cellValueMax)
+    case .heavyHitters: 3 + counters * (30 + cellValueMax)
+    case .scores: 3 + 10 * (ScoreSketch.headerWords + ScoreSketch.binWords * ScoreSketch.binCount)
     default: 0
     }
   }
@@ -123,6 +125,11 @@ extension Accumulator {
 
   /// By how much one event raises `bytes(of:)` at most.
   fileprivate var cellGrowthMax: Int {
-    kind == .distinct ? DistinctSketch.denseBytes - 8 * Limits.distinctExactMax : 3 + 20 + cellValueMax
+    switch kind {
+    case .distinct: DistinctSketch.denseBytes - 8 * Limits.distinctExactMax
+    case .heavyHitters: 3 + 30 + cellValueMax
+    case .scores: 3 + 10 * (ScoreSketch.headerWords + ScoreSketch.binWords)
+    default: 3 + 20 + cellValueMax
+    }
   }
 }

@@ -191,6 +191,8 @@ extension Accumulator {
     case .mean:
       let sum = kind == .meanInt64 ? int128Value(words + 1) : Double(bitPattern: words[1])
       return finite(sum / Double(words[0]))
+    case .rootMean: return finite((Double(bitPattern: words[1]) / Double(words[0])).squareRoot())
+    case .measure(let measure): return ScoreSketch.value(measure, cell).map(finite) ?? .null
     case .variance: return variance(words).map(finite) ?? .null
     case .stddev: return variance(words).map { finite($0.squareRoot()) } ?? .null
     case .extreme:

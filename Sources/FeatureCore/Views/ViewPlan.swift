@@ -218,6 +218,9 @@ enum ResultKind: Hashable, Sendable {
   /// A decayed sum.
   case decayed
   case quantile(Double)
+  case measure(ScoreMeasure)
+  /// The root of a mean.
+  case rootMean
   case top(Int)
   /// Counts, errors, and how many are certain, of as many values as top has.
   case topCounts(Int), topErrors(Int), topCertain(Int)

@@ -150,6 +150,30 @@ import Testing
     }
   }
 
+  /// Bins and counts depend on nothing but the scores; their sums are rounded.
+  @Test(arguments: seeds(10)) func scoresMerge(seed: UInt64) {
+    var random = SplitMix64(seed: seed)
+    let accumulator = Self.accumulator(.scores, .double)
+    let parts = Self.parts(&random) { .double(.random(in: -1...1, using: &$0)) }
+    let merged = Self.merged(accumulator, parts).cell.words
+    expectNear(merged, Self.folded(accumulator, parts).cell.words, seed)
+    let shuffled = parts.flatMap(\.self).shuffled(using: &random)
+    expectNear(merged, Self.held(accumulator, shuffled).cell.words, seed)
+  }
+
+  private func expectNear(_ first: ContiguousArray<UInt64>, _ second: ContiguousArray<UInt64>, _ seed: UInt64)
+  {
+    #expect(first.count == second.count, "seed \(seed)")
+    for (index, (a, b)) in zip(first, second).enumerated() {
+      // Sums are the header, and the last word of each bin.
+      if index < ScoreSketch.headerWords || (index - ScoreSketch.headerWords) % ScoreSketch.binWords == 3 {
+        #expect(abs(Double(bitPattern: a) - Double(bitPattern: b)) <= 1e-12, "seed \(seed)")
+      } else {
+        #expect(a == b, "seed \(seed)")
+      }
+    }
+  }
+
   /// Welford and Chan against two passes over all values, with a mean that is large beside the deviations.
   @Test(arguments: seeds(5)) func varianceIsAccurate(seed: UInt64) {
     var random = SplitMix64(seed: seed)

@@ -101,6 +101,10 @@ import Testing
       case .decayedSum, .decayedCount, .product, .variance, .stddev, .topK, .topKCounts, .topKErrors,
         .topKCertain:
         return false
+      // Sums of doubles.
+      case .auc, .aucBound, .prAUC, .expectedAUC, .logLoss, .normalizedEntropy, .calibration, .ece, .brier,
+        .mae, .rmse, .bias:
+        return false
       case .sum, .mean, .min, .max: return aggregate.value != "d"
       default: return true
       }

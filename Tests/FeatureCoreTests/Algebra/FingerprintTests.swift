@@ -134,6 +134,20 @@ import Testing
       ("another offset", aggregate(2) { $0.windows = [.last("7d", offset: "48h")] }),
       ("k", aggregate(2) { $0.k = 4 }),
       ("counters", aggregate(2) { $0.counters = 64 }),
+      (
+        "label",
+        changed {
+          $0.views[0].features[3].computation = .aggregate(
+            Aggregate(.bias, value: "price", label: "n", windows: [.last("7d")]))
+        }
+      ),
+      (
+        "another label",
+        changed {
+          $0.views[0].features[3].computation = .aggregate(
+            Aggregate(.bias, value: "price", label: "n + 1", windows: [.last("7d")]))
+        }
+      ),
       ("q", aggregate(3) { $0.q = 0.51 }),
       ("half-life", aggregate(4) { $0.halfLife = 1001 }),
       ("buckets", aggregate(5) { $0.buckets = [.int64(1), .int64(6)] }),

@@ -143,6 +143,7 @@ extension GoldenVector {
     case .aggregate(let aggregate):
       parts.append("\"aggregate\":\"\(aggregate.function.rawValue)\"")
       if let value = aggregate.value { parts.append("\"value\":\(TestEvent.quoted(value))") }
+      if let label = aggregate.label { parts.append("\"label\":\(TestEvent.quoted(label))") }
       if let filter = aggregate.filter { parts.append("\"where\":\(TestEvent.quoted(filter))") }
       if let k = aggregate.k { parts.append("\"k\":\(k)") }
       if let q = aggregate.q { parts.append("\"q\":\(q)") }

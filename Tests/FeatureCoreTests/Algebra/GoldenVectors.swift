@@ -39,13 +39,14 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
   }
 
   static func feature(
-    _ name: String, _ function: Aggregate.Function, _ value: String? = nil, where filter: String? = nil,
-    over windows: [Window], k: Int? = nil, counters: Int? = nil, q: Double? = nil, halfLife: Int64? = nil,
+    _ name: String, _ function: Aggregate.Function, _ value: String? = nil, label: String? = nil,
+    where filter: String? = nil, over windows: [Window], k: Int? = nil, counters: Int? = nil,
+    q: Double? = nil, halfLife: Int64? = nil,
     buckets: [Literal]? = nil,
     default fallback: Literal? = nil
   ) -> Feature {
     let aggregate = Aggregate(
-      function, value: value, where: filter, windows: windows, k: k, counters: counters, q: q,
+      function, value: value, label: label, where: filter, windows: windows, k: k, counters: counters, q: q,
       halfLife: halfLife,
       buckets: buckets)
     return Feature(name, .aggregate(aggregate), default: fallback)
@@ -55,6 +56,7 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     oneEvent, nothingCounted, sparse, late, before1970, numbers, overflow, texts, lists, distinctExact,
     distinctDense, quantilesCollapsed, topCountsFull, topCountsEqual, topCountsMerged, heavyHitters, calendar,
     session, nineColumns, seventyColumns, derived, products, windowsBefore,
+    measures,
   ]
 
   static let oneEvent = GoldenVector(
@@ -232,6 +234,24 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     ],
     events: [event(start - day), event(start - hour), event(start - 1200 * second), event(start)],
     later: [0, 1_800_000_000, day])
+
+  static let measures = GoldenVector(
+    name: "measures",
+    about:
+      "Scores against a label and predicted numbers against what came, over two tiles; a score above 1 and a missing label don't count.",
+    features: [
+      Aggregate.Function.auc, .aucBound, .prAUC, .logLoss, .normalizedEntropy, .calibration, .ece, .brier,
+    ].map { feature($0.rawValue, $0, "d", label: "b", over: [.last("1h"), .lifetime]) } + [
+      feature("expected_auc", .expectedAUC, "d", over: [.last("1h"), .lifetime])
+    ]
+      + [Aggregate.Function.mae, .rmse, .bias].map {
+        feature($0.rawValue, $0, "d", label: "i", over: [.last("1h"), .lifetime])
+      },
+    events: [0.0, 1, 0.3, 0.31, 0.9, 0.02, -0.0, 1.5, 0.5].enumerated().map { index, score in
+      event(
+        start + Int64(index) * 400 * second,
+        ["d": .double(score), "b": index == 8 ? .null : .bool(index % 2 == 1), "i": .int64(Int64(index % 3))])
+    })
 
   static let numbers = GoldenVector(
     name: "numbers", about: "Every aggregate of numbers, over two tiles of an hour's window and a lifetime.",

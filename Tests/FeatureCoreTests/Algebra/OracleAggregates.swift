@@ -34,8 +34,28 @@ extension WindowOracle {
     case .histogram: return .exactly(histogram(aggregate.buckets!, all))
     case .decayedSum, .decayedCount:
       return .exactly(decayed(tiles, Double(aggregate.halfLife!), at: time))
+    case .auc, .aucBound, .prAUC, .expectedAUC, .logLoss, .normalizedEntropy, .calibration, .ece, .brier:
+      return ScoreOracle(all).value(of: aggregate.function).map { .within($0, 1e-9) } ?? .exactly(.null)
+    case .mae, .rmse, .bias: return .exactly(errorMeasure(aggregate.function, all.count, tiles))
     case .secondsSinceLast: return .exactly(.double(Double(time - all.map(\.time).max()!) / 1e6))
     }
+  }
+
+  private func errorMeasure(
+    _ function: Aggregate.Function, _ count: Int, _ tiles: [[Sample]]
+  ) -> FeatureValue {
+    let errors = tiles.map { tile in
+      tile.map { sample in
+        var error = sample
+        let label = Sample(time: 0, order: 0, value: sample.label).number
+        let distance = sample.number - label
+        error.value = .double(
+          function == .mae ? abs(distance) : function == .rmse ? distance * distance : distance)
+        return error
+      }
+    }
+    let mean = doubleSum(errors) / Double(count)
+    return Self.finite(function == .rmse ? mean.squareRoot() : mean)
   }
 
   /// Tile by tile, as sums are.

@@ -36,12 +36,13 @@ import Testing
   }
 
   private func feature(
-    _ function: Aggregate.Function, _ value: String? = nil, where filter: String? = nil,
-    windows: [Window] = [.last("1h")], k: Int? = nil, q: Double? = nil, halfLife: Int64? = nil,
+    _ function: Aggregate.Function, _ value: String? = nil, label: String? = nil,
+    where filter: String? = nil, windows: [Window] = [.last("1h")], k: Int? = nil, q: Double? = nil,
+    halfLife: Int64? = nil,
     buckets: [Literal]? = nil, default fallback: Literal? = nil
   ) -> String {
     let aggregate = Aggregate(
-      function, value: value, where: filter, windows: windows, k: k, q: q, halfLife: halfLife,
+      function, value: value, label: label, where: filter, windows: windows, k: k, q: q, halfLife: halfLife,
       buckets: buckets)
     let text = mistakes { $0.views[0].features = [Feature("x", .aggregate(aggregate), default: fallback)] }
     return text.replacing("views.activity.features.", with: "")
@@ -307,6 +308,24 @@ import Testing
       """
       x.value: decayed_count takes no 'value': it is about events (use 'where' to choose the events)
       """)
+    expect(
+      feature(.auc, "price"),
+      """
+      x: auc needs 'label' (add 'label': a condition)
+      """)
+    expect(
+      feature(.auc, "user", label: "b"),
+      """
+      x.value: auc needs a number, the value is a string (change the value, or CAST it)
+      """)
+    expect(feature(.brier, label: "b"), "x: brier needs 'value' (add 'value': a field or an expression)")
+    expect(
+      feature(.mae, "price", label: "user"),
+      """
+      x.label: mae needs a number, the label is a string (change the label, or CAST it)
+      """)
+    expect(feature(.expectedAUC, "price", label: "b"), "x.label: expected_auc takes no 'label' (remove it)")
+    expect(feature(.sum, "price", label: "n"), "x.label: sum takes no 'label' (remove it)")
     expect(
       feature(.firstK, "n"),
       """

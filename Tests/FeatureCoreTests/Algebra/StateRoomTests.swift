@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import FeatureCore
@@ -50,6 +51,41 @@ import Testing
     let later = TestEvent(time: time + 100 * 86_400_000_000, values: ["user": .string("u"), "i": .int64(1)])
     try fold.add(later)
     #expect(fold.state?.asOf.microseconds == later.time)
+  }
+
+  /// Each event is in a bin of its own until all bins are there.
+  @Test func scoresStayWithinTheirBound() throws {
+    let measure = Aggregate(.auc, value: "d", label: "b", windows: [.last("1h")])
+    let view = try TestSource.plan([Feature("auc", .aggregate(measure))], stateBytesMax: 20_000)
+    var fold = TestFold(view)
+    var refused = 0
+    for number in 0..<2_000 {
+      let event = TestEvent(
+        time: 1_700_000_000_000_000 + Int64(number) * 1_000_000,
+        values: [
+          "user": .string("u"), "b": .bool(number % 2 == 0),
+          "d": .double(1 / (1 + exp(Double(number % 512) / 16 - 16))),
+        ])
+      do { try fold.add(event) } catch _ as ViewFailure { refused += 1 }
+      #expect(fold.bytes.count <= 20_000)
+    }
+    #expect(refused > 0)
+  }
+
+  /// Counters of long texts.
+  @Test func countersStayWithinTheirBound() throws {
+    let top = Aggregate(.topK, value: "s", windows: [.last("1h")], k: 1, counters: 1_000)
+    let view = try TestSource.plan([Feature("top", .aggregate(top))], stateBytesMax: 20_000)
+    var fold = TestFold(view)
+    var refused = 0
+    for number in 0..<500 {
+      let text = Text(String(repeating: "x", count: 100) + "\(number)")
+      let event = TestEvent(
+        time: 1_700_000_000_000_000 + Int64(number), values: ["user": .string("u"), "s": .string(text)])
+      do { try fold.add(event) } catch _ as ViewFailure { refused += 1 }
+      #expect(fold.bytes.count <= 20_000)
+    }
+    #expect(refused > 0)
   }
 
   /// What is usual needs no look at the state's size.

@@ -40,12 +40,14 @@ struct TestStreams {
     var features: [Feature] = []
     for filter in [nil, "f"] as [String?] {
       func add(
-        _ function: Aggregate.Function, _ value: String?, k: Int? = nil, counters: Int? = nil,
+        _ function: Aggregate.Function, _ value: String?, label: String? = nil, k: Int? = nil,
+        counters: Int? = nil,
         q: Double? = nil,
         halfLife: Int64? = nil, buckets: [Literal]? = nil
       ) {
         let aggregate = Aggregate(
-          function, value: value, where: filter, windows: windows, k: k, counters: counters, q: q,
+          function, value: value, label: label, where: filter, windows: windows, k: k, counters: counters,
+          q: q,
           halfLife: halfLife,
           buckets: buckets)
         features.append(Feature("x\(features.count)_\(function.rawValue)", .aggregate(aggregate)))
@@ -81,6 +83,14 @@ struct TestStreams {
         add(.decayedSum, value, halfLife: 30 * day)
         add(.decayedSum, value, halfLife: 1)
       }
+      for measure in [
+        Aggregate.Function.auc, .aucBound, .prAUC, .logLoss, .normalizedEntropy, .calibration, .ece, .brier,
+      ] {
+        add(measure, "d", label: "b")
+      }
+      add(.expectedAUC, "d")
+      add(.brier, "small", label: "b")
+      for measure in [Aggregate.Function.mae, .rmse, .bias] { add(measure, "small", label: "i") }
       add(.histogram, "i", buckets: [.int64(-10), .int64(0), .int64(7)])
       add(.histogram, "d", buckets: [.double(-1.5), .int64(0), .double(1e300)])
       add(.histogram, "s", buckets: [.string(""), .string("a"), .string("é")])

@@ -1,4 +1,4 @@
-import FeatureCore
+@testable import FeatureCore
 
 /// docs/semantics.md taken literally: keeps every event, and computes every value from scratch.
 struct WindowOracle {
@@ -42,7 +42,9 @@ struct WindowOracle {
       guard case .aggregate(let aggregate) = feature.computation else { return [] }
       return aggregate.windows.map { window in
         // Features share what they see, only to save the tests' time.
-        let key = TileKey(window: window, value: aggregate.value, filter: aggregate.filter)
+        let key = TileKey(
+          window: window, value: aggregate.value, label: aggregate.label,
+          isScore: aggregate.function.scoreMeasure != nil, filter: aggregate.filter)
         let visible = seen[window] ?? self.seen(window.span, at: time)
         seen[window] = visible
         let tiles = grouped[key] ?? self.tiles(aggregate, visible)
@@ -55,6 +57,8 @@ struct WindowOracle {
   private struct TileKey: Hashable {
     var window: Window
     var value: String?
+    var label: String?
+    var isScore: Bool
     var filter: String?
   }
 
@@ -92,7 +96,12 @@ struct WindowOracle {
       if aggregate.filter != nil, events[index]["f"] != .bool(true) { continue }
       let value = aggregate.value.map { events[index][$0] }
       if value == .some(.null) { continue }
-      tiles[tile, default: []].append(Sample(time: events[index].time, order: index, value: value ?? .null))
+      let label = aggregate.label.map { events[index][$0] }
+      if label == .some(.null) { continue }
+      let sample = Sample(
+        time: events[index].time, order: index, value: value ?? .null, label: label ?? .bool(false))
+      if aggregate.function.scoreMeasure != nil, !(0...1 ~= sample.number) { continue }
+      tiles[tile, default: []].append(sample)
     }
     return tiles.sorted { $0.key < $1.key }.map(\.value)
   }
@@ -166,6 +175,7 @@ struct Sample {
   var time: Int64
   var order: Int
   var value: FeatureValue
+  var label = FeatureValue.null
 
   var number: Double {
     switch value {
@@ -180,6 +190,7 @@ struct Sample {
 enum Answer {
   case exactly(FeatureValue)
   case near(Double, relative: Double)
+  case within(Double, Double)
   /// Of the most frequent values, when there were more than counters: how often each value occurs, and by how
   /// much a counter may be high.
   case top(Int, of: [FeatureValue: Int], high: Double)
@@ -187,6 +198,7 @@ enum Answer {
   func allows(_ found: FeatureValue) -> Bool {
     switch (self, found) {
     case (.exactly(let value), _): value.isIdentical(to: found)
+    case (.within(let value, let distance), .double(let found)): abs(found - value) <= distance
     case (.near(let value, let relative), .double(let found)):
       abs(found - value) <= abs(value) * relative || (abs(value) < 0x1p-1022 && found == 0)
     case (.near(let value, let relative), .int64(let found)):
