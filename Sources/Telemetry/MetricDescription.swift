@@ -75,4 +75,21 @@ extension MetricDescription {
     Self(
       "plumb_load_seconds", .histogram(secondsBuckets), "Duration of reading a batch's states from Redis."),
   ]
+
+  /// Everything that a capture measures, by source.
+  public static let capture = [
+    Self("plumb_capture_rows_read_total", .counter, "Rows of whole tables that were read."),
+    Self(
+      "plumb_capture_records_total", .counter, "Records written to the table's topic, with deletions."),
+    Self("plumb_capture_deletions_total", .counter, "Deletions written to the table's topic."),
+    Self("plumb_capture_commits_total", .counter, "Transactions committed."),
+    Self("plumb_capture_following", .gauge, "1 while a table's changes are followed, else 0."),
+    Self(
+      "plumb_capture_lag_bytes", .gauge,
+      "Bytes of the database's log between its end and what the topic has; the database keeps them."),
+    Self(
+      "plumb_capture_lag_seconds", .gauge,
+      "Time since the topic was known to have all that was committed in the database."),
+    Self("plumb_ready", .gauge, "1 if /readyz says so, else 0."),
+  ]
 }
