@@ -12,7 +12,7 @@ let layers: [String: AllowedImports] = [
   "BrokerCore": .only([]),
   "LocalBroker": .only(["BrokerCore", "NIOCore", "NIOPosix", "Glibc", "Synchronization"]),
   "DefinitionFiles": .only(["FeatureCore", "Yams", "Foundation"]),
-  "EventFiles": .only(["FeatureCore", "CZlib", "CZstd", "Glibc"]),
+  "EventFiles": .only(["FeatureCore", "CLzma", "CZlib", "CZstd", "Glibc"]),
   "OfflineStore": .only(["FeatureCore", "EventFiles", "Parquet", "Glibc", "Synchronization"]),
   "Parquet": .only(["FeatureCore", "CZlib", "CZstd", "Glibc"]),
   "Clickstream": .only([]),

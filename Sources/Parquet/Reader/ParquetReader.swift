@@ -72,6 +72,20 @@ public struct ParquetReader: ~Copyable {
     self.input = input
   }
 
+  /// The names of a file's top-level columns, also of those that cannot be read.
+  public static func columnNames(_ input: consuming ParquetInput) throws(ParquetError) -> [String] {
+    let (footer, _) = try footer(input)
+    var names: [String] = []
+    do throws(FormatProblem) {
+      for leaf in try SchemaWalk.leaves(footer.schema) where names.last != leaf.name {
+        names.append(leaf.name)
+      }
+    } catch {
+      throw ParquetError(path: input.path, problem: error.text, remedy: damaged)
+    }
+    return names
+  }
+
   /// The next rows, at most `batchRowsMax`, all of one row group; nil behind the last.
   public mutating func next() throws(ParquetError) -> ParquetBatch? {
     while rowsLeft == 0 {

@@ -16,7 +16,7 @@ struct SpineReplay {
   }
 
   func run(
-    _ paths: [String], out: String, format: TableFormat, letters: DeadLetterFile
+    _ paths: [String], out: String, format: FeatureTableFormat, letters: DeadLetterFile
   ) throws -> String {
     try selection.source.requireLines()
     let views = selection.views.map { JoinedView($0, source: selection.source) }
