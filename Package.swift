@@ -36,6 +36,7 @@ let package = Package(
     // All linked by name: no pkg-config is needed, and hiredis' file asks for flags that SwiftPM refuses.
     .systemLibrary(name: "CZlib", providers: [.apt(["zlib1g-dev"])]),
     .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+    .systemLibrary(name: "CBrotli", providers: [.apt(["libbrotli-dev"])]),
     .systemLibrary(name: "CLzma", providers: [.apt(["liblzma-dev"])]),
     .systemLibrary(name: "CRDKafka", providers: [.apt(["librdkafka-dev"])]),
     .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
@@ -49,7 +50,8 @@ let package = Package(
       name: "EventFiles", dependencies: ["FeatureCore", "CLzma", "CZlib", "CZstd"], swiftSettings: strict),
     .target(
       name: "OfflineStore", dependencies: ["FeatureCore", "EventFiles", "Parquet"], swiftSettings: strict),
-    .target(name: "Parquet", dependencies: ["FeatureCore", "CZlib", "CZstd"], swiftSettings: strict),
+    .target(
+      name: "Parquet", dependencies: ["FeatureCore", "CBrotli", "CZlib", "CZstd"], swiftSettings: strict),
     .target(name: "Clickstream", swiftSettings: strict),
     .target(name: "FeastDefinitions", dependencies: ["FeatureCore"], swiftSettings: strict),
     .target(name: "LiveView", swiftSettings: strict),

@@ -14,7 +14,7 @@ let layers: [String: AllowedImports] = [
   "DefinitionFiles": .only(["FeatureCore", "Yams", "Foundation"]),
   "EventFiles": .only(["FeatureCore", "CLzma", "CZlib", "CZstd", "Glibc"]),
   "OfflineStore": .only(["FeatureCore", "EventFiles", "Parquet", "Glibc", "Synchronization"]),
-  "Parquet": .only(["FeatureCore", "CZlib", "CZstd", "Glibc"]),
+  "Parquet": .only(["FeatureCore", "CBrotli", "CZlib", "CZstd", "Glibc"]),
   "Clickstream": .only([]),
   "FeastDefinitions": .only(["FeatureCore"]),
   "LiveView": .only(["Glibc"]),

@@ -14,7 +14,7 @@ final class ParquetEvents {
 
   init(path: String, _ schema: EventSchema) throws {
     let table = TableColumns(schema)
-    let names = try ParquetReader.columnNames(ParquetInput(path: path))
+    let names = try ParquetReader.contents(ParquetInput(path: path)).map(\.name)
     try table.check(names, path: path)
     let chosen = names.filter { table.declared[$0] != nil }
     let input = try ParquetInput(path: path)

@@ -56,7 +56,13 @@ extension TrainingJoin {
   }
 
   private func readParquet(_ path: String) throws(TableError) {
-    var reader = try Self.reading { () throws(ParquetError) in try ParquetReader(ParquetInput(path: path)) }
+    let contents = try Self.reading { () throws(ParquetError) in
+      try ParquetReader.contents(ParquetInput(path: path))
+    }
+    let chosen = try readable(contents, path)
+    var reader = try Self.reading { () throws(ParquetError) in
+      try ParquetReader(ParquetInput(path: path), columns: chosen)
+    }
     let spine = try beginSpine(path, reader.columns.map(\.name), types: reader.columns.map(\.type))
     try spine.check(reader.columns)
     var first: Int64 = 1
@@ -64,6 +70,23 @@ extension TrainingJoin {
       try spine.append(batch, first: first)
       first += Int64(batch.rowCount)
     }
+  }
+
+  /// The columns that are carried along; those that cannot be are noted, and an error if the join is about them.
+  private func readable(
+    _ contents: [(name: String, problem: String?)], _ path: String
+  ) throws(TableError) -> [String] {
+    let needed = neededColumns
+    for (name, problem) in contents {
+      guard let problem else { continue }
+      guard !needed.contains(name) else {
+        throw TableError(
+          path: path, problem: "column '\(name)' cannot be read: \(problem)",
+          remedy: "cast it when the file is written")
+      }
+      leftOut.append("\(path): column '\(name)' is left out: \(problem)")
+    }
+    return contents.filter { $0.problem == nil }.map(\.name)
   }
 
   private static func reading<Result: ~Copyable>(

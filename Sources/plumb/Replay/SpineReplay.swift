@@ -22,6 +22,7 @@ struct SpineReplay {
     let views = selection.views.map { JoinedView($0, source: selection.source) }
     let join = TrainingJoin(views, version: plan.version, time: time, hasAges: false, resources: .ofCommand())
     try join.readSpine(path: path)
+    for note in join.leftOut { StandardError.print(note) }
     let files = EventArguments(paths, source: selection.views[0].source).files
     let records = try EventFeed(plan).add(files, to: join, letters)
     let rows = try join.rows()

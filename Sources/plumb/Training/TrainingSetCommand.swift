@@ -195,7 +195,7 @@ struct TrainingSetCommand: ParsableCommand {
     let records = try sources.isEmpty ? nil : set.addEvents(of: sources.sorted(), letters)
     if view == .served { try feed().add(to: set.join, plan, selection.views) }
     try write(TrainingTable(try set.join.rows()), letters, to: out)
-    for lacking in set.join.lacking { StandardError.print(lacking) }
+    for note in set.join.leftOut + set.join.lacking { StandardError.print(note) }
     StandardError.print("\(summary(set.join, records)); \(letters.summary)")
   }
 
@@ -207,7 +207,7 @@ struct TrainingSetCommand: ParsableCommand {
       .ofCommand(memory: memory.bytes))
     let summary = try set.read(letters)
     try write(TrainingTable(try set.join.rows()), letters, to: out)
-    for lacking in set.join.lacking { StandardError.print(lacking) }
+    for note in set.join.leftOut + set.join.lacking { StandardError.print(note) }
     StandardError.print("\(summary); \(letters.summary)")
     if letters.areLost { throw Outcome.lostRecords }
   }

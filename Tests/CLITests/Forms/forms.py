@@ -73,6 +73,9 @@ duck("duckdb.csv", "SELECT * FROM flat", "FORMAT csv, HEADER")
 duck("duckdb.ndjson", "SELECT * FROM flat", "FORMAT json")
 duck("duckdb.json", "SELECT * FROM flat", "FORMAT json, ARRAY true")
 duck("duckdb.parquet", "SELECT * FROM events", "FORMAT parquet")
+duck("duckdb_v2.parquet", "SELECT * FROM flat", "FORMAT parquet, PARQUET_VERSION v2, COMPRESSION brotli, ROW_GROUP_SIZE 2048")
+decimals = "SELECT * REPLACE (CAST(n AS DECIMAL(18, 0)) AS n, CAST(ts AS DECIMAL(15, 0)) AS ts) FROM flat"
+duck("decimals.parquet", decimals, "FORMAT parquet")
 
 def arrow(name, table, **options):
     pyarrow.parquet.write_table(table, name, **options)
