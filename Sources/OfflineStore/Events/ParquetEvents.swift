@@ -12,14 +12,26 @@ final class ParquetEvents {
   private var row: Int64 = 0
   private var buffer = LineBuffer()
 
-  init(path: String, _ schema: EventSchema) throws {
+  init(path: String, _ schema: EventSchema) throws(TableError) {
     let table = TableColumns(schema)
-    let names = try ParquetReader.contents(ParquetInput(path: path)).map(\.name)
-    try table.check(names, path: path)
-    let chosen = names.filter { table.declared[$0] != nil }
-    let input = try ParquetInput(path: path)
-    let totalBytes = Int64(input.byteCount)
-    let reader = try ParquetReader(input, columns: chosen)
+    let contents = try Self.reading { () throws(ParquetError) in
+      try ParquetReader.contents(ParquetInput(path: path))
+    }
+    try table.check(contents.map(\.name), path: path)
+    let used = contents.filter { table.declared[$0.name] != nil }
+    for (name, problem) in used {
+      guard let problem else { continue }
+      throw TableError(
+        path: path, problem: "column '\(name)' cannot be read: \(problem)",
+        remedy: "write what the source declares of it as columns of their own, or the file as NDJSON")
+    }
+    let chosen = used.map(\.name)
+    let totalBytes = try Self.reading { () throws(ParquetError) in
+      Int64(try ParquetInput(path: path).byteCount)
+    }
+    let reader = try Self.reading { () throws(ParquetError) in
+      try ParquetReader(ParquetInput(path: path), columns: chosen)
+    }
     var columns: [EventSchema.Column] = []
     for column in reader.columns {
       guard let declared = table.declared[column.name] else { continue }
@@ -31,6 +43,16 @@ final class ParquetEvents {
     self.reader = reader
     self.columns = columns
     labels = chosen.map(LineBuffer.label)
+  }
+
+  private static func reading<Result: ~Copyable>(
+    _ body: () throws(ParquetError) -> Result
+  ) throws(TableError) -> Result {
+    do throws(ParquetError) {
+      return try body()
+    } catch {
+      throw TableError(path: error.path, problem: error.problem, remedy: error.remedy)
+    }
   }
 
   /// Refuses a column whose every value would be refused.
@@ -69,7 +91,7 @@ final class ParquetEvents {
   }
 
   func next(_ body: (LineBlock) throws -> Void) throws -> Bool {
-    guard let batch = try reader.next() else { return false }
+    guard let batch = try Self.reading({ () throws(ParquetError) in try reader.next() }) else { return false }
     buffer.removeAll()
     for index in 0..<batch.rowCount {
       var isFirst = true
