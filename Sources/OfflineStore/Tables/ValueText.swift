@@ -63,7 +63,7 @@ public enum ValueText {
     byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
   }
 
-  private static func appendEscaped(_ byte: UInt8, to buffer: inout [UInt8]) {
+  static func appendEscaped(_ byte: UInt8, to buffer: inout [UInt8]) {
     guard needsEscape(byte) else {
       buffer.append(byte)
       return
@@ -84,7 +84,7 @@ public enum ValueText {
     }
   }
 
-  private static func appendInteger(_ number: Int64, to buffer: inout [UInt8]) {
+  static func appendInteger(_ number: Int64, to buffer: inout [UInt8]) {
     if number < 0 { buffer.append(UInt8(ascii: "-")) }
     let start = buffer.count
     var rest = number.magnitude

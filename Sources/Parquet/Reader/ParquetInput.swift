@@ -3,7 +3,8 @@ import Glibc
 /// The bytes of a Parquet file: of a regular file, or in memory.
 public struct ParquetInput: ~Copyable {
   let path: String
-  let byteCount: Int
+  /// The file's size.
+  public let byteCount: Int
   /// -1 for bytes in memory.
   private let descriptor: Int32
   private let memory: [UInt8]
