@@ -23,6 +23,8 @@ struct Accumulator: Hashable, Sendable {
     /// A count a bucket.
     case histogram
     case product
+    /// The value in a table's last row.
+    case rowValue
     // Cells from here on.
     case minText, maxText
     case firstList, lastList
@@ -30,6 +32,7 @@ struct Accumulator: Hashable, Sendable {
     case quantiles
     case topCounts
     case heavyHitters
+    case rowText
   }
 
   var kind: Kind
@@ -53,14 +56,18 @@ struct Accumulator: Hashable, Sendable {
   /// Words in a row.
   var wordCount: Int {
     switch kind {
-    case .count, .sumDouble, .minInt64, .maxInt64, .minDouble, .maxDouble, .latestTime, .product: 1
+    case .count, .sumDouble, .minInt64, .maxInt64, .minDouble, .maxDouble, .latestTime, .product, .rowValue: 1
     case .sumInt64, .meanDouble, .first, .last, .decayed: 2
     case .meanInt64, .moments: 3
     case .histogram: bucketCount
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters: 0
+    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
+      .rowText:
+      0
     }
   }
 
+  /// Whether it is of a table's last row: then a null replaces a value, and what comes later in the log replaces all.
+  @inline(__always) var isOfRow: Bool { kind == .rowValue || kind == .rowText }
   /// Whether it keeps a cell.
   var usesCell: Bool { wordCount == 0 }
   /// Whether its values are texts.
@@ -127,7 +134,10 @@ extension Accumulator {
     case .latestTime:
       if fresh || time > Int64(bitPattern: words[0]) { words[0] = UInt64(bitPattern: time) }
     case .histogram: words[bucketTables[buckets].bucket(of: scalar)] &+= 1
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters: break
+    case .rowValue: words[0] = scalar.bits
+    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
+      .rowText:
+      break
     }
   }
 
@@ -160,7 +170,10 @@ extension Accumulator {
     case .latestTime:
       words[0] = UInt64(bitPattern: max(Int64(bitPattern: words[0]), Int64(bitPattern: other[0])))
     case .histogram: for bucket in 0..<bucketCount { words[bucket] &+= other[bucket] }
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters: break
+    case .rowValue: words[0] = other[0]
+    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
+      .rowText:
+      break
     }
   }
 
@@ -178,6 +191,12 @@ extension Accumulator {
       QuantileSketch.insert(type == .int64 ? Double(scalar.int64) : scalar.double, into: &cell)
     case .topCounts: TopCounts.insert(scalar, type, k: k, into: &cell)
     case .heavyHitters: HeavyHitters.insert(scalar, type, counters: counters, into: &cell)
+    case .rowText:
+      if scalar.isValue {
+        keepText(stateText(scalar.text), fresh: true, into: &cell) { _ in true }
+      } else {
+        cell = Cell()
+      }
     default: preconditionFailure("Cannot fold into a cell when the accumulator is \(kind)")
     }
   }
@@ -197,6 +216,7 @@ extension Accumulator {
     case .quantiles: QuantileSketch.merge(other, into: &cell)
     case .topCounts: TopCounts.merge(other, type, k: k, into: &cell)
     case .heavyHitters: HeavyHitters.merge(other, type, counters: counters, into: &cell)
+    case .rowText: cell = other
     default: preconditionFailure("Cannot merge cells when the accumulator is \(kind)")
     }
   }

@@ -209,6 +209,8 @@ public struct Feature: Sendable, Hashable {
     case aggregate(Aggregate)
     /// From other features, as a SQL expression.
     case derive(String)
+    /// The value of a field in a table's last row.
+    case column(String)
   }
 
   /// The name; a windowed feature appends `_<window>`.

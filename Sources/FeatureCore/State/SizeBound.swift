@@ -91,7 +91,7 @@ extension Accumulator {
     case .decayed: Self.timeMax + 8
     case .latestTime: Self.timeMax
     case .histogram: bucketCount * Self.varintMax
-    case .minText, .maxText: valueMax
+    case .minText, .maxText, .rowValue, .rowText: valueMax
     case .firstList, .lastList: 1 + k * (Self.timeMax + valueMax)
     case .distinct: 1 + max(8 * Limits.distinctExactMax, DistinctSketch.denseBytes)
     // A bucket's distance of up to 3 bytes, and its count.
@@ -113,7 +113,7 @@ extension Accumulator {
     case .moments: return 17
     case .first, .last: return 1 + value
     case .histogram: return bucketCount
-    case .minText, .maxText: return value
+    case .minText, .maxText, .rowValue, .rowText: return value
     case .firstList, .lastList: return 2 + value
     case .distinct: return 9
     case .quantiles: return 6

@@ -107,7 +107,7 @@ extension Accumulator {
   /// The largest `bytes(of:)`.
   fileprivate var cellBytesMax: Int {
     switch kind {
-    case .minText, .maxText: 3 + 10 + cellValueMax
+    case .minText, .maxText, .rowText: 3 + 10 + cellValueMax
     case .firstList, .lastList: 3 + k * (20 + cellValueMax)
     case .distinct: DistinctSketch.denseBytes + 1
     case .quantiles: 3 + 10 * (2 * Limits.quantileBucketsMax + 1)

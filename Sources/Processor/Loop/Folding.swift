@@ -304,7 +304,7 @@ extension ProcessorLoop {
         guard sent.keys.insert(Text(key)).inserted else { continue }
       }
       try beginTransaction()
-      if schema.needsRecord {
+      if schema.forwardsRecord {
         writer.forwarded(records[record])
         try send(topic: forward.topic, key: key)
       } else {

@@ -31,10 +31,16 @@ struct DefinitionGenerator {
     (0..<count).map { index in
       let hasElements = random.oneIn(4)
       let key = random.pick(hasElements ? ["user", "user", nil] : ["user", "user", "item", nil])
-      return Source(
+      let isTable = !hasElements && random.oneIn(4)
+      var source = Source(
         "s\(index)", topic: "topic\(index)", key: key, timestamp: .init(field: "ts", unit: .milliseconds),
         fields: hasElements ? Self.elementFields : Self.fields, each: hasElements ? "parts" : nil,
         partitioner: random.oneIn(5) ? .unknown : .murmur2)
+      if isTable {
+        // Its views fold straight from it: two deletions that are forwarded can't be told apart.
+        (source.key, source.partitioner, source.isTable) = (key ?? "user", .murmur2, true)
+      }
+      return source
     }
   }
 
@@ -43,6 +49,14 @@ struct DefinitionGenerator {
     if random.oneIn(4) { features.append(Feature("per_event", .derive("all_events_lifetime * 2"))) }
     if features.last?.name == "per_event" {
       features.append(Feature("all_events", .aggregate(Aggregate(.count, windows: [.lifetime]))))
+    }
+    if let key = source.key, source.isTable {
+      for name in ["item", "n", "price", "id", "user"] where random.oneIn(2) {
+        features.append(Feature("row_\(name)", .column(name)))
+      }
+      return View(
+        name, source: source.name, entity: [key], emit: random.oneIn(2) ? .event : .commit, features: features
+      )
     }
     return View(
       name, source: source.name,

@@ -335,13 +335,13 @@ import Testing
     (
       "{}",
       [
-        "3:49: a feature needs 'aggregate' or 'derive'; for example aggregate: count"
+        "3:49: a feature needs 'aggregate', 'derive' or 'column'; for example aggregate: count"
       ]
     ),
     (
       "a / b",
       [
-        #"3:52: expected a feature: a mapping with the keys aggregate, derive, default, value, where, windows, k, counters, q, half_life, buckets, owner, description, tags, found 'a / b'; write { derive: "..." } or { aggregate: ..., windows: [...] }"#
+        #"3:52: expected a feature: a mapping with the keys aggregate, derive, column, default, value, where, windows, k, counters, q, half_life, buckets, owner, description, tags, found 'a / b'; write { derive: "..." } or { aggregate: ..., windows: [...] }"#
       ]
     ),
     (

@@ -25,8 +25,15 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
   ]
 
   var view: ViewPlan {
-    get throws { try Plan(TestSource.definitions(features), zones: Self.zones).views[0] }
+    get throws {
+      var definitions = TestSource.definitions(features)
+      definitions.sources[0].isTable = isTable
+      return try Plan(definitions, zones: Self.zones).views[0]
+    }
   }
+
+  /// Whether the events are rows.
+  var isTable: Bool { features.contains { if case .column = $0.computation { true } else { false } } }
 
   static let second: Int64 = 1_000_000
   static let hour: Int64 = 3_600_000_000
@@ -55,7 +62,30 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     oneEvent, nothingCounted, sparse, late, before1970, numbers, overflow, texts, lists, distinctExact,
     distinctDense, quantilesCollapsed, topCountsFull, topCountsEqual, topCountsMerged, heavyHitters, calendar,
     session, nineColumns, seventyColumns, derived, products, windowsBefore,
+    tableRow, tableRowDeleted,
   ]
+
+  private static let rowFeatures =
+    ["s", "i", "d", "b", "t"].map { Feature("row_\($0)", .column($0)) }
+    + [feature("n", .count, over: [.last("1h")])]
+
+  private static let rows = [
+    event(start, ["s": .string("gold"), "i": .int64(-3), "d": .double(0.5), "b": .bool(true)]),
+    event(
+      start - 7,
+      [
+        "s": .string("silver"), "i": .int64(4), "b": .bool(false),
+        "t": .timestamp(EventTime(microseconds: start)),
+      ]),
+  ]
+
+  static let tableRow = GoldenVector(
+    name: "table_row", about: "The row that is last in the log, whatever its time; a null takes no bytes.",
+    features: rowFeatures, events: rows)
+
+  static let tableRowDeleted = GoldenVector(
+    name: "table_row_deleted", about: "A row of which everything is null leaves no tile of lifetime.",
+    features: rowFeatures, events: rows + [event(start + 9)])
 
   static let oneEvent = GoldenVector(
     name: "one_event", about: "The smallest state: one event, counted in one tile.",
