@@ -116,8 +116,13 @@ public final class TaskFold {
           }
         }
         guard let key else { continue }
-        onDue(
-          Due(topic: forward.topic, key: key, value: records[record].value, offset: records[record].offset))
+        let offset = records[record].offset
+        guard batch.schema.forwardsRecord else {
+          onDue(Due(topic: forward.topic, key: key, value: records[record].value, offset: offset))
+          continue
+        }
+        writer.forwarded(records[record])
+        writer.withBytes { onDue(Due(topic: forward.topic, key: key, value: $0, offset: offset)) }
       }
     }
     for letter in letters {
