@@ -27,7 +27,7 @@ struct Accumulator: Hashable, Sendable {
     case rowValue
     // Cells from here on.
     case minText, maxText
-    case firstList, lastList
+    case firstList, lastList, lastDistinct
     case distinct
     case quantiles
     case topCounts
@@ -60,8 +60,8 @@ struct Accumulator: Hashable, Sendable {
     case .sumInt64, .meanDouble, .first, .last, .decayed: 2
     case .meanInt64, .moments: 3
     case .histogram: bucketCount
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
-      .rowText:
+    case .minText, .maxText, .firstList, .lastList, .lastDistinct, .distinct, .quantiles, .topCounts,
+      .heavyHitters, .rowText:
       0
     }
   }
@@ -135,8 +135,8 @@ extension Accumulator {
       if fresh || time > Int64(bitPattern: words[0]) { words[0] = UInt64(bitPattern: time) }
     case .histogram: words[bucketTables[buckets].bucket(of: scalar)] &+= 1
     case .rowValue: words[0] = scalar.bits
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
-      .rowText:
+    case .minText, .maxText, .firstList, .lastList, .lastDistinct, .distinct, .quantiles, .topCounts,
+      .heavyHitters, .rowText:
       break
     }
   }
@@ -171,8 +171,8 @@ extension Accumulator {
       words[0] = UInt64(bitPattern: max(Int64(bitPattern: words[0]), Int64(bitPattern: other[0])))
     case .histogram: for bucket in 0..<bucketCount { words[bucket] &+= other[bucket] }
     case .rowValue: words[0] = other[0]
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
-      .rowText:
+    case .minText, .maxText, .firstList, .lastList, .lastDistinct, .distinct, .quantiles, .topCounts,
+      .heavyHitters, .rowText:
       break
     }
   }
@@ -186,6 +186,7 @@ extension Accumulator {
       TimedList.insert(scalar, isText: isText, time: time, keeping: .first, k: k, into: &cell)
     case .lastList:
       TimedList.insert(scalar, isText: isText, time: time, keeping: .last, k: k, into: &cell)
+    case .lastDistinct: TimedList.insertDistinct(scalar, isText: isText, time: time, k: k, into: &cell)
     case .distinct: DistinctSketch.insert(DistinctSketch.hash(scalar, type), into: &cell)
     case .quantiles:
       QuantileSketch.insert(type == .int64 ? Double(scalar.int64) : scalar.double, into: &cell)
@@ -212,6 +213,7 @@ extension Accumulator {
     case .maxText: other.bytes.withUnsafeBytes { keepText($0, fresh: false, into: &cell) { $0 > 0 } }
     case .firstList: TimedList.merge(other, isText: isText, keeping: .first, k: k, into: &cell)
     case .lastList: TimedList.merge(other, isText: isText, keeping: .last, k: k, into: &cell)
+    case .lastDistinct: TimedList.mergeDistinct(other, isText: isText, k: k, into: &cell)
     case .distinct: DistinctSketch.merge(other, into: &cell)
     case .quantiles: QuantileSketch.merge(other, into: &cell)
     case .topCounts: TopCounts.merge(other, type, k: k, into: &cell)

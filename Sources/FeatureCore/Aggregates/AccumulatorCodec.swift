@@ -26,8 +26,8 @@ extension Accumulator {
     case .latestTime: writer.varint(UInt64(bitPattern: asOf &- Int64(bitPattern: words[0])))
     case .histogram: for bucket in 0..<bucketCount { writer.varint(words[bucket]) }
     case .rowValue: encodeValue(words[0], &writer)
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
-      .rowText:
+    case .minText, .maxText, .firstList, .lastList, .lastDistinct, .distinct, .quantiles, .topCounts,
+      .heavyHitters, .rowText:
       break
     }
   }
@@ -69,8 +69,8 @@ extension Accumulator {
         try add(words[word + bucket], to: &total, reader)
       }
       guard total > 0 else { throw reader.corrupt("a histogram holds nothing") }
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
-      .rowText:
+    case .minText, .maxText, .firstList, .lastList, .lastDistinct, .distinct, .quantiles, .topCounts,
+      .heavyHitters, .rowText:
       break
     }
   }
@@ -78,7 +78,7 @@ extension Accumulator {
   func encode(_ cell: Cell, asOf: Int64, into writer: inout ByteWriter) {
     switch kind {
     case .minText, .maxText, .rowText: cell.bytes.withUnsafeBytes { encodeText($0, &writer) }
-    case .firstList, .lastList:
+    case .firstList, .lastList, .lastDistinct:
       writer.varint(UInt64(cell.words.count / 2))
       TimedList.forEach(cell, isText: isText) { time, scalar in
         writer.varint(UInt64(asOf - time))
@@ -120,6 +120,9 @@ extension Accumulator {
     switch kind {
     case .minText, .maxText, .rowText: cell.bytes.append(contentsOf: try text(&reader))
     case .firstList, .lastList: try decodeList(asOf: asOf, into: &cell, &reader)
+    case .lastDistinct:
+      try decodeList(asOf: asOf, into: &cell, &reader)
+      guard TimedList.isDistinct(cell, isText: isText) else { throw reader.corrupt("a value stands twice") }
     case .distinct: try decodeDistinct(into: &cell, &reader)
     case .quantiles: try decodeQuantiles(into: &cell, &reader)
     case .topCounts: try decodeTopCounts(into: &cell, counters: TopCounts.capacity(k: k), &reader)

@@ -108,11 +108,14 @@ extension Accumulator {
   fileprivate var cellBytesMax: Int {
     switch kind {
     case .minText, .maxText, .rowText: 3 + 10 + cellValueMax
-    case .firstList, .lastList: 3 + k * (20 + cellValueMax)
+    case .firstList, .lastList, .lastDistinct: 3 + k * (20 + cellValueMax)
     case .distinct: DistinctSketch.denseBytes + 1
     case .quantiles: 3 + 10 * (2 * Limits.quantileBucketsMax + 1)
     case .topCounts: 3 + TopCounts.capacity(k: k) * (20 + cellValueMax)
-    default: 0
+    case .heavyHitters: 3 + counters * (30 + cellValueMax)
+    case .count, .sumInt64, .sumDouble, .meanInt64, .meanDouble, .moments, .minInt64, .maxInt64, .minDouble,
+      .maxDouble, .first, .last, .decayed, .latestTime, .histogram, .product, .rowValue:
+      0
     }
   }
 
@@ -123,6 +126,6 @@ extension Accumulator {
 
   /// By how much one event raises `bytes(of:)` at most.
   fileprivate var cellGrowthMax: Int {
-    kind == .distinct ? DistinctSketch.denseBytes - 8 * Limits.distinctExactMax : 3 + 20 + cellValueMax
+    kind == .distinct ? DistinctSketch.denseBytes - 8 * Limits.distinctExactMax : 3 + 30 + cellValueMax
   }
 }

@@ -68,7 +68,7 @@ struct DefinitionGenerator {
   private mutating func aggregate() -> Aggregate {
     let windows = someWindows()
     let filter = random.pick([nil, nil, nil, "n > 2", "price < 5.5"])
-    switch random.below(14) {
+    switch random.below(15) {
     case 0: return Aggregate(.count, where: filter, windows: windows)
     case 1:
       return Aggregate(
@@ -85,6 +85,8 @@ struct DefinitionGenerator {
     case 11: return Aggregate(.approxQuantile, value: "price", where: filter, windows: windows, q: 0.9)
     case 12:
       return Aggregate(.decayedSum, value: "price", where: filter, windows: windows, halfLife: 60_000_000)
+    case 13:
+      return Aggregate(.lastDistinctK, value: "item", where: filter, windows: windows, k: 1 + random.below(4))
     default: return Aggregate(.secondsSinceLast, where: filter, windows: windows)
     }
   }

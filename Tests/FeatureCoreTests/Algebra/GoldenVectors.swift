@@ -59,7 +59,8 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
   }
 
   static let all: [GoldenVector] = [
-    oneEvent, nothingCounted, sparse, late, before1970, numbers, overflow, texts, lists, distinctExact,
+    oneEvent, nothingCounted, sparse, late, before1970, numbers, overflow, texts, lists, lastDistinct,
+    distinctExact,
     distinctDense, quantilesCollapsed, topCountsFull, topCountsEqual, topCountsMerged, heavyHitters, calendar,
     session, nineColumns, seventyColumns, derived, products, windowsBefore,
     tableRow, tableRowDeleted,
@@ -315,6 +316,18 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
       "b", "a", "", "a", "é\u{0}\"", String(repeating: "€", count: 90), String(repeating: "z", count: 257),
     ]
     .enumerated().map { event(start + [0, 1, 1, 400 * second, 0, 2, 1][$0], ["s": .string(Text($1))]) })
+
+  static let lastDistinct = GoldenVector(
+    name: "last_distinct",
+    about: "The values that came last, each once: late events, equal times, one that is pushed out.",
+    features: ["s", "i", "b"].map { (value: String) in
+      feature("\(value)_last", .lastDistinctK, value, over: [.last("1h")], k: 2)
+    },
+    events: [(0, 1), (5, 2), (5, 1), (2, 3), (9, 3), (1, 2), (-600, 4), (400, 1)].map { later, value in
+      event(
+        start + later * second,
+        ["s": .string(Text("v\(value)")), "i": .int64(value), "b": .bool(value > 1)])
+    })
 
   static let lists = GoldenVector(
     name: "lists", about: "Lists, firsts, lasts and most frequent values of the types that are no strings.",
