@@ -61,7 +61,7 @@ extension Integration.FullStateTests {
       }
       let states = try site.redis.states()
       let largest = states.values.map(\.count).max() ?? 0
-      if !(512 << 10...1 << 20).contains(largest) { problems.append("the largest state has \(largest) bytes") }
+      if !(512 << 10...1 << 20).contains(largest) { problems.append("the largest state: \(largest) bytes") }
       for user in 0..<20 {
         let row = try site.answer(["get", "users", "user=u\(user)"])
         if !row.contains(#""n_lifetime":12"#) { problems.append(row) }
