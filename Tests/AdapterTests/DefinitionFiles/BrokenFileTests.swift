@@ -359,7 +359,7 @@ import Testing
     (
       "{ aggregate: blah, windows: 1h }",
       [
-        "3:65: unknown aggregate 'blah'; one of count, sum, product, mean, min, max, variance, stddev, first, last, first_k, last_k, count_distinct, approx_quantile, top_k, top_k_counts, top_k_errors, top_k_certain, histogram, decayed_sum, decayed_count, seconds_since_last"
+        "3:65: unknown aggregate 'blah'; one of count, sum, product, mean, min, max, variance, stddev, first, last, first_k, last_k, last_distinct_k, count_distinct, approx_quantile, top_k, top_k_counts, top_k_errors, top_k_certain, histogram, decayed_sum, decayed_count, seconds_since_last"
       ]
     ),
     (
