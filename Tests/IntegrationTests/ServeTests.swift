@@ -100,7 +100,7 @@ extension Integration.ServeTests {
       let server = try Server(site)
       let user = String(String(decoding: key, as: UTF8.self).split(separator: ":").last ?? "")
       var problems = try server.check("damaged", user)
-      if !server.text.contains("a state is damaged") || !server.text.contains("'users'") {
+      if !server.text.contains("a state is damaged") || !server.text.contains("'\(user)' in view 'users'") {
         problems.append("not told: \(server.text)")
       }
       return Integration.report(problems, seed, site)
