@@ -204,7 +204,12 @@ def mistakes(port):
         expect(got == status and headers["content-type"] == "application/problem+json", what)
         problem = json.loads(answer)
         expect(problem["status"] == status and detail in problem["detail"], what)
+    # Two names in one are not the list of both that was asked for before.
+    both = ["users:total_lifetime", "users:events_lifetime"]
+    status, _, answer = client.ask("/get-online-features", {"entities": {"user": ["u1"]}, "features": both})
+    expect(status == 200, f"{both}: {status} {answer}")
     feast = [
+        ({"entities": {"user": ["u1"]}, "features": ["\n".join(both)]}, 422, "FeatureViewNotFoundException"),
         ({"entities": {"user": ["u1"]}, "features": ["usres:total_lifetime"]}, 422, "FeatureViewNotFoundException"),
         ({"entities": {"user": ["u1"]}, "features": ["users:totl_lifetime"]}, 422, "FeatureViewNotFoundException"),
         ({"entities": {"user": ["u1"]}, "feature_service": "nope"}, 404, "FeatureServiceNotFoundException"),
