@@ -44,12 +44,7 @@ public final class ArrayReader {
         pendingError = error
       }
     }
-    guard !buffer.isEmpty else {
-      if let pendingError { throw pendingError }
-      return false
-    }
-    try buffer.withLines(body)
-    return true
+    return try buffer.deliver(before: pendingError, body)
   }
 
   private func hasByte() throws(EventFileError) -> Bool {
@@ -83,7 +78,7 @@ public final class ArrayReader {
         default: break
         }
       }
-      if !hasValue { hasValue = !Self.isSpace(byte) }
+      if !hasValue { hasValue = !FileContent.isSpace(byte) }
       position += 1
     }
     take(from: start)
@@ -115,7 +110,7 @@ public final class ArrayReader {
   private func scanAround() throws(EventFileError) {
     let byte = input[position]
     position += 1
-    if Self.isSpace(byte) { return }
+    if FileContent.isSpace(byte) { return }
     // The byte order mark.
     if place == .beforeArray, [0xEF, 0xBB, 0xBF].contains(byte) { return }
     guard place == .beforeArray, byte == UInt8(ascii: "[") else {
@@ -128,9 +123,5 @@ public final class ArrayReader {
 
   private func problem(_ problem: String, _ remedy: String) -> EventFileError {
     EventFileError(path: source.path, problem: problem, remedy: remedy)
-  }
-
-  private static func isSpace(_ byte: UInt8) -> Bool {
-    byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D
   }
 }

@@ -128,7 +128,6 @@ struct XzStream: ~Copyable {
   init() {
     stream = .allocate(capacity: 1)
     stream.initialize(to: plumb_lzma_stream_init())
-    start()
   }
 
   deinit {
@@ -136,14 +135,17 @@ struct XzStream: ~Copyable {
     stream.deallocate()
   }
 
-  private func start() {
+  /// Begins a stream where none is begun.
+  private func start() throws(DecodeFailure) {
+    guard stream.pointee.`internal` == nil else { return }
     let code = lzma_stream_decoder(stream, Self.memoryMax, 0)
-    precondition(code == LZMA_OK, "Cannot start lzma: code \(code.rawValue)")
+    guard code == LZMA_OK else { throw DecodeFailure(reason: Self.reason(code)) }
   }
 
   func step(
     from input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
   ) throws(DecodeFailure) -> DecodeStep {
+    try start()
     stream.pointee.next_in = input.baseAddress.map { UnsafePointer($0.assumingMemoryBound(to: UInt8.self)) }
     stream.pointee.avail_in = input.count
     stream.pointee.next_out = output.baseAddress?.assumingMemoryBound(to: UInt8.self)
@@ -157,12 +159,13 @@ struct XzStream: ~Copyable {
     let step = DecodeStep(
       consumed: input.count - stream.pointee.avail_in, produced: output.count - stream.pointee.avail_out,
       endedFrame: ended)
-    if ended { start() }
+    if ended { lzma_end(stream) }
     return step
   }
 
   private static func reason(_ code: lzma_ret) -> String {
     switch code {
+    case LZMA_MEM_ERROR: "there is no memory for it"
     case LZMA_FORMAT_ERROR: "no xz"
     case LZMA_DATA_ERROR: "the data is corrupt"
     case LZMA_MEMLIMIT_ERROR: "its dictionary takes more than \(memoryMax >> 20) MiB"

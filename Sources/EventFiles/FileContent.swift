@@ -42,13 +42,32 @@ public enum FileContent: Hashable, Sendable {
     ]
   }()
 
-  /// What a file is whose first bytes these are. What cannot be read is an error that names it.
-  public init(_ beginning: [UInt8], path: String) throws(EventFileError) {
-    if beginning.starts(with: Array("PAR1".utf8)) {
+  /// What an opened file is, and its first bytes. What cannot be read is an error that names it.
+  public static func of(
+    _ source: inout ByteSource
+  ) throws(EventFileError) -> (content: FileContent, beginning: [UInt8]) {
+    let beginning = try source.peek()
+    let content = try FileContent(beginning, path: source.path)
+    guard content != .parquet || !source.isCompressed && source.path != "-" else {
+      throw EventFileError(
+        path: source.path, problem: "is Parquet, which is read from its end",
+        remedy: "unpack it into a file: Parquet is compressed inside")
+    }
+    return (content, beginning)
+  }
+
+  /// What a file is whose first bytes these are.
+  init(_ beginning: [UInt8], path: String) throws(EventFileError) {
+    // A header of CSV may begin like some of these: PARENT_ID is no encrypted Parquet. Text has no such bytes.
+    let isBinary = beginning.contains { $0 < 0x09 }
+    if isBinary, beginning.starts(with: Array("PAR1".utf8)) {
       self = .parquet
       return
     }
-    for other in Self.others where beginning.dropFirst(other.offset).starts(with: other.magic) {
+    for other in Self.others
+    where (isBinary || !other.magic.allSatisfy(Self.standsInNames))
+      && beginning.dropFirst(other.offset).starts(with: other.magic)
+    {
       throw EventFileError(path: path, problem: "is \(other.name), which is not read", remedy: other.remedy)
     }
     let mark: [UInt8] = [0xEF, 0xBB, 0xBF]
@@ -73,8 +92,17 @@ public enum FileContent: Hashable, Sendable {
     }
   }
 
-  private static func isSpace(_ byte: UInt8) -> Bool {
+  /// White space of JSON.
+  static func isSpace(_ byte: UInt8) -> Bool {
     byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D
+  }
+
+  private static func standsInNames(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "a")...UInt8(ascii: "z"): true
+    case UInt8(ascii: "0")...UInt8(ascii: "9"): true
+    default: false
+    }
   }
 
   private static func hex(_ bytes: ArraySlice<UInt8>) -> String {

@@ -44,6 +44,18 @@ public struct LineBuffer {
   /// Forgets the beginning of an event, if there is one.
   mutating func dropOpen() { bytes.removeSubrange(start...) }
 
+  /// Calls with the complete events, at least one; without any it throws what stands behind them, or returns false.
+  public mutating func deliver(
+    before error: (any Error)?, _ body: (LineBlock) throws -> Void
+  ) throws -> Bool {
+    guard !isEmpty else {
+      if let error { throw error }
+      return false
+    }
+    try withLines(body)
+    return true
+  }
+
   /// Calls with the complete events, which are borrowed.
   public mutating func withLines<Result>(_ body: (LineBlock) throws -> Result) rethrows -> Result {
     try bytes.withUnsafeBytes { bytes in

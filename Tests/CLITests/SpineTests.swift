@@ -49,6 +49,16 @@ import Testing
     #expect(csv.output.hasSuffix("\n007,nobody,1700000120000,1,0,0,,\n-1.5e3,,1700000120000,true,,,,\n"))
   }
 
+  /// Told by the column of the time.
+  @Test(arguments: ["\t", ";"]) func otherDelimiters(_ delimiter: String) throws {
+    let spine = "label,user,ts\n\"1\",a,1700000120000\n0,a,1700000120001\n"
+    try work.write(spine, to: "s.csv")
+    try work.write(spine.replacing(",", with: delimiter), to: "s.txt")
+    let expected = try replay("s.csv")
+    try #require(expected.status == 0 && !expected.output.isEmpty, "\(expected.error)")
+    #expect(try replay("s.txt").output == expected.output)
+  }
+
   @Test func rowsOfJSON() throws {
     let spine = #"""
       {"t\u00e9":{"a":[1,{"b":"]}\""}],"c":null},"user":"a","ts":1700000120001,"s":"q\u00e9\n\"\\","f":1.50,"b":false}

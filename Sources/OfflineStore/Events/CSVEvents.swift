@@ -18,10 +18,9 @@ final class CSVEvents {
   /// An error that waits until the rows before it have been delivered.
   private var pendingError: TableError?
 
-  /// What stands between the fields of a header with the event time's column; nil if there is no such header.
-  static func delimiter(_ beginning: [UInt8], _ columns: TableColumns) -> UInt8? {
-    guard let time = columns.time else { return nil }
-    return delimiters.first { header(beginning, $0).contains(time) }
+  /// What stands between the fields of a header with a column, that of the time; nil if there is no such header.
+  static func delimiter(_ beginning: [UInt8], time: String) -> UInt8? {
+    delimiters.first { header(beginning, $0).contains(time) }
   }
 
   /// A text that is neither CSV with the source's columns nor JSON.
@@ -74,12 +73,7 @@ final class CSVEvents {
         pendingError = error
       }
     }
-    guard !buffer.isEmpty else {
-      if let pendingError { throw pendingError }
-      return false
-    }
-    try buffer.withLines(body)
-    return true
+    return try buffer.deliver(before: pendingError, body)
   }
 
   private func appendRow() {

@@ -39,22 +39,16 @@ public struct EventFileReader: ~Copyable {
 
   private static func open(_ path: String, _ schema: EventSchema) throws -> (Form, Int64?) {
     var source = try ByteSource(path: path, inputBytes: 1 << 18)
-    let beginning = try source.peek()
-    let content = try FileContent(beginning, path: path)
+    let (content, beginning) = try FileContent.of(&source)
     let totalBytes = source.totalBytes
     switch content {
     case .lines, .empty: return (.lines(Lines(EventReader(LineReader(source)))), totalBytes)
     case .array: return (.array(ArrayReader(source)), totalBytes)
     case .parquet:
-      guard !source.isCompressed, path != "-" else {
-        throw EventFileError(
-          path: path, problem: "is Parquet, which is read from its end",
-          remedy: "unpack it into a file: Parquet is compressed inside")
-      }
-      return (.parquet(try ParquetEvents(path: path, schema)), totalBytes)
+      return (.parquet(try ParquetEvents(path: path, schema, bytes: totalBytes ?? 0)), totalBytes)
     case .text(let hasObjects):
       let columns = TableColumns(schema)
-      if let delimiter = CSVEvents.delimiter(beginning, columns) {
+      if let delimiter = columns.time.flatMap({ CSVEvents.delimiter(beginning, time: $0) }) {
         return (.csv(try CSVEvents(source, delimiter: delimiter, columns)), totalBytes)
       }
       guard hasObjects else { throw CSVEvents.unknown(beginning, columns, path: path) }
@@ -129,13 +123,7 @@ extension LineBuffer {
   }
 
   mutating func append(text: UnsafeRawBufferPointer) {
-    bytes.append(UInt8(ascii: "\""))
-    if text.contains(where: { $0 < 0x20 || $0 == UInt8(ascii: "\"") || $0 == UInt8(ascii: "\\") }) {
-      for byte in text { ValueText.appendEscaped(byte, to: &bytes) }
-    } else {
-      bytes.append(contentsOf: text)
-    }
-    bytes.append(UInt8(ascii: "\""))
+    ValueText.appendJSONString(text, to: &bytes)
   }
 
   mutating func append(literal: StaticString) {

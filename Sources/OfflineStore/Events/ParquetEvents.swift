@@ -12,9 +12,9 @@ final class ParquetEvents {
   private var row: Int64 = 0
   private var buffer = LineBuffer()
 
-  init(path: String, _ schema: EventSchema) throws(TableError) {
+  init(path: String, _ schema: EventSchema, bytes: Int64) throws(TableError) {
     let table = TableColumns(schema)
-    let contents = try Self.reading { () throws(ParquetError) in
+    let contents = try TableError.ofParquet { () throws(ParquetError) in
       try ParquetReader.contents(ParquetInput(path: path))
     }
     try table.check(contents.map(\.name), path: path)
@@ -26,10 +26,7 @@ final class ParquetEvents {
         remedy: "write what the source declares of it as columns of their own, or the file as NDJSON")
     }
     let chosen = used.map(\.name)
-    let totalBytes = try Self.reading { () throws(ParquetError) in
-      Int64(try ParquetInput(path: path).byteCount)
-    }
-    let reader = try Self.reading { () throws(ParquetError) in
+    let reader = try TableError.ofParquet { () throws(ParquetError) in
       try ParquetReader(ParquetInput(path: path), columns: chosen)
     }
     var columns: [EventSchema.Column] = []
@@ -38,21 +35,11 @@ final class ParquetEvents {
       try Self.check(column, declared, isNested: table.nested.contains(column.name), path: path)
       columns.append(declared)
     }
-    self.totalBytes = totalBytes
+    totalBytes = bytes
     rowCount = reader.rowCount
     self.reader = reader
     self.columns = columns
     labels = chosen.map(LineBuffer.label)
-  }
-
-  private static func reading<Result: ~Copyable>(
-    _ body: () throws(ParquetError) -> Result
-  ) throws(TableError) -> Result {
-    do throws(ParquetError) {
-      return try body()
-    } catch {
-      throw TableError(path: error.path, problem: error.problem, remedy: error.remedy)
-    }
   }
 
   /// Refuses a column whose every value would be refused.
@@ -91,7 +78,9 @@ final class ParquetEvents {
   }
 
   func next(_ body: (LineBlock) throws -> Void) throws -> Bool {
-    guard let batch = try Self.reading({ () throws(ParquetError) in try reader.next() }) else { return false }
+    guard let batch = try TableError.ofParquet({ () throws(ParquetError) in try reader.next() }) else {
+      return false
+    }
     buffer.removeAll()
     for index in 0..<batch.rowCount {
       var isFirst = true

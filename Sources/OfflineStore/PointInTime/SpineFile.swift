@@ -9,16 +9,12 @@ extension TrainingJoin {
   /// content; text may be packed with gzip, zstd or xz.
   public func readSpine(path: String) throws(TableError) {
     var source = try Self.open(path)
-    switch try Self.content(&source) {
-    case .parquet:
-      guard !source.isCompressed, path != "-" else {
-        throw TableError(
-          path: path, problem: "is Parquet, which is read from its end",
-          remedy: "unpack it into a file: Parquet is compressed inside")
-      }
-      try readParquet(path)
+    let (content, beginning) = try Self.content(&source)
+    switch content {
+    case .parquet: try readParquet(path)
     case .text:
-      var reader = try CSVReader(input: InputBytes(source))
+      let delimiter = CSVEvents.delimiter(beginning, time: timeColumn) ?? UInt8(ascii: ",")
+      var reader = try CSVReader(input: InputBytes(source), delimiter: delimiter)
       let spine = try beginSpine(path, reader.columns)
       while try reader.next() { try spine.append(reader) }
     case .array:
@@ -47,26 +43,24 @@ extension TrainingJoin {
     }
   }
 
-  private static func content(_ source: inout ByteSource) throws(TableError) -> FileContent {
-    do throws(EventFileError) {
-      return try FileContent(try source.peek(), path: source.path)
-    } catch {
-      throw TableError(error)
-    }
+  private static func content(
+    _ source: inout ByteSource
+  ) throws(TableError) -> (content: FileContent, beginning: [UInt8]) {
+    do throws(EventFileError) { return try FileContent.of(&source) } catch { throw TableError(error) }
   }
 
   private func readParquet(_ path: String) throws(TableError) {
-    let contents = try Self.reading { () throws(ParquetError) in
+    let contents = try TableError.ofParquet { () throws(ParquetError) in
       try ParquetReader.contents(ParquetInput(path: path))
     }
     let chosen = try readable(contents, path)
-    var reader = try Self.reading { () throws(ParquetError) in
+    var reader = try TableError.ofParquet { () throws(ParquetError) in
       try ParquetReader(ParquetInput(path: path), columns: chosen)
     }
     let spine = try beginSpine(path, reader.columns.map(\.name), types: reader.columns.map(\.type))
     try spine.check(reader.columns)
     var first: Int64 = 1
-    while let batch = try Self.reading({ () throws(ParquetError) in try reader.next() }) {
+    while let batch = try TableError.ofParquet({ () throws(ParquetError) in try reader.next() }) {
       try spine.append(batch, first: first)
       first += Int64(batch.rowCount)
     }
@@ -87,16 +81,6 @@ extension TrainingJoin {
       leftOut.append("\(path): column '\(name)' is left out: \(problem)")
     }
     return contents.filter { $0.problem == nil }.map(\.name)
-  }
-
-  private static func reading<Result: ~Copyable>(
-    _ body: () throws(ParquetError) -> Result
-  ) throws(TableError) -> Result {
-    do throws(ParquetError) {
-      return try body()
-    } catch {
-      throw TableError(path: error.path, problem: error.problem, remedy: error.remedy)
-    }
   }
 
   /// Reads rows that are JSON objects. `next` calls with some of them; it returns false behind the last.

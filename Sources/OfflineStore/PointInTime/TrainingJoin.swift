@@ -67,6 +67,8 @@ public final class TrainingJoin {
 
   // MARK: Input
 
+  var timeColumn: String { time.column }
+
   /// The spine's columns without which there is no row.
   var neededColumns: Set<String> { Set([time.column] + views.flatMap { $0.view.entity.map(\.name) }) }
 

@@ -49,6 +49,10 @@ public enum ValueText {
 
   /// A JSON string of valid UTF-8. Escapes what JSON demands and nothing else.
   public static func appendJSONString(_ utf8: [UInt8], to buffer: inout [UInt8]) {
+    utf8.withUnsafeBytes { appendJSONString($0, to: &buffer) }
+  }
+
+  static func appendJSONString(_ utf8: UnsafeRawBufferPointer, to buffer: inout [UInt8]) {
     buffer.append(UInt8(ascii: "\""))
     if utf8.allSatisfy({ !needsEscape($0) }) {
       buffer.append(contentsOf: utf8)
@@ -63,7 +67,7 @@ public enum ValueText {
     byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\")
   }
 
-  static func appendEscaped(_ byte: UInt8, to buffer: inout [UInt8]) {
+  private static func appendEscaped(_ byte: UInt8, to buffer: inout [UInt8]) {
     guard needsEscape(byte) else {
       buffer.append(byte)
       return

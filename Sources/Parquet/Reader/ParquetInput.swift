@@ -3,8 +3,7 @@ import Glibc
 /// The bytes of a Parquet file: of a regular file, or in memory.
 public struct ParquetInput: ~Copyable {
   let path: String
-  /// The file's size.
-  public let byteCount: Int
+  let byteCount: Int
   /// -1 for bytes in memory.
   private let descriptor: Int32
   private let memory: [UInt8]

@@ -138,11 +138,13 @@ import Testing
 
   static let unreadableFiles: [(bytes: [UInt8], message: String)] = [
     ([0x50, 0x4B, 0x03, 0x04, 0, 0], "is a zip archive, or a spreadsheet in one, which is not read"),
-    (Array("BZh91AY".utf8), "is bzip2, which is not read"), (Array("Obj\u{1}xx".utf8), "is an Avro file"),
-    (Array("SQLite format 3\0".utf8), "is a SQLite database"), (Array("ORC..".utf8), "is an ORC file"),
+    (Array("BZh91AY&SY\0".utf8), "is bzip2, which is not read"),
+    (Array("Obj\u{1}xx".utf8), "is an Avro file"),
+    (Array("SQLite format 3\0".utf8), "is a SQLite database"),
+    (Array("ORC\u{8}\u{3}".utf8), "is an ORC file"),
     (Array("ARROW1\0\0".utf8), "is an Arrow or Feather file"), ([0xFF, 0xFE, 0x7B, 0], "is UTF-16 text"),
     (Array("<html>".utf8), "is XML or HTML"), ([1, 2, 0, 3], "is no text and in no known form"),
-    (Array("PAR1PAR1".utf8), "is no Parquet file, or is not complete"),
+    (Array("PAR1\u{15}\u{4}PAR1".utf8), "is no Parquet file, or is not complete"),
     (Array("PAR1\0\0\0\0xx\0\0\0\0PARE".utf8), "is encrypted"),
     (
       Array("when,who\n1,a\n".utf8),
