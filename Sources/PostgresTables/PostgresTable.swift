@@ -171,6 +171,15 @@ public final class PostgresTable: ReplicatedDatabase {
         "\(place): it may be null in \(tableName); run \"ALTER TABLE \(tableName) ALTER COLUMN \(PostgresConnection.quoted(key)) SET "
           + "NOT NULL\"")
     }
+    let heirs = try connection.execute(
+      "SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = \(relation)",
+      "looking for heirs of \(tableName)")
+    if !isPartitioned, let heir = heirs.first?[0] {
+      throw CaptureError(
+        .stop,
+        "\(place): \(tableName) has tables that inherit from it, such as \(heir), whose keys nothing keeps apart from its own and "
+          + "whose changes are not its; capture a table without heirs, or make it a partitioned one")
+    }
     let identity = try value(
       "SELECT relreplident FROM pg_class WHERE oid = \(relation)", "asking for the replica identity")
     let isKnown =

@@ -5,6 +5,7 @@ PLUMB is the program, BIN the folder of PostgreSQL's programs. Exit status 0 if 
 """
 
 import json
+import math
 import os
 import pwd
 import random
@@ -183,7 +184,8 @@ def metric(port, name):
     for line in ask(port, "/metrics")[1].splitlines():
         if line.startswith(f'{name}{{source="users"}} '):
             return float(line.split(" ")[1])
-    return None
+    # Of what isn't known nothing is true.
+    return math.nan
 
 
 def probe(port, postgres):
@@ -252,6 +254,12 @@ def main():
         subprocess.run(
             [PLUMB, "topics", "apply", "-d", definitions, "--brokers", brokers, "--partitions", "2"], check=True,
             stdout=subprocess.DEVNULL)
+        # Heirs have keys of their own, so that the parent's are not unique.
+        postgres.query("create table heirs () inherits (users)")
+        refused = subprocess.run(arguments + ["--once"], env=environment, capture_output=True, text=True, timeout=PATIENCE)
+        if refused.returncode != 1 or "inherit from it, such as heirs" not in refused.stderr:
+            raise SystemExit(f"seed {SEED}: a table with heirs is not refused: {refused.returncode} {refused.stderr}")
+        postgres.query("drop table heirs")
         # The first copy is in before anything changes: from then on the topic has what the triggers remember.
         subprocess.run(arguments + ["--once"], check=True, env=environment, stderr=subprocess.DEVNULL)
         sessions = [threading.Thread(target=session, args=(number, is_over)) for number in range(4)]
