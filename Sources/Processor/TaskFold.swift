@@ -99,21 +99,16 @@ public final class TaskFold {
     return (misplaced + others).map(\.letter)
   }
 
-  private struct SentKey: Hashable {
-    var topic: String
-    var key: Text
-  }
-
   /// Tells what is due of a batch: what is forwarded, and letters.
   private func send(
     _ records: UnsafeBufferPointer<LogRecord>, _ letters: [DeadLetter], _ onDue: (Due) -> Void
   ) {
     var letters = letters
-    // Of a record with elements, the topics and entities that it has been sent for.
-    var sent = (record: -1, keys: Set<SentKey>())
-    for row in 0..<batch.count {
-      let record = Int(batch.sequence(row))
-      for forward in forwards {
+    for forward in forwards {
+      // Of a record with elements, the entities that it has been sent for.
+      var sent = (record: -1, keys: Set<Text>())
+      for row in 0..<batch.count {
+        let record = Int(batch.sequence(row))
         var key: UnsafeRawBufferPointer?
         for fold in forward.folds {
           do throws(ViewFailure) {
@@ -125,7 +120,7 @@ public final class TaskFold {
         guard let key else { continue }
         if batch.schema.each != nil {
           if sent.record != record { sent = (record, []) }
-          guard sent.keys.insert(SentKey(topic: forward.topic, key: Text(key))).inserted else { continue }
+          guard sent.keys.insert(Text(key)).inserted else { continue }
         }
         let offset = records[record].offset
         guard batch.schema.forwardsRecord else {
