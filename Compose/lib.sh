@@ -9,6 +9,8 @@ declare -A debian_packages=(
   [openssl]='command -v openssl'
   [redis-server]='command -v redis-server'
   [libzstd-dev]='test -e /usr/include/zstd.h'
+  [liblzma-dev]='test -e /usr/include/lzma.h'
+  [libbrotli-dev]='test -e /usr/include/brotli/decode.h'
   [zlib1g-dev]='test -e /usr/include/zlib.h'
   [librdkafka-dev]='test -e /usr/include/librdkafka/rdkafka.h'
   [libpq-dev]='test -e /usr/include/postgresql/libpq-fe.h'
@@ -21,7 +23,7 @@ declare -A debian_packages=(
 )
 
 # What a build needs.
-build_packages=(libhiredis-dev librdkafka-dev libssl-dev libzstd-dev zlib1g-dev libpq-dev)
+build_packages=(libhiredis-dev librdkafka-dev libssl-dev libzstd-dev libbrotli-dev liblzma-dev zlib1g-dev libpq-dev)
 
 step() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s: %s\n' "$0" "$*" >&2; exit 1; }

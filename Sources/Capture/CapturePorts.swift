@@ -41,6 +41,8 @@ public protocol ReplicatedDatabase: AnyObject {
   func answer(_ bytes: [UInt8]) throws(CaptureError)
   /// How far the database's log reached at the latest `connect`.
   var end: LogSequenceNumber { get }
+  /// About how many rows the table has; nil if nobody has counted.
+  var rowsEstimate: Int? { get }
   /// `schema.table`, as the database spells it.
   var tableName: String { get }
 }

@@ -18,6 +18,8 @@ public struct CaptureStatus: Sendable, Hashable {
   public var phase = Phase.connecting
   /// Rows of whole tables that were read.
   public var rowsRead = 0
+  /// About how many rows the table has, as the database guesses.
+  public var rowsExpected: Int?
   /// Records written, deletions among them.
   public var changes = 0
   /// Deletions written.
@@ -26,10 +28,8 @@ public struct CaptureStatus: Sendable, Hashable {
   public var commits = 0
   /// Bytes of the database's log between what it has and what is committed here; nil before anything was received.
   public var lagBytes: UInt64?
-  /// Between the commit of the latest record's transaction in the database and in the log, in microseconds.
-  public var lagMicroseconds: Int64?
-  /// The last fault, until it is over.
-  public var fault: String?
+  /// Until when the topic has all that was committed in the database, in microseconds since 1970; nil before that is known.
+  public var completeUntil: Int64?
 
   /// Nothing yet.
   public init() {}
@@ -37,7 +37,7 @@ public struct CaptureStatus: Sendable, Hashable {
 
 /// How much a capture does at once.
 public struct CaptureLimits: Sendable {
-  /// The longest wait of a change for others that go with it, in milliseconds.
+  /// The least time between two commits, and so the longest wait of a change for others that go with it, in milliseconds.
   public var commitIntervalMilliseconds: Int64 = 100
   /// Records of a transaction, beyond which the next end of a database transaction commits it.
   public var commitRecordsMax = 20_000
@@ -94,7 +94,7 @@ public final class ReplicationCapture<Database: ReplicatedDatabase, Log: Capture
     var progress = try log.progress(of: table.topic)
     var availability = try onDatabase { () throws(CaptureError) in try database.connect() }
     if let mustCompare { availability = .lost(mustCompare) }
-    status.fault = nil
+    status.rowsExpected = database.rowsEstimate
     let place: LogSequenceNumber
     switch (availability, progress?.place) {
     case (.all, let known?):
@@ -124,6 +124,7 @@ public final class ReplicationCapture<Database: ReplicatedDatabase, Log: Capture
       RowContent.latest($0, $1, table)
     }
     var known = 0
+    let before = status.changes
     try log.forEachRecord(of: table.topic) { (key, value, sequence) throws(CaptureFault) in
       guard let key else { return }
       known += 1
@@ -133,10 +134,15 @@ public final class ReplicationCapture<Database: ReplicatedDatabase, Log: Capture
     var row = RowText(table)
     var copied = CopyText()
     let writer = PgValueWriter(table: table)
+    // Against an empty topic every row is a difference, and the database keeps keys apart.
+    let isFirst = known == 0
+    var batch = Batch(time: time, field: table.timeField)
     let place = try database.copy { (snapshotTime) throws(CaptureFault) in
       // Whole milliseconds, which deletions need.
       time = max(time, snapshotTime)
       time += (1_000 - time % 1_000) % 1_000
+      batch = Batch(time: time, field: table.timeField)
+      if isFirst { try onLog { () throws(LogError) in try log.begin() } }
     } _: { (line) throws(CaptureFault) in
       do throws(CaptureError) { try copied.write(line, writer, into: &row) } catch {
         throw .database(error)
@@ -144,14 +150,14 @@ public final class ReplicationCapture<Database: ReplicatedDatabase, Log: Capture
       try row.bytes.span.bytes.withUnsafeBytes {
         (bytes: UnsafeRawBufferPointer) throws(CaptureFault) -> Void in
         try row.key.span.bytes.withUnsafeBytes { (key: UnsafeRawBufferPointer) throws(CaptureFault) -> Void in
+          if isFirst { return try put(bytes, key: key, &batch) }
           try onTable { () throws(TableError) in try comparison.add(current: bytes, key: key) }
         }
       }
       status.rowsRead += 1
       if status.rowsRead % 4_096 == 0 { try pause() }
     }
-    let before = status.changes
-    try write(comparison, at: time)
+    if !isFirst { try write(comparison, &batch) }
     progress = CaptureProgress(place: place, time: time)
     try commit(progress ?? CaptureProgress(place: place, time: time))
     report(
@@ -160,31 +166,54 @@ public final class ReplicationCapture<Database: ReplicatedDatabase, Log: Capture
     return place
   }
 
-  private func write(_ comparison: TableComparison, at time: Int64) throws(CaptureFault) {
-    var ending = Array(",".utf8)
-    var name = table.timeField
-    name.withUTF8 { RowText.appendQuoted(UnsafeRawBufferPointer($0), to: &ending) }
-    ending += ":\(time)}".utf8
+  /// Rows of one time that are written in transactions of bounded size.
+  private struct Batch {
+    let time: Int64
+    /// What follows a row's content: its time.
+    let ending: [UInt8]
     var value: [UInt8] = []
-    var open = 0
+    /// Records in the open transaction.
+    var records = 0
+
+    init(time: Int64, field: String) {
+      self.time = time
+      var ending = Array(",".utf8)
+      var name = field
+      name.withUTF8 { RowText.appendQuoted(UnsafeRawBufferPointer($0), to: &ending) }
+      self.ending = ending + ":\(time)}".utf8
+    }
+  }
+
+  private func put(
+    _ content: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer, _ batch: inout Batch
+  ) throws(CaptureFault) {
+    batch.value.removeAll(keepingCapacity: true)
+    batch.value.append(contentsOf: content)
+    batch.value += batch.ending
+    try send(key: key, value: batch.value)
+    try added(&batch)
+  }
+
+  private func added(_ batch: inout Batch) throws(CaptureFault) {
+    batch.records += 1
+    guard batch.records >= limits.commitRecordsMax else { return }
+    batch.records = 0
+    // Until all of it is there, another attempt has to compare again: it writes what is left.
+    try commit(CaptureProgress(place: nil, time: batch.time))
+    try pause()
+    try onLog { () throws(LogError) in try log.begin() }
+  }
+
+  private func write(_ comparison: TableComparison, _ batch: inout Batch) throws(CaptureFault) {
     try onLog { () throws(LogError) in try log.begin() }
     try comparison.forEachChange(path: database.tableName, failure: tableFault) {
       (change) throws(CaptureFault) in
       if let content = change.value {
-        value.removeAll(keepingCapacity: true)
-        value.append(contentsOf: content)
-        value += ending
-        try send(key: change.key, value: value)
+        try put(content, key: change.key, &batch)
       } else {
-        try delete(Array(change.key), at: time)
+        try delete(Array(change.key), at: batch.time)
+        try added(&batch)
       }
-      open += 1
-      guard open >= limits.commitRecordsMax else { return }
-      open = 0
-      // Until all of it is there, another attempt has to compare again: it writes what is left.
-      try commit(CaptureProgress(place: nil, time: time))
-      try pause()
-      try onLog { () throws(LogError) in try log.begin() }
     }
   }
 
@@ -213,6 +242,11 @@ public final class ReplicationCapture<Database: ReplicatedDatabase, Log: Capture
         try database.receive(timeoutMilliseconds: Int(wait))
       }
       var wantsAnswer = false
+      if message == nil, follower.isWhole, follower.records == 0 {
+        // Nothing comes, and nothing waits.
+        status.completeUntil = now()
+        observe(status)
+      }
       if let message {
         switch try onDatabase({ () throws(CaptureError) in try ReplicationMessage(message) }) {
         case .keepalive(let end, let wants):
@@ -248,6 +282,8 @@ public final class ReplicationCapture<Database: ReplicatedDatabase, Log: Capture
     var records = 0
     /// When they have to be committed, in microseconds.
     var due: Int64 = 0
+    /// When something was committed last, in microseconds.
+    var lastCommit = Int64.min / 2
     /// Behind the last whole transaction.
     var end: LogSequenceNumber
     /// What the database may forget.
@@ -280,7 +316,8 @@ public final class ReplicationCapture<Database: ReplicatedDatabase, Log: Capture
     case .row, .deletion, .moved: break
     }
     if follower.records == 0 {
-      follower.due = now() + limits.commitIntervalMilliseconds * 1_000
+      // A change that comes alone doesn't wait for others.
+      follower.due = max(now(), follower.lastCommit + limits.commitIntervalMilliseconds * 1_000)
       try onLog { () throws(LogError) in try log.begin() }
     }
     follower.records += 1
@@ -296,8 +333,9 @@ public final class ReplicationCapture<Database: ReplicatedDatabase, Log: Capture
     guard follower.records > 0 else { return }
     try commit(CaptureProgress(place: follower.end, time: time))
     follower.records = 0
+    follower.lastCommit = now()
     follower.confirmed = max(follower.confirmed, follower.end)
-    status.lagMicroseconds = max(0, now() - time)
+    status.completeUntil = max(status.completeUntil ?? time, time)
   }
 
   private func confirm(_ follower: Follower, wantsAnswer: Bool) throws(CaptureFault) {

@@ -64,7 +64,7 @@ extension DefinitionsReader {
   }
 
   private mutating func readFeature(_ name: String, _ place: Place) -> (Feature, Fields)? {
-    let keys = ["aggregate", "derive", "default"] + Self.aggregateKeys + Self.annotationKeys
+    let keys = ["aggregate", "derive", "column", "default"] + Self.aggregateKeys + Self.annotationKeys
     var suggestion: String?
     if case .scalar = place.node {
       suggestion = "write { derive: \"...\" } or { aggregate: ..., windows: [...] }"
@@ -77,11 +77,20 @@ extension DefinitionsReader {
       reportStrangers(in: fields)
       return expression(derive).map { (Feature(name, .derive($0), default: fallback), fields) }
     }
+    if let column = fields["column"] {
+      reportStrangers(in: fields)
+      if let windows = fields["windows"] {
+        reader.report(
+          windows, "'windows' does not go with 'column'", suggestion: "remove it: a row is the last one")
+      }
+      return reader.text(column, expected: "the name of a field")
+        .map { (Feature(name, .column($0), default: fallback), fields) }
+    }
     guard let function = fields["aggregate"] else {
-      if fields.misspelt.isDisjoint(with: ["aggregate", "derive"]) {
+      if fields.misspelt.isDisjoint(with: ["aggregate", "derive", "column"]) {
         reader.report(
           Place(node: .scalar(.init("")), path: place.path, keyPosition: place.keyPosition),
-          "a feature needs 'aggregate' or 'derive'", suggestion: "for example aggregate: count")
+          "a feature needs 'aggregate', 'derive' or 'column'", suggestion: "for example aggregate: count")
       }
       // What else is wrong with it is reported too.
       _ = aggregate(nil, fields)
@@ -92,12 +101,14 @@ extension DefinitionsReader {
 
   /// A derived feature has no inputs of its own.
   private func reportStrangers(in fields: Fields) {
-    for key in ["aggregate"] + Self.aggregateKeys where key != "windows" {
+    let kind = fields["derive"] == nil ? "column" : "derive"
+    for key in ["aggregate", "column"] + Self.aggregateKeys where key != "windows" && key != kind {
       guard let stranger = fields[key] else { continue }
       let keyPlace = Place(node: .scalar(.init("")), path: stranger.path, keyPosition: stranger.keyPosition)
       reader.report(
-        keyPlace, "'\(key)' does not go with 'derive'",
-        suggestion: key == "aggregate" ? "keep one of them" : "put it where the events are aggregated")
+        keyPlace, "'\(key)' does not go with '\(kind)'",
+        suggestion: ["aggregate", "column"].contains(key)
+          ? "keep one of them" : "put it where the events are aggregated")
     }
   }
 

@@ -1,7 +1,7 @@
 import FeatureCore
 import Glibc
 
-/// One line of a file. Its bytes are the reader's and stay valid until the reader's next call.
+/// One line of a file, or what stands for one in other forms. Its bytes are the reader's and stay valid until the reader's next call.
 public struct Line {
   /// The bytes without the newline. A carriage return before it is kept: to JSON it is white space.
   public let bytes: UnsafeRawBufferPointer
@@ -14,7 +14,7 @@ public struct Line {
 /// Some consecutive lines of a file, at least one. Like its lines it is valid until the reader's next call.
 public typealias LineBlock = UnsafeBufferPointer<Line>
 
-/// Reads the lines of an event file in blocks: plain, gzip or zstd, recognised by the first bytes.
+/// Reads the lines of an event file in blocks: plain, gzip, zstd or xz, recognised by the first bytes.
 ///
 /// Memory is bounded whatever the file holds: one buffer of a longest line and a block, and one of line
 /// descriptions. One owner, one thread.
@@ -48,7 +48,20 @@ public struct LineReader: ~Copyable {
 
   init(path: String, blockBytes: Int, lineBytesMax: Int, linesPerBlockMax: Int) throws(EventFileError) {
     precondition(blockBytes > 0 && lineBytesMax > 0 && linesPerBlockMax > 0, "Cannot read with empty buffers")
-    source = try ByteSource(path: path, inputBytes: min(blockBytes, 1 << 18))
+    self.init(
+      try ByteSource(path: path, inputBytes: min(blockBytes, 1 << 18)), blockBytes: blockBytes,
+      lineBytesMax: lineBytesMax, linesPerBlockMax: linesPerBlockMax)
+  }
+
+  /// The lines of a file that has been opened.
+  public init(_ source: consuming ByteSource) {
+    self.init(source, blockBytes: 1 << 20, lineBytesMax: Limits.recordBytesMax, linesPerBlockMax: 1 << 14)
+  }
+
+  private init(
+    _ source: consuming ByteSource, blockBytes: Int, lineBytesMax: Int, linesPerBlockMax: Int
+  ) {
+    self.source = source
     self.blockBytes = blockBytes
     self.lineBytesMax = lineBytesMax
     // A partial line is at most `lineBytesMax` long when another block is read behind it.

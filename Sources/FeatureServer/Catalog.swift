@@ -16,10 +16,12 @@ final class Catalog: Sendable {
   let plan: Plan
   let places: [Place]
   /// Lists of features that were asked for by name, compiled.
-  private let lists = Mutex<[String: ServicePlan]>([:])
+  private let lists = Mutex<[[String]: ServicePlan]>([:])
 
   /// Lists that are kept compiled: clients ask for the same few.
   private static let listsMax = 1_000
+  /// The longest list that is kept.
+  private static let listLengthMax = 1_000
 
   init(_ plan: Plan) {
     self.plan = plan
@@ -45,8 +47,7 @@ final class Catalog: Sendable {
 
   /// Features by name, as `view:feature`.
   func features(_ references: [String]) throws(Problem) -> ServicePlan {
-    let key = references.joined(separator: "\n")
-    if let known = lists.withLock({ $0[key] }) { return known }
+    if let known = lists.withLock({ $0[references] }) { return known }
     for reference in references { try check(reference) }
     let list = references.map { $0.replacing(":", with: ".", maxReplacements: 1) }
     let service: ServicePlan
@@ -55,9 +56,11 @@ final class Catalog: Sendable {
     } catch {
       throw Problem(.badRequest, error.mistakes.map(\.message).joined(separator: "; "))
     }
+    // Longer ones are compiled each time, so that nobody fills the memory with them.
+    guard references.count <= Self.listLengthMax else { return service }
     lists.withLock { lists in
       if lists.count >= Self.listsMax { lists.removeAll() }
-      lists[key] = service
+      lists[references] = service
     }
     return service
   }

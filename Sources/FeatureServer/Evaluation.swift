@@ -82,7 +82,8 @@ struct Evaluation: Sendable {
         }
       } catch {
         evaluated.status = .invalid
-        evaluated.damage = "the state of an entity of view '\(view.name)' can't be read: \(error)"
+        evaluated.damage =
+          "the state of entity '\(Text(utf8: lookup.key))' in view '\(view.name)' can't be read: \(error)"
         evaluated.values = [FeatureValue](repeating: .null, count: view.features.count)
         return evaluated
       }

@@ -20,6 +20,9 @@ public final class PostgresTable: ReplicatedDatabase {
   /// How far the database's log reached when `connect` asked.
   public private(set) var end = LogSequenceNumber(0)
 
+  /// About how many rows the table has, as it was last analysed.
+  public private(set) var rowsEstimate: Int?
+
   private struct Column {
     var name: String
     var type: UInt32
@@ -88,7 +91,7 @@ public final class PostgresTable: ReplicatedDatabase {
 
   private func findTable(_ connection: PostgresConnection) throws(CaptureError) {
     let found = try connection.execute(
-      "SELECT n.nspname, c.relname, c.relkind, has_table_privilege(c.oid, 'SELECT') FROM pg_class c JOIN pg_namespace n ON n.oid = "
+      "SELECT n.nspname, c.relname, c.relkind, has_table_privilege(c.oid, 'SELECT'), c.reltuples::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = "
         + "c.relnamespace WHERE c.oid = to_regclass(\(PostgresConnection.literal(requested)))",
       "looking for the table \(requested)")
     guard let row = found.first, let schema = row[0], let table = row[1] else {
@@ -106,6 +109,7 @@ public final class PostgresTable: ReplicatedDatabase {
         .stop, "the role may not read \(requested): run \"GRANT SELECT ON \(requested) TO <the role>\"")
     }
     isPartitioned = row[2] == "p"
+    rowsEstimate = row[4].flatMap { Int($0) }.flatMap { $0 < 0 ? nil : $0 }
     tableName = "\(schema).\(table)"
     quotedName = "\(PostgresConnection.quoted(schema)).\(PostgresConnection.quoted(table))"
     // A domain counts as what it is made of.
@@ -166,6 +170,15 @@ public final class PostgresTable: ReplicatedDatabase {
         .stop,
         "\(place): it may be null in \(tableName); run \"ALTER TABLE \(tableName) ALTER COLUMN \(PostgresConnection.quoted(key)) SET "
           + "NOT NULL\"")
+    }
+    let heirs = try connection.execute(
+      "SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = \(relation)",
+      "looking for heirs of \(tableName)")
+    if !isPartitioned, let heir = heirs.first?[0] {
+      throw CaptureError(
+        .stop,
+        "\(place): \(tableName) has tables that inherit from it, such as \(heir), whose keys nothing keeps apart from its own and "
+          + "whose changes are not its; capture a table without heirs, or make it a partitioned one")
     }
     let identity = try value(
       "SELECT relreplident FROM pg_class WHERE oid = \(relation)", "asking for the replica identity")

@@ -104,9 +104,11 @@ public final class TaskFold {
     _ records: UnsafeBufferPointer<LogRecord>, _ letters: [DeadLetter], _ onDue: (Due) -> Void
   ) {
     var letters = letters
-    for row in 0..<batch.count {
-      let record = Int(batch.sequence(row))
-      for forward in forwards {
+    for forward in forwards {
+      // Of a record with elements, the entities that it has been sent for.
+      var sent = (record: -1, keys: Set<Text>())
+      for row in 0..<batch.count {
+        let record = Int(batch.sequence(row))
         var key: UnsafeRawBufferPointer?
         for fold in forward.folds {
           do throws(ViewFailure) {
@@ -116,8 +118,17 @@ public final class TaskFold {
           }
         }
         guard let key else { continue }
-        onDue(
-          Due(topic: forward.topic, key: key, value: records[record].value, offset: records[record].offset))
+        if batch.schema.each != nil {
+          if sent.record != record { sent = (record, []) }
+          guard sent.keys.insert(Text(key)).inserted else { continue }
+        }
+        let offset = records[record].offset
+        guard batch.schema.forwardsRecord else {
+          onDue(Due(topic: forward.topic, key: key, value: records[record].value, offset: offset))
+          continue
+        }
+        writer.forwarded(records[record])
+        writer.withBytes { onDue(Due(topic: forward.topic, key: key, value: $0, offset: offset)) }
       }
     }
     for letter in letters {

@@ -15,10 +15,11 @@ public final class AdminServer: Sendable {
     return limits
   }()
 
-  /// Listens. Port 0 takes any free one. Throws what the system says if it can't; `now` is the clock of `health`.
+  /// Listens. Port 0 takes any free one. Throws what the system says if it can't; `objections` says what
+  /// stands against the answer yes.
   public init(
-    host: String, port: Int, _ registry: PrometheusRegistry, _ health: Health,
-    now: @escaping @Sendable () -> Int64
+    host: String, port: Int, _ registry: PrometheusRegistry,
+    objections: @escaping @Sendable (Health.Question) -> [String]
   ) throws {
     let ready = Meter(label: "plumb_ready", dimensions: [], factory: registry)
     listener = try HTTPListener(host: host, port: port, Self.limits) { request, answer in
@@ -28,10 +29,10 @@ public final class AdminServer: Sendable {
       switch request.path {
       case "/metrics":
         // Asked here: a worker that waits in a call says nothing.
-        ready.set(health.objections(.ready, now: now()).isEmpty ? 1 : 0)
+        ready.set(objections(.ready).isEmpty ? 1 : 0)
         answer(registry.answer)
-      case "/healthz": answer(Self.answer(health.objections(.alive, now: now())))
-      case "/readyz": answer(Self.answer(health.objections(.ready, now: now())))
+      case "/healthz": answer(Self.answer(objections(.alive)))
+      case "/readyz": answer(Self.answer(objections(.ready)))
       default: answer(.text(404, "there are /metrics, /healthz and /readyz\n"))
       }
     }

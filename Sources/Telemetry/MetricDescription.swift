@@ -39,6 +39,9 @@ extension MetricDescription {
     0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30,
   ]
 
+  /// What every process with a port for it tells.
+  private static let ready = Self("plumb_ready", .gauge, "1 if /readyz says so, else 0.")
+
   /// Everything that the service measures.
   public static let service = [
     Self("plumb_records_consumed_total", .counter, "Records read to be folded."),
@@ -61,7 +64,7 @@ extension MetricDescription {
     Self("plumb_tasks", .gauge, "Partitions, by what is done with them: running, recovering or waiting."),
     Self("plumb_partitions_owned", .gauge, "Partitions that the group has given to this process."),
     Self("plumb_partitions_expected", .gauge, "Partitions that all processes should own together."),
-    Self("plumb_ready", .gauge, "1 if /readyz says so, else 0."),
+    ready,
     Self(
       "plumb_lag_records", .gauge,
       "Offsets of a partition that are not folded yet, transaction marks included."),
@@ -74,5 +77,22 @@ extension MetricDescription {
       "Duration of the phases of a commit: log, then store."),
     Self(
       "plumb_load_seconds", .histogram(secondsBuckets), "Duration of reading a batch's states from Redis."),
+  ]
+
+  /// Everything that a capture measures, by source.
+  public static let capture = [
+    Self("plumb_capture_rows_read_total", .counter, "Rows of whole tables that were read."),
+    Self(
+      "plumb_capture_records_total", .counter, "Records written to the table's topic, with deletions."),
+    Self("plumb_capture_deletions_total", .counter, "Deletions written to the table's topic."),
+    Self("plumb_capture_commits_total", .counter, "Transactions committed."),
+    Self("plumb_capture_following", .gauge, "1 while a table's changes are followed, else 0."),
+    Self(
+      "plumb_capture_lag_bytes", .gauge,
+      "Bytes of the database's log between its end and what the topic has; the database keeps them."),
+    Self(
+      "plumb_capture_lag_seconds", .gauge,
+      "Time since the topic was known to have all that was committed in the database."),
+    ready,
   ]
 }

@@ -69,7 +69,7 @@ final class OutputLedger {
     value: UnsafeRawBufferPointer?, place: TopicPartition, offset: Int64
   ) {
     let topic = number(topic)
-    var head = [topic, UInt64(bitPattern: Int64(partition)), UInt64(key?.count ?? -1)]
+    var head = [topic, UInt64(bitPattern: Int64(partition)), UInt64(bitPattern: Int64(key?.count ?? -1))]
     for bytes in [key, value] {
       head.append(bytes == nil ? 0 : 1)
       head.append(bytes.map { Hash64.hash($0) } ?? 0)

@@ -50,6 +50,18 @@ import Testing
     try compare("jd_oracle.py", ". \(tables.joined(separator: " "))")
   }
 
+  /// Rows of tables as they were at a row's time, beside features of events.
+  @Test(.enabled(if: Needs.areMet, Needs.comment)) func tablesEqualAsofJoin() throws {
+    try compare("table_oracle.py", "make")
+    try work.done(
+      "training-set", "-d", "\(oracle)/tables.yaml", "--as", "happened", "--events",
+      "actions=\(Needs.data)/jd/events.ndjson.zst", "users=users.ndjson", "products=products.ndjson",
+      "--view", "activity", "--view", "profile", "--view", "product", "--spine",
+      "\(Needs.data)/jd/requests.csv.zst", "--source", "actions", "--spine-time", "time", "--out",
+      "training.ndjson")
+    try compare("table_oracle.py", "compare")
+  }
+
   /// The labelled impressions are events too, and none sees itself or its own click.
   @Test(.enabled(if: Needs.areMet, Needs.comment)) func labelledEventsDoNotSeeThemselves() throws {
     let events = "\(Needs.data)/obd/impressions.ndjson.zst"

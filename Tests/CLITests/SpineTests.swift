@@ -49,6 +49,16 @@ import Testing
     #expect(csv.output.hasSuffix("\n007,nobody,1700000120000,1,0,0,,\n-1.5e3,,1700000120000,true,,,,\n"))
   }
 
+  /// Told by the column of the time.
+  @Test(arguments: ["\t", ";"]) func otherDelimiters(_ delimiter: String) throws {
+    let spine = "label,user,ts\n\"1\",a,1700000120000\n0,a,1700000120001\n"
+    try work.write(spine, to: "s.csv")
+    try work.write(spine.replacing(",", with: delimiter), to: "s.txt")
+    let expected = try replay("s.csv")
+    try #require(expected.status == 0 && !expected.output.isEmpty, "\(expected.error)")
+    #expect(try replay("s.txt").output == expected.output)
+  }
+
   @Test func rowsOfJSON() throws {
     let spine = #"""
       {"t\u00e9":{"a":[1,{"b":"]}\""}],"c":null},"user":"a","ts":1700000120001,"s":"q\u00e9\n\"\\","f":1.50,"b":false}
@@ -105,7 +115,7 @@ import Testing
       "s.csv", "user,ts,clicks_1h\na,1,2\n",
       "s.csv:1: the column 'clicks_1h' has the name of one that is added"
     ),
-    ("s.csv", "", "s.csv:1: the table is empty"),
+    ("s.csv", "", "s.csv:1: the spine is empty"),
     ("s.ndjson", "", "s.ndjson:1: the spine is empty"),
     (
       "s.ndjson", "{\"user\":\"a\",\"ts\":1}\n\n{\"user\":\"a\"}",
@@ -153,12 +163,12 @@ import Testing
 
   @Test(arguments: [
     ("none.csv", "none.csv: no such file"), ("folder.csv", "folder.csv: is a directory"),
-    ("s.xlsx", "s.xlsx: is neither Parquet, CSV nor NDJSON by its name"),
+    ("s.xlsx", "s.xlsx: is a zip archive, or a spreadsheet in one, which is not read"),
     ("cut.csv.zst", "cut.csv.zst: truncated zstd frame"),
-    ("/dev/null", "/dev/null: is neither Parquet, CSV nor NDJSON"),
   ])
   func noSpine(_ name: String, _ message: String) throws {
     try work.write("user,ts\na,1700000000001\n", to: "s.csv")
+    try work.write("PK\u{3}\u{4}", to: "s.xlsx")
     #expect(try work.shell("mkdir folder.csv && zstd -qc s.csv | head -c 20 > cut.csv.zst").status == 0)
     let result = try replay(name)
     #expect(result.status == 1)

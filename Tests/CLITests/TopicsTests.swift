@@ -61,4 +61,42 @@ import Testing
     #expect(
       result.output.hasSuffix("shop.dead-letters: created with 1 partitions\nfine\n"), "\(result.output)")
   }
+
+  /// Compaction would forget the rows that a key had before.
+  @Test func tablesAreNotCompacted() throws {
+    let workspace = try Workspace()
+    try workspace.write(
+      """
+      name: shop
+      version: 1
+      sources:
+        users:
+          table: true
+          topic: users
+          key: user_id
+          timestamp: { field: ts, unit: ms }
+          fields: { user_id: string, tier: string }
+      views:
+        profile:
+          source: users
+          entity: user_id
+          features: { tier: { column: tier, default: none } }
+      """, to: "shop.yaml")
+    let result = try workspace.shell(
+      """
+      $PLUMB broker --port 0 > broker.log 2> /dev/null & broker=$!
+      trap "kill $broker" EXIT
+      until grep -q listening broker.log; do kill -0 $broker || exit 9; sleep 0.02; done
+      BROKERS="--brokers $(sed 's/listening on //' broker.log)"
+      $PLUMB topics apply -d shop.yaml $BROKERS > /dev/null && $PLUMB topics check -d shop.yaml $BROKERS && echo fine
+      sed 's/topic: users/topic: shop.captured/; s/name: shop/name: other/' shop.yaml > compacted.yaml
+      sed -i 's/    table: true/    table: true\\n    capture: { postgres: "host=none", table: users }/' shop.yaml
+      $PLUMB topics apply -d shop.yaml $BROKERS > /dev/null
+      $PLUMB topics check -d compacted.yaml $BROKERS | grep shop.captured
+      """)
+    #expect(
+      result.output
+        == "fine\nshop.captured: cleanup.policy is compact, should be delete: compaction forgets the rows that a "
+        + "key had before, which training rows are made of\n", "\(result.output) \(result.error)")
+  }
 }

@@ -97,7 +97,6 @@ import Testing
         "far-time",
         " column 'ts', row 1: '100000000000000000' is no time; write timestamps, or a time with its zone"
       ),
-      ("nested", " column note cannot be read: it is nested"),
       ("bytes", " column 'note', row 2: the bytes are no UTF-8; leave the column out"),
       ("feature", "1: the column 'as_of' has the name of one that is added; rename"),
       ("twice", " it has two columns note"),
@@ -117,8 +116,18 @@ import Testing
     #expect(try !work.names.contains("t.parquet"))
   }
 
+  @Test(.enabled(if: Needs.areMet, Needs.comment)) func columnsThatNobodyNeedsAreLeftOut() throws {
+    _ = try python("write nested")
+    let result = try happened(
+      "--events", "e.ndjson", "--spine", "nested.parquet", "--view", "users", "--out", "-")
+    #expect(result.status == 0, "\(result.error)")
+    #expect(
+      result.error.hasPrefix("nested.parquet: column 'note' is left out: it is nested"), "\(result.error)")
+    #expect(result.output.contains("\"user\":") && !result.output.contains("note"), "\(result.output)")
+  }
+
   @Test func noParquet() throws {
-    try work.write("user,ts\na,1\n", to: "s.parquet")
+    try work.write("PAR1\u{15}\u{4} and no footer", to: "s.parquet")
     let result = try happened("--events", "e.ndjson", "--spine", "s.parquet", "--out", "-")
     #expect(result.status == 1)
     #expect(result.error.hasPrefix("plumb: s.parquet: is no Parquet file"), "\(result.error)")

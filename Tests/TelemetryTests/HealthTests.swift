@@ -67,7 +67,7 @@ import Testing
     let registry = PrometheusRegistry(MetricDescription.service)
     let health = Health(workers: 1, now: 0)
     let server = try AdminServer(
-      host: "127.0.0.1", port: 0, registry, health, now: { 0 })
+      host: "127.0.0.1", port: 0, registry, objections: { health.objections($0, now: 0) })
     _ = WorkerMetrics(registry, LagMetrics(registry))
     #expect(try get("/healthz", server.port).hasPrefix("HTTP/1.1 200"))
     #expect(try get("/readyz", server.port).hasPrefix("HTTP/1.1 503"))
@@ -83,7 +83,7 @@ import Testing
     // The port is taken.
     #expect(throws: (any Error).self) {
       try AdminServer(
-        host: "127.0.0.1", port: server.port, registry, health, now: { 0 })
+        host: "127.0.0.1", port: server.port, registry, objections: { health.objections($0, now: 0) })
     }
   }
 

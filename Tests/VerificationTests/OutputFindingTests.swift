@@ -153,6 +153,24 @@ import Testing
     shop.log.append(Shop.letters, key: Array("u1".utf8), value: letter, to: 0)
   }
 
+  /// A record without a key has a letter without one.
+  @Test func lettersWithoutAKey() throws {
+    let partition = shop.log.append(Shop.clicks, key: nil, value: Array("no event".utf8))
+    let end = shop.log.topics[Shop.clicks]![partition].count
+    try shop.process()
+    let fold = TaskFold(shop.plan, Routing(shop.plan).inputs[0], Int32(partition), of: 2, from: 0)
+    var letters: [[UInt8]] = []
+    fold.onDue = { due in
+      guard due.topic == Shop.letters else { return }
+      #expect(due.key == nil)
+      letters.append(due.value.map(Array.init) ?? [])
+    }
+    try shop.log.read(TopicPartition(Shop.clicks, Int32(partition)), 0..<Int64(end)) { fold.fold($0) }
+    #expect(letters.count == 1)
+    for letter in letters { shop.log.append(Shop.letters, key: nil, value: letter, to: 0) }
+    #expect(try shop.verify().findings == [])
+  }
+
   private func changed(_ letter: [UInt8], _ change: (inout Plumbline_DeadLetter) -> Void) throws -> [UInt8] {
     var message = try Plumbline_DeadLetter(serializedBytes: letter)
     change(&message)

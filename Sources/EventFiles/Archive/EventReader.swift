@@ -4,6 +4,8 @@ import FeatureCore
 public struct EventFile: Hashable, Sendable {
   /// Its path.
   public var path: String
+  /// Whether it is a segment of an archive.
+  public var isSegment: Bool { ArchiveSegment.isName(path) }
   /// What the archive's index says of it; nil if it is no segment, or lies alone.
   var segment: ArchiveSegment?
 
@@ -65,6 +67,12 @@ public struct EventReader: ~Copyable {
       totalBytes = reader.totalBytes
       lines = consume reader
     }
+  }
+
+  /// The lines of a file that has been opened.
+  public init(_ lines: consuming LineReader) {
+    totalBytes = lines.totalBytes
+    self.lines = consume lines
   }
 
   /// Calls with the next events, at least one, with the numbers of their lines; false at the end. A tombstone has no

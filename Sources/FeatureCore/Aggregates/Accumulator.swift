@@ -23,14 +23,17 @@ struct Accumulator: Hashable, Sendable {
     /// A count a bucket.
     case histogram
     case product
+    /// The value in a table's last row.
+    case rowValue
     // Cells from here on.
     case minText, maxText
-    case firstList, lastList
+    case firstList, lastList, lastDistinct
     case distinct
     case quantiles
     case topCounts
     case heavyHitters
     case scores
+    case rowText
   }
 
   var kind: Kind
@@ -54,16 +57,18 @@ struct Accumulator: Hashable, Sendable {
   /// Words in a row.
   var wordCount: Int {
     switch kind {
-    case .count, .sumDouble, .minInt64, .maxInt64, .minDouble, .maxDouble, .latestTime, .product: 1
+    case .count, .sumDouble, .minInt64, .maxInt64, .minDouble, .maxDouble, .latestTime, .product, .rowValue: 1
     case .sumInt64, .meanDouble, .first, .last, .decayed: 2
     case .meanInt64, .moments: 3
     case .histogram: bucketCount
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
-      .scores:
+    case .minText, .maxText, .firstList, .lastList, .lastDistinct, .distinct, .quantiles, .topCounts,
+      .heavyHitters, .rowText, .scores:
       0
     }
   }
 
+  /// Whether it is of a table's last row: then a null replaces a value, and what comes later in the log replaces all.
+  @inline(__always) var isOfRow: Bool { kind == .rowValue || kind == .rowText }
   /// Whether it keeps a cell.
   var usesCell: Bool { wordCount == 0 }
   /// Whether its values are texts.
@@ -130,8 +135,9 @@ extension Accumulator {
     case .latestTime:
       if fresh || time > Int64(bitPattern: words[0]) { words[0] = UInt64(bitPattern: time) }
     case .histogram: words[bucketTables[buckets].bucket(of: scalar)] &+= 1
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
-      .scores:
+    case .rowValue: words[0] = scalar.bits
+    case .minText, .maxText, .firstList, .lastList, .lastDistinct, .distinct, .quantiles, .topCounts,
+      .heavyHitters, .rowText, .scores:
       break
     }
   }
@@ -165,8 +171,9 @@ extension Accumulator {
     case .latestTime:
       words[0] = UInt64(bitPattern: max(Int64(bitPattern: words[0]), Int64(bitPattern: other[0])))
     case .histogram: for bucket in 0..<bucketCount { words[bucket] &+= other[bucket] }
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
-      .scores:
+    case .rowValue: words[0] = other[0]
+    case .minText, .maxText, .firstList, .lastList, .lastDistinct, .distinct, .quantiles, .topCounts,
+      .heavyHitters, .rowText, .scores:
       break
     }
   }
@@ -180,12 +187,19 @@ extension Accumulator {
       TimedList.insert(scalar, isText: isText, time: time, keeping: .first, k: k, into: &cell)
     case .lastList:
       TimedList.insert(scalar, isText: isText, time: time, keeping: .last, k: k, into: &cell)
+    case .lastDistinct: TimedList.insertDistinct(scalar, isText: isText, time: time, k: k, into: &cell)
     case .distinct: DistinctSketch.insert(DistinctSketch.hash(scalar, type), into: &cell)
     case .quantiles:
       QuantileSketch.insert(type == .int64 ? Double(scalar.int64) : scalar.double, into: &cell)
     case .topCounts: TopCounts.insert(scalar, type, k: k, into: &cell)
     case .heavyHitters: HeavyHitters.insert(scalar, type, counters: counters, into: &cell)
     case .scores: ScoreSketch.insert(scalar.double, into: &cell)
+    case .rowText:
+      if scalar.isValue {
+        keepText(stateText(scalar.text), fresh: true, into: &cell) { _ in true }
+      } else {
+        cell = Cell()
+      }
     default: preconditionFailure("Cannot fold into a cell when the accumulator is \(kind)")
     }
   }
@@ -201,11 +215,13 @@ extension Accumulator {
     case .maxText: other.bytes.withUnsafeBytes { keepText($0, fresh: false, into: &cell) { $0 > 0 } }
     case .firstList: TimedList.merge(other, isText: isText, keeping: .first, k: k, into: &cell)
     case .lastList: TimedList.merge(other, isText: isText, keeping: .last, k: k, into: &cell)
+    case .lastDistinct: TimedList.mergeDistinct(other, isText: isText, k: k, into: &cell)
     case .distinct: DistinctSketch.merge(other, into: &cell)
     case .quantiles: QuantileSketch.merge(other, into: &cell)
     case .topCounts: TopCounts.merge(other, type, k: k, into: &cell)
     case .heavyHitters: HeavyHitters.merge(other, type, counters: counters, into: &cell)
     case .scores: ScoreSketch.merge(other, into: &cell)
+    case .rowText: cell = other
     default: preconditionFailure("Cannot merge cells when the accumulator is \(kind)")
     }
   }

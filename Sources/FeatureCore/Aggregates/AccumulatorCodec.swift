@@ -25,8 +25,9 @@ extension Accumulator {
       writer.fixed(words[1])
     case .latestTime: writer.varint(UInt64(bitPattern: asOf &- Int64(bitPattern: words[0])))
     case .histogram: for bucket in 0..<bucketCount { writer.varint(words[bucket]) }
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
-      .scores:
+    case .rowValue: encodeValue(words[0], &writer)
+    case .minText, .maxText, .firstList, .lastList, .lastDistinct, .distinct, .quantiles, .topCounts,
+      .heavyHitters, .rowText, .scores:
       break
     }
   }
@@ -60,6 +61,7 @@ extension Accumulator {
       words[word] = UInt64(bitPattern: try time(asOf: asOf, &reader))
       words[word + 1] = try double(&reader)
     case .latestTime: words[word] = UInt64(bitPattern: try time(asOf: asOf, &reader))
+    case .rowValue: words[word] = try decodeValue(&reader)
     case .histogram:
       var total: UInt64 = 0
       for bucket in 0..<bucketCount {
@@ -67,16 +69,16 @@ extension Accumulator {
         try add(words[word + bucket], to: &total, reader)
       }
       guard total > 0 else { throw reader.corrupt("a histogram holds nothing") }
-    case .minText, .maxText, .firstList, .lastList, .distinct, .quantiles, .topCounts, .heavyHitters,
-      .scores:
+    case .minText, .maxText, .firstList, .lastList, .lastDistinct, .distinct, .quantiles, .topCounts,
+      .heavyHitters, .rowText, .scores:
       break
     }
   }
 
   func encode(_ cell: Cell, asOf: Int64, into writer: inout ByteWriter) {
     switch kind {
-    case .minText, .maxText: cell.bytes.withUnsafeBytes { encodeText($0, &writer) }
-    case .firstList, .lastList:
+    case .minText, .maxText, .rowText: cell.bytes.withUnsafeBytes { encodeText($0, &writer) }
+    case .firstList, .lastList, .lastDistinct:
       writer.varint(UInt64(cell.words.count / 2))
       TimedList.forEach(cell, isText: isText) { time, scalar in
         writer.varint(UInt64(asOf - time))
@@ -117,8 +119,11 @@ extension Accumulator {
   func decodeCell(asOf: Int64, _ reader: inout ByteReader) throws(StateError) -> Cell {
     var cell = Cell()
     switch kind {
-    case .minText, .maxText: cell.bytes.append(contentsOf: try text(&reader))
+    case .minText, .maxText, .rowText: cell.bytes.append(contentsOf: try text(&reader))
     case .firstList, .lastList: try decodeList(asOf: asOf, into: &cell, &reader)
+    case .lastDistinct:
+      try decodeList(asOf: asOf, into: &cell, &reader)
+      guard TimedList.isDistinct(cell, isText: isText) else { throw reader.corrupt("a value stands twice") }
     case .distinct: try decodeDistinct(into: &cell, &reader)
     case .quantiles: try decodeQuantiles(into: &cell, &reader)
     case .topCounts: try decodeTopCounts(into: &cell, counters: TopCounts.capacity(k: k), &reader)

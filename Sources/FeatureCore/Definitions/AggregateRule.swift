@@ -26,7 +26,7 @@ struct AggregateRule {
     let type = value?.type ?? .int64
     var accumulator = Accumulator(kind: kind(type), type: type, filter: -1, value: -1)
     switch aggregate.function {
-    case .firstK, .lastK: accumulator.k = aggregate.k ?? 0
+    case .firstK, .lastK, .lastDistinctK: accumulator.k = aggregate.k ?? 0
     case .topK where aggregate.counters == nil: accumulator.k = aggregate.k ?? 0
     // Not k: features that ask for more or fewer of the values share a column.
     case .topK, .topKCounts, .topKErrors, .topKCertain: accumulator.counters = aggregate.counters ?? 0
@@ -53,7 +53,7 @@ struct AggregateRule {
       .mae, .rmse, .bias:
       return .scalar(.double)
     case .sum, .min, .max, .first, .last: return type.map(FeatureType.scalar)
-    case .firstK, .lastK, .topK: return type.map(FeatureType.list)
+    case .firstK, .lastK, .lastDistinctK, .topK: return type.map(FeatureType.list)
     case .histogram, .topKCounts, .topKErrors: return .list(.int64)
     }
   }
@@ -69,7 +69,7 @@ struct AggregateRule {
     case .variance: .variance
     case .stddev: .stddev
     case .first, .last: .edge
-    case .firstK, .lastK: .list
+    case .firstK, .lastK, .lastDistinctK: .list
     case .countDistinct: .distinct
     case .approxQuantile: .quantile(aggregate.q ?? 0)
     case .topK: .top(aggregate.k ?? 0)
@@ -117,6 +117,7 @@ struct AggregateRule {
     case .last: return type == .string ? .lastList : .last
     case .firstK: return .firstList
     case .lastK: return .lastList
+    case .lastDistinctK: return .lastDistinct
     case .countDistinct: return .distinct
     case .approxQuantile: return .quantiles
     case .topK where aggregate.counters == nil: return .topCounts
@@ -133,7 +134,7 @@ struct AggregateRule {
   private mutating func checkParameters() {
     let needsCounters = [.topKCounts, .topKErrors, .topKCertain].contains(aggregate.function)
     let isTop = aggregate.function == .topK || needsCounters
-    let takesK = [.firstK, .lastK].contains(aggregate.function) || isTop
+    let takesK = [.firstK, .lastK, .lastDistinctK].contains(aggregate.function) || isTop
     check(
       "k", isGiven: aggregate.k != nil, isTaken: takesK, isValid: 1...Limits.kMax ~= aggregate.k ?? 0,
       form: "a whole number from 1 to \(Limits.kMax)")
@@ -192,7 +193,7 @@ struct AggregateRule {
     case .min, .max:
       require(
         [.int64, .double, .timestamp, .string, .bool], value.type, "a number, timestamp, string or bool")
-    case .topK, .topKCounts, .topKErrors, .topKCertain:
+    case .lastDistinctK, .topK, .topKCounts, .topKErrors, .topKCertain:
       require([.string, .int64, .bool, .timestamp], value.type, "a string, int64, timestamp or bool")
     case .histogram: require([.string, .int64, .double], value.type, "a string or a number")
     case .count, .first, .last, .firstK, .lastK, .countDistinct: break

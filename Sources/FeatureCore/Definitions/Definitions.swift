@@ -209,6 +209,8 @@ public struct Feature: Sendable, Hashable {
     case aggregate(Aggregate)
     /// From other features, as a SQL expression.
     case derive(String)
+    /// The value of a field in a table's last row.
+    case column(String)
   }
 
   /// The name; a windowed feature appends `_<window>`.
@@ -256,6 +258,8 @@ public struct Aggregate: Sendable, Hashable {
     case firstK = "first_k"
     /// Values of the `k` latest events, earliest first.
     case lastK = "last_k"
+    /// The `k` values that came last, each once, in the order of their latest events.
+    case lastDistinctK = "last_distinct_k"
     /// Count of distinct values: exact up to a bound, then HyperLogLog.
     case countDistinct = "count_distinct"
     /// The value at quantile `q`, within a relative error.

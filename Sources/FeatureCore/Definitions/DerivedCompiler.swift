@@ -18,7 +18,10 @@ struct DerivedCompiler {
     self.path = path
     ready = aggregates
     for feature in view.features where aggregates[feature.name]?.isEmpty ?? false {
-      guard case .aggregate(let aggregate) = feature.computation else { continue }
+      guard case .aggregate(let aggregate) = feature.computation else {
+        broken.insert(feature.name)
+        continue
+      }
       broken.formUnion(aggregate.windows.map { "\(feature.name)_\($0.name)" })
     }
   }
@@ -81,7 +84,7 @@ struct DerivedCompiler {
           suggestion: "use an aggregate that has one value, such as last"))
       return nil
     }
-    var columns: [ExpressionColumn] = []
+    var columns = [ExpressionColumn(Expression.now, .timestamp)]
     for output in outputs {
       if case .scalar(let type) = output.type { columns.append(ExpressionColumn(output.name, type)) }
     }
@@ -94,7 +97,8 @@ struct DerivedCompiler {
       var builder = ProgramBuilder(columns: operands, zones: zones)
       let result = try builder.add(expression)
       let derived = DerivedFeature(
-        program: builder.build(), result: result, operands: operands.compactMap { indices[$0.name] })
+        program: builder.build(), result: result,
+        operands: operands.compactMap { $0.name == Expression.now ? DerivedFeature.now : indices[$0.name] })
       let type = FeatureType.scalar(result.type)
       return Output(
         name: feature.name, type: type, origin: .derived(derived), fallback: fallback(feature, type))

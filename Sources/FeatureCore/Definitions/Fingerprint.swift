@@ -22,6 +22,7 @@ enum Fingerprint {
       return
         "field \(field.name) \(field.type.rawValue)\(unit)\(spelling(field.zone, field.isText))\(place(field))"
     }.sorted()
+    if source.isTable { lines.append("table") }
     if source.timestamp.isAny { lines.append("any time") }
     if source.timestamp.isRecord { lines.append("time of the record") }
     if let each = source.each { lines.append("each \(FieldPath(each)?.description ?? each)") }
@@ -42,6 +43,7 @@ enum Fingerprint {
     for feature in view.features {
       switch feature.computation {
       case .derive(let text): texts.append(text)
+      case .column: break
       case .aggregate(let aggregate): texts += [aggregate.value, aggregate.filter]
       }
     }
@@ -71,6 +73,8 @@ enum Fingerprint {
     switch feature.computation {
     case .derive(let expression):
       return "feature \(feature.name) default \(fallback) derive \(canonical(expression))"
+    case .column(let column):
+      return "feature \(feature.name) default \(fallback) column \(column)"
     case .aggregate(let aggregate):
       return "feature \(feature.name) default \(fallback) \(text(aggregate))"
     }
@@ -127,6 +131,10 @@ extension FeatureSummary {
       case .derive(let expression):
         guard let output = outputs.first(where: { $0.name == feature.name }) else { return nil }
         return FeatureSummary(name: feature.name, computation: expression, windows: [], type: output.type)
+      case .column(let column):
+        guard let output = outputs.first(where: { $0.name == feature.name }) else { return nil }
+        return FeatureSummary(
+          name: feature.name, computation: "column \(column)", windows: [], type: output.type)
       case .aggregate(let aggregate):
         let name = aggregate.windows.first.map { "\(feature.name)_\($0.name)" }
         guard let output = outputs.first(where: { $0.name == name }) else { return nil }

@@ -168,9 +168,27 @@ struct PlanCompiler {
     if source.isTable, source.key == nil {
       report(path, "a table has no 'key'", "name the field that identifies a row")
     }
+    if source.isTable { checkTable(source, at: path) }
     checkComputed(source, at: path, before: before)
     if source.maxAhead < 0 { report(path.child("max_ahead"), "max_ahead is negative", "use 0s or more") }
     return mistakes.count == before
+  }
+
+  private mutating func checkTable(_ source: Source, at path: DefinitionPath) {
+    if source.each != nil { report(path.child("each"), "a table's record is one row", "remove 'each'") }
+    if let key = source.fields.first(where: { $0.name == source.key }), key.compute != nil {
+      report(
+        path.child("key"), "the key of a deleted row can't be computed",
+        "declare the field as the table has it")
+    }
+    let kept = FieldPath.Step.member(EventSchema.keptField)
+    for field in source.fields
+    where (field.path.flatMap { FieldPath($0) } ?? FieldPath(member: field.name)).steps[0] == kept {
+      report(
+        path.child("fields").child(field.name),
+        "'\(EventSchema.keptField)' names the values that a row keeps",
+        "remove it: it is read anyway")
+    }
   }
 
   private mutating func checkSpelling(_ field: Source.Field, at path: DefinitionPath) {

@@ -39,8 +39,11 @@ struct ViewCompiler {
     checkFeatures()
     var outputsByFeature: [String: [Output]] = [:]
     for feature in view.features.sorted(by: { Text($0.name) < Text($1.name) }) {
-      guard case .aggregate(let aggregate) = feature.computation else { continue }
-      outputsByFeature[feature.name] = compileAggregate(feature, aggregate)
+      switch feature.computation {
+      case .aggregate(let aggregate): outputsByFeature[feature.name] = compileAggregate(feature, aggregate)
+      case .column(let name): outputsByFeature[feature.name] = compileColumn(feature, name)
+      case .derive: continue
+      }
     }
     var derived = DerivedCompiler(view, path: path, aggregates: outputsByFeature, zones: zones)
     let (outputs, derivedOrder) = derived.compile()
@@ -77,7 +80,7 @@ struct ViewCompiler {
 
   // MARK: Entity and names
 
-  private mutating func compileEntity() -> [EntityColumn] {
+  mutating func compileEntity() -> [EntityColumn] {
     let columns = source.schema.columns
     if view.entity.isEmpty {
       report(path.child("entity"), "the entity has no column", "name at least one field")
@@ -181,7 +184,7 @@ struct ViewCompiler {
   }
 
   /// The place of an accumulator in a level: that of an equal one if there is, so that features share tiles.
-  private mutating func slot(for accumulator: Accumulator, _ tiling: Tiling) -> (level: Int, column: Int) {
+  mutating func slot(for accumulator: Accumulator, _ tiling: Tiling) -> (level: Int, column: Int) {
     let level = levels.firstIndex { $0.tiling == tiling } ?? levels.count
     if level == levels.count { levels.append((tiling, [])) }
     let column = levels[level].accumulators.firstIndex(of: accumulator) ?? levels[level].accumulators.count

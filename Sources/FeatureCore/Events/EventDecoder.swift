@@ -54,17 +54,58 @@ public struct EventDecoder {
     }
     for column in 0..<columnCount { row[column] = .null }
     shape.eachStart.pointee = -1
+    shape.keptStart.pointee = -1
     let start = json.skipSpace(0)
     guard json[start] == Byte.openBrace else { throw json.malformed(start, .expectedObject) }
     let end = json.skipSpace(
       try members(json, start, node: 0, slots, tokens, startSlot, depth: 1, row, arena))
     guard end == json.count else { throw json.malformed(end, .trailingBytes) }
     if !recordColumns.isEmpty { try read(record, row, arena) }
+    if shape.keptStart.pointee >= 0 { try keep(json, shape.keptStart.pointee, row, arena) }
     guard isTimeOfElement || row[timeColumn].isValue else {
       throw DecodeFailure(.missingTime, column: timeColumn, offset: 0)
     }
     if keyColumn >= 0, !row[keyColumn].isValue {
       throw DecodeFailure(.missingKey, column: keyColumn, offset: 0)
+    }
+  }
+
+  /// The row of a table after a record without a value: its key and time are the record's, and everything else is null.
+  func decodeDeletion(_ record: RecordFields, into row: UnsafeMutablePointer<Scalar>) throws(DecodeFailure) {
+    guard keyColumn >= 0, let key = record.key, let milliseconds = record.timestampMilliseconds else {
+      throw DecodeFailure(.empty, offset: 0)
+    }
+    for column in 0..<columnCount { row[column] = .null }
+    do throws(DecodeFailure) {
+      try shape.keyReader.read(whole: key, clocks, &row[keyColumn])
+    } catch {
+      throw error.inColumn(keyColumn)
+    }
+    guard let time = EventTime(milliseconds, .milliseconds) else {
+      throw DecodeFailure(.timeOutOfRange, offset: 0)
+    }
+    row[timeColumn] = .int64(time.microseconds)
+  }
+
+  /// Marks the columns that a list names as those whose values the row before has.
+  @inline(never)
+  private func keep(
+    _ json: JSONBytes, _ start: Int, _ row: UnsafeMutablePointer<Scalar>, _ arena: TextArena
+  ) throws(DecodeFailure) {
+    var at = json.skipSpace(start + 1)
+    while json[at] != Byte.closeBracket {
+      guard json[at] == Byte.quote else {
+        throw DecodeFailure(.wrongType, offset: at, found: try json.kind(at))
+      }
+      let string = try json.string(at + 1)
+      let name =
+        string.hasEscapes
+        ? ValueReader.unescaped(json, at + 1, string.end, arena).text : json.slice(at + 1, string.end)
+      for (column, known) in shape.keptNames.enumerated() where known.elementsEqual(name) {
+        row[column] = .kept
+      }
+      at = json.skipSpace(string.end + 1)
+      if json[at] == Byte.comma { at = json.skipSpace(at + 1) }
     }
   }
 
@@ -202,7 +243,7 @@ public struct EventDecoder {
   ) throws(DecodeFailure) -> Int {
     if json.isNull(at) { return at + 4 }
     let node = nodes + index
-    let isArray = node.pointee.isArray || node.pointee.isEach
+    let isArray = node.pointee.isArray || node.pointee.isEach || node.pointee.isKept
     guard json[at] == (isArray ? Byte.openBracket : Byte.openBrace) else {
       _ = try json.skipValue(at, depth: depth)
       throw DecodeFailure(
@@ -211,6 +252,10 @@ public struct EventDecoder {
     }
     if node.pointee.isEach {
       shape.eachStart.pointee = at
+      return try json.skipValue(at, depth: depth)
+    }
+    if node.pointee.isKept {
+      shape.keptStart.pointee = at
       return try json.skipValue(at, depth: depth)
     }
     guard depth < Limits.jsonDepthMax else { throw DecodeFailure(.tooDeep, offset: at) }

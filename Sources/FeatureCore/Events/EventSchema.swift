@@ -51,6 +51,10 @@ public struct EventSchema: Sendable {
   public let each: FieldPath?
   /// How columns are computed, in order.
   let computations: [Computation]
+  /// Whether a record is a row, and one without a value deletes the row of its key.
+  public let isTable: Bool
+  /// The member of a row that names the columns whose values are those of the row before.
+  static let keptField = "_kept"
 
   /// The schema of rows that no source has, such as those of a table.
   public init(columns: [Column], timeColumn: Int) {
@@ -61,6 +65,7 @@ public struct EventSchema: Sendable {
     keyColumn = nil
     each = nil
     computations = []
+    isTable = false
   }
 
   /// The columns of a source that are read, and which of them is the event time.
@@ -121,6 +126,7 @@ public struct EventSchema: Sendable {
     }
     self.columns = columns
     computations = computed.computations
+    isTable = source.isTable
   }
 
   /// Whether the column is of an element of `each`, and not of the whole record.
@@ -133,6 +139,9 @@ public struct EventSchema: Sendable {
   public var needsRecord: Bool {
     columns.contains { $0.origin == .recordTimestamp || $0.origin == .recordKey }
   }
+
+  /// Whether a record that is forwarded takes more with it than its value: what columns are read from, or which row is deleted.
+  public var forwardsRecord: Bool { needsRecord || isTable }
 
   /// The columns as expressions see them.
   public var expressionColumns: [ExpressionColumn] { columns.map { ExpressionColumn($0.name, $0.type) } }

@@ -20,6 +20,8 @@ final class RecordShape {
     var isArray = false
     /// The array whose elements are events of their own.
     var isEach = false
+    /// The names of a row's columns that keep their values.
+    var isKept = false
     /// A column inside, to name in failures.
     var column: Int32 = -1
     /// An object's members.
@@ -37,6 +39,12 @@ final class RecordShape {
   let clocks: UnsafeMutablePointer<WallClock>
   /// Where the array of `each` stands in the record that is read; -1: it has none.
   let eachStart: UnsafeMutablePointer<Int>
+  /// The same of the names of a row's kept columns.
+  let keptStart: UnsafeMutablePointer<Int>
+  /// The columns' names, of a table.
+  let keptNames: [[UInt8]]
+  /// How a table's key is read from the record's.
+  let keyReader: ValueReader
   /// What an element of that array is.
   let element: Target
   /// Levels around an element.
@@ -55,6 +63,10 @@ final class RecordShape {
     element = builder.elementTarget
     elementDepth = (schema.each?.steps.count ?? 0) + 1
     recordColumns = builder.otherColumns
+    keyReader = builder.keyReader
+    keptNames = schema.isTable ? schema.columns.map { Array($0.name.utf8) } : []
+    keptStart = .allocate(capacity: 1)
+    keptStart.initialize(to: -1)
     eachStart = .allocate(capacity: 1)
     eachStart.initialize(to: -1)
     tables = builder.tables
@@ -76,6 +88,7 @@ final class RecordShape {
     nodes.deinitialize(count: nodeCount).deallocate()
     clocks.deinitialize(count: clockCount).deallocate()
     eachStart.deallocate()
+    keptStart.deallocate()
   }
 
   /// The members of an object, to learn from.
@@ -112,6 +125,7 @@ private struct ShapeBuilder {
     }
     // The array is a value of the record that no column reads.
     if let each = schema.each { recordColumns.append((-1, each.steps[...])) }
+    if schema.isTable { recordColumns.append((-2, FieldPath(member: EventSchema.keptField).steps[...])) }
   }
 
   /// The node of an object with values at these paths.
@@ -152,6 +166,11 @@ private struct ShapeBuilder {
 
   private mutating func target(_ entries: [Entry]) -> RecordShape.Target {
     guard let first = entries.first else { return .skip }
+    if first.column == -2, first.path.isEmpty {
+      let node = reserve([])
+      nodes[node].isKept = true
+      return RecordShape.Target(node: Int32(node))
+    }
     if first.column < 0, first.path.isEmpty {
       precondition(entries.count == 1, "Cannot read the array of 'each' as something else")
       let node = reserve([])
@@ -168,6 +187,8 @@ private struct ShapeBuilder {
       return RecordShape.Target(column: Int32(first.column), reader: reader(schema.columns[first.column]))
     }
   }
+
+  var keyReader: ValueReader { schema.keyColumn.map { reader(schema.columns[$0]) } ?? .skip }
 
   private func reader(_ column: EventSchema.Column) -> ValueReader {
     ValueReader(column, clock: column.clock.flatMap(clocks.firstIndex).map(Int16.init) ?? -1)

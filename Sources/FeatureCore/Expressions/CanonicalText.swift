@@ -112,6 +112,7 @@ extension Expression {
   }
 
   private static func quotedIfNeeded(_ name: String) -> String {
+    if name == Expression.now { return name }
     let isPlain =
       name.utf8.first.map { $0 < 0x80 && Lexer.startsName($0) } == true
       && name.utf8.allSatisfy { $0 < 0x80 && Lexer.continuesName($0) }

@@ -86,11 +86,16 @@ struct Compiler {
     if let index = columns.firstIndex(where: { $0.name.utf8.elementsEqual(name.utf8) }) {
       return Operand(register: index, type: columns[index].type, offset: offset)
     }
+    if name == Expression.now {
+      throw ExpressionError(
+        offset: offset, "there is no function 'now'", suggestion: FunctionCatalog.suggestion("now"))
+    }
     let isQuoted = offset < source.count && source[offset] == UInt8(ascii: "\"")
-    let near = Suggestion.didYouMean(name, among: columns.map(\.name))
+    let known = columns.map(\.name).filter { $0 != Expression.now }
+    let near = Suggestion.didYouMean(name, among: known)
     let names =
-      columns.isEmpty
-      ? "there are no columns" : "columns are \(columns.prefix(20).map(\.name).joined(separator: ", "))"
+      known.isEmpty
+      ? "there are no columns" : "columns are \(known.prefix(20).joined(separator: ", "))"
     throw ExpressionError(
       offset: offset, "column \"\(name)\" is unknown",
       suggestion: near ?? (isQuoted ? "strings take single quotes: '\(name)'" : names))

@@ -156,6 +156,9 @@ public enum TimePart: String, Hashable, Sendable, CaseIterable {
 }
 
 extension Expression {
+  /// The column that `now()` is: the time of evaluation. No field can be named so.
+  static let now = "now()"
+
   /// Where the expression stood in its text.
   public var offset: Int {
     switch self {

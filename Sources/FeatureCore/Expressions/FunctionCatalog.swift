@@ -83,7 +83,9 @@ enum FunctionCatalog {
     case "isnull": return "x IS NULL"
     case "count", "sum", "avg", "min", "max":
       return "aggregates are features of their own; greatest and least compare values of one row"
-    case "now", "current_timestamp": return "expressions have no clock: a replay must give the same values"
+    case "now", "current_timestamp":
+      return
+        "events are folded without a clock, so that a replay gives the same values; now() is for a view's 'derive'"
     default:
       let names = functions.map(\.name) + aliases.keys.sorted() + ["cast", "try_cast", "extract", "position"]
       return Suggestion.didYouMean(name, among: names)

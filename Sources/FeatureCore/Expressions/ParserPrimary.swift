@@ -154,6 +154,8 @@ extension Parser {
   }
 
   private mutating func parseCall(_ name: String, _ at: SourceOffset) throws(ExpressionError) -> Expression {
+    // A column that only what has a time of evaluation offers.
+    if name == "now", takeSign(")") { return try node(.column(Expression.now, at)) }
     guard let function = FunctionCatalog.function(name) else {
       throw ExpressionError(
         offset: at.bytes, "there is no function '\(name)'", suggestion: FunctionCatalog.suggestion(name))

@@ -91,8 +91,8 @@ extension Accumulator {
     case .decayed: Self.timeMax + 8
     case .latestTime: Self.timeMax
     case .histogram: bucketCount * Self.varintMax
-    case .minText, .maxText: valueMax
-    case .firstList, .lastList: 1 + k * (Self.timeMax + valueMax)
+    case .minText, .maxText, .rowValue, .rowText: valueMax
+    case .firstList, .lastList, .lastDistinct: 1 + k * (Self.timeMax + valueMax)
     case .distinct: 1 + max(8 * Limits.distinctExactMax, DistinctSketch.denseBytes)
     // A bucket's distance of up to 3 bytes, and its count.
     case .quantiles: 3 + Limits.quantileBucketsMax * (3 + Self.varintMax)
@@ -114,8 +114,8 @@ extension Accumulator {
     case .moments: return 17
     case .first, .last: return 1 + value
     case .histogram: return bucketCount
-    case .minText, .maxText: return value
-    case .firstList, .lastList: return 2 + value
+    case .minText, .maxText, .rowValue, .rowText: return value
+    case .firstList, .lastList, .lastDistinct: return 2 + value
     case .distinct: return 9
     case .quantiles: return 6
     case .topCounts: return 2 + value

@@ -84,7 +84,10 @@ extension State {
         hasWindows = true
         if row.position >= 0 { isSeen = true }
       }
-      if row.position >= 0 { fold(registers, time: time, level, place, row, layout) }
+      if row.position >= 0 {
+        fold(registers, time: time, level, place, row, layout)
+        if level.hasRowValues { dropIfEmpty(level, place) }
+      }
       let rows = rowCount(place.index)
       place.index += 1
       place.words += rows * level.stride
@@ -187,6 +190,15 @@ extension State {
     words[1 + place.index] = UInt64(rowCount(place.index) + 1)
   }
 
+  /// Drops the level's only row if nothing is left in it: no state has a row that holds nothing.
+  private mutating func dropIfEmpty(_ level: Level, _ place: LevelPlace) {
+    guard rowCount(place.index) == 1 else { return }
+    for word in 0..<level.maskWords where words[place.words + 1 + word] != 0 { return }
+    words.removeSubrange(place.words..<(place.words + level.stride))
+    cells.removeSubrange(place.cells..<(place.cells + level.cellCount))
+    words[1 + place.index] = 0
+  }
+
   /// Folds the event into the columns that take it.
   @inline(__always)
   private mutating func fold(
@@ -233,7 +245,8 @@ extension Accumulator {
   /// Whether the event counts here: the filter is true and the value is not null.
   @inline(__always)
   func takes(_ registers: UnsafePointer<Scalar>) -> Bool {
-    (filter < 0 || registers[filter].isTrue) && (value < 0 || registers[value].isValue)
+    (filter < 0 || registers[filter].isTrue)
+      && (value < 0 || registers[value].isValue || isOfRow && !registers[value].isKept)
   }
 
   /// The event's value; null for aggregates of events.
@@ -252,9 +265,16 @@ extension Column {
     let mask = row + 1 + (index >> 6)
     let bit = UInt64(1) << UInt64(index & 63)
     let fresh = mask.pointee & bit == 0
+    let input = accumulator.input(registers)
+    if accumulator.value >= 0, !input.isValue {
+      // Only a table's row takes a null: it has no value now.
+      mask.pointee &= ~bit
+      for empty in 0..<accumulator.wordCount { row[word + empty] = 0 }
+      return fresh
+    }
     mask.pointee |= bit
     accumulator.fold(
-      accumulator.input(registers), time: time, fresh: fresh, bucketTables: bucketTables, into: row + word)
+      input, time: time, fresh: fresh, bucketTables: bucketTables, into: row + word)
     return fresh
   }
 }

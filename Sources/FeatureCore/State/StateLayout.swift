@@ -18,6 +18,8 @@ struct Level: Sendable {
   var stride: Int
   /// Cells of a row.
   var cellCount: Int
+  /// Whether it keeps a table's last row, which may come to hold nothing.
+  var hasRowValues = false
 
   /// Words of the mask.
   @inline(__always) var maskWords: Int { (columnCount + 63) / 64 }
@@ -49,6 +51,7 @@ final class StateLayout: Sendable {
       for accumulator in group.accumulators {
         var column = Column(accumulator: accumulator, word: level.stride)
         level.stride += accumulator.wordCount
+        if accumulator.isOfRow { level.hasRowValues = true }
         if accumulator.usesCell {
           column.cell = level.cellCount
           level.cellCount += 1

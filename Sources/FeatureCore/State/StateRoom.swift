@@ -107,14 +107,16 @@ extension Accumulator {
   /// The largest `bytes(of:)`.
   fileprivate var cellBytesMax: Int {
     switch kind {
-    case .minText, .maxText: 3 + 10 + cellValueMax
-    case .firstList, .lastList: 3 + k * (20 + cellValueMax)
+    case .minText, .maxText, .rowText: 3 + 10 + cellValueMax
+    case .firstList, .lastList, .lastDistinct: 3 + k * (20 + cellValueMax)
     case .distinct: DistinctSketch.denseBytes + 1
     case .quantiles: 3 + 10 * (2 * Limits.quantileBucketsMax + 1)
     case .topCounts: 3 + TopCounts.capacity(k: k) * (20 + cellValueMax)
     case .heavyHitters: 3 + counters * (30 + cellValueMax)
     case .scores: 3 + 10 * (ScoreSketch.headerWords + ScoreSketch.binWords * ScoreSketch.binCount)
-    default: 0
+    case .count, .sumInt64, .sumDouble, .meanInt64, .meanDouble, .moments, .minInt64, .maxInt64, .minDouble,
+      .maxDouble, .first, .last, .decayed, .latestTime, .histogram, .product, .rowValue:
+      0
     }
   }
 
@@ -127,9 +129,8 @@ extension Accumulator {
   fileprivate var cellGrowthMax: Int {
     switch kind {
     case .distinct: DistinctSketch.denseBytes - 8 * Limits.distinctExactMax
-    case .heavyHitters: 3 + 30 + cellValueMax
     case .scores: 3 + 10 * (ScoreSketch.headerWords + ScoreSketch.binWords)
-    default: 3 + 20 + cellValueMax
+    default: 3 + 30 + cellValueMax
     }
   }
 }

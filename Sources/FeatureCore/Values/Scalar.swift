@@ -45,6 +45,8 @@ public struct Scalar {
 
   /// SQL's null.
   @inlinable public static var null: Scalar { Scalar(bits: 0, tag: .null) }
+  /// A null of a table's row whose value is the one of the row before: the database hadn't sent it again.
+  static var kept: Scalar { Scalar(bits: 1, tag: .null) }
   /// A failed computation.
   @inlinable
   public static func failed(_ failure: ScalarFailure) -> Scalar {
@@ -68,6 +70,8 @@ public struct Scalar {
 
   /// Whether this is a value: neither null nor failed.
   @inlinable public var isValue: Bool { tag == .value }
+  /// Whether this is a null that stands for the value of the row before.
+  var isKept: Bool { tag == .null && bits == 1 }
   /// The bits as int64 or as a timestamp in microseconds.
   @inlinable public var int64: Int64 { Int64(bitPattern: bits) }
   /// The bits as a double.

@@ -18,12 +18,18 @@ struct BatchProbe: ~Copyable {
   private var entries = UnsafeMutableBufferPointer<Entry>(start: nil, count: 0)
   /// Keys that are no text of their row.
   private let arena = TextArena()
+  /// Rows whose key was asked for, by its hash, with open addressing; a power of two of them, at least twice the rows.
+  private var firsts = UnsafeMutableBufferPointer<Int32>(start: nil, count: 0)
+  private static let free: Int32 = -1
   /// Keeps the loads that are there to fetch cache lines from being optimised away.
   private var touched: UInt64 = 0
 
   init() {}
 
-  deinit { entries.deallocate() }
+  deinit {
+    entries.deallocate()
+    firsts.deallocate()
+  }
 
   /// What was found for a row.
   @inline(__always)
@@ -33,6 +39,7 @@ struct BatchProbe: ~Copyable {
   mutating func look(_ batch: EventBatch, _ entity: [EntityColumn], in table: borrowing StateTable) {
     reserve(max(batch.capacity, batch.count))
     arena.reset()
+    firsts.update(repeating: Self.free)
     var touched: UInt64 = 0
     for row in 0..<batch.count {
       if let key = try? EntityKey.make(batch.row(row), entity, arena: arena) {
@@ -50,9 +57,25 @@ struct BatchProbe: ~Copyable {
     self.touched &+= touched
   }
 
+  /// Whether no row with this row's key was asked for since the look.
+  mutating func isFirst(_ row: Int) -> Bool {
+    let (hash, key) = (entries[row].hash, entries[row].key)
+    var place = Int(truncatingIfNeeded: hash) & (firsts.count - 1)
+    while firsts[place] != Self.free {
+      let other = entries[Int(firsts[place])]
+      if other.hash == hash, other.key.elementsEqual(key) { return false }
+      place = (place + 1) & (firsts.count - 1)
+    }
+    firsts[place] = Int32(row)
+    return true
+  }
+
   private mutating func reserve(_ capacity: Int) {
     if entries.count >= capacity { return }
     entries.deallocate()
     entries = .allocate(capacity: capacity)
+    firsts.deallocate()
+    firsts = .allocate(capacity: 1 << (Int.bitWidth - (2 * capacity).leadingZeroBitCount))
+    firsts.initialize(repeating: Self.free)
   }
 }

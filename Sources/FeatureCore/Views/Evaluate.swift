@@ -23,7 +23,7 @@ extension ViewPlan {
       let nothing = window.result.isCount ? FeatureValue.int64(0) : .null
       values[window.output] = nothing.isNull ? outputs[window.output].fallback : nothing
     }
-    if !derivedOrder.isEmpty { derive(into: &values) }
+    if !derivedOrder.isEmpty { derive(into: &values, at: time) }
   }
 
   /// Reads what the windows see, level after level, as they stand in the state.
@@ -133,18 +133,19 @@ extension ViewPlan {
   }
 
   /// Computes the derived features, each after those that it names.
-  private func derive(into values: inout [FeatureValue]) {
+  private func derive(into values: inout [FeatureValue], at time: EventTime) {
     let arena = TextArena()
     for index in derivedOrder {
       guard case .derived(let feature) = outputs[index].origin else { continue }
-      let value = derive(feature, values, arena)
+      let value = derive(feature, values, at: time, arena)
       values[index] = value.isNull ? outputs[index].fallback : value
     }
   }
 
-  private func derive(_ feature: DerivedFeature, _ values: [FeatureValue], _ arena: TextArena) -> FeatureValue
-  {
-    let operands = feature.operands.map { values[$0] }
+  private func derive(
+    _ feature: DerivedFeature, _ values: [FeatureValue], at time: EventTime, _ arena: TextArena
+  ) -> FeatureValue {
+    let operands = feature.operands.map { $0 == DerivedFeature.now ? .timestamp(time) : values[$0] }
     let value = feature.program.value(of: feature.result, columns: operands, arena: arena)
     if case .string(let text) = value, text.utf8.count > Limits.derivedTextBytesMax { return .null }
     return value

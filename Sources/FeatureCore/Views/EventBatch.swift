@@ -47,7 +47,11 @@ public final class EventBatch {
   ) throws(DecodeFailure) {
     if schema.each != nil { return try appendElements(payload, sequence, record, refuse) }
     precondition(count < capacity, "Cannot append to a full batch")
-    try decoder.decode(payload, record, into: scalars + count * width, arena: arena)
+    if schema.isTable, payload.isEmpty {
+      try decoder.decodeDeletion(record, into: scalars + count * width)
+    } else {
+      try decoder.decode(payload, record, into: scalars + count * width, arena: arena)
+    }
     if let computer { try computer.run(scalars + count * width, arena: arena) }
     sequences[count] = sequence
     count += 1

@@ -5,7 +5,7 @@
 /// their order: 8 bytes each, texts behind their length in 4.
 struct FoldInputs {
   private enum Kind: UInt8 {
-    case filter, word, text
+    case filter, word, text, kept
   }
 
   private struct Slot {
@@ -29,9 +29,12 @@ struct FoldInputs {
       kinds[column.accumulator.filter] = kinds[column.accumulator.filter] ?? .filter
     }
     let sorted = kinds.sorted { $0.key < $1.key }.map { Slot(register: Int32($0.key), kind: $0.value) }
-    slots = .allocate(capacity: sorted.count)
-    _ = slots.initialize(from: sorted)
-    maskBytes = (sorted.count + 7) / 8
+    // Behind the values, whose nulls they tell apart.
+    let kept = Set(layout.columns.map(\.accumulator).filter(\.isOfRow).map(\.value)).sorted()
+    let all = sorted + kept.map { Slot(register: Int32($0), kind: .kept) }
+    slots = .allocate(capacity: all.count)
+    _ = slots.initialize(from: all)
+    maskBytes = (all.count + 7) / 8
     fixedBytesMax = maskBytes + sorted.count { $0.kind != .filter } * 8
   }
 
@@ -56,6 +59,8 @@ struct FoldInputs {
       switch slot.kind {
       case .filter:
         guard scalar.isTrue else { continue }
+      case .kept:
+        guard scalar.isKept else { continue }
       case .word:
         guard scalar.isValue else { continue }
         bytes.storeBytes(of: scalar.bits, toByteOffset: end, as: UInt64.self)
@@ -82,6 +87,7 @@ struct FoldInputs {
       let isSet = bytes[index >> 3] & 1 << UInt8(index & 7) != 0
       switch slot.kind {
       case .filter: registers[Int(slot.register)] = .bool(isSet)
+      case .kept: if isSet { registers[Int(slot.register)] = .kept }
       case _ where !isSet: registers[Int(slot.register)] = .null
       case .word:
         registers[Int(slot.register)] = Scalar(

@@ -177,13 +177,11 @@ public final class ViewFold {
   /// The keys of the batch's events that the view takes and whose entities are not in the table, each once.
   public func missing(_ batch: EventBatch, in table: borrowing StateTable) -> [[UInt8]] {
     probe.look(batch, view.entity, in: table)
-    var seen: Set<Text> = []
     var keys: [[UInt8]] = []
     for index in 0..<batch.count where probe[index].slot == BatchProbe.Entry.absent {
       // What the view can't use is told when it is folded.
       guard let isTaken = try? takes(batch.row(index)), isTaken else { continue }
-      let key = Text(probe[index].key)
-      if seen.insert(key).inserted { keys.append(key.utf8) }
+      if probe.isFirst(index) { keys.append(Array(probe[index].key)) }
     }
     return keys
   }

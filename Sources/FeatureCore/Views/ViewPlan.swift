@@ -197,6 +197,9 @@ struct WindowGroup: Sendable {
 
 /// A derived feature's program. Column i of the program is output `operands[i]`.
 struct DerivedFeature: Sendable {
+  /// Stands for no output, but for the time of evaluation.
+  static let now = -1
+
   var program: Program
   var result: Register
   var operands: [Int]

@@ -21,6 +21,9 @@ public final class TrainingJoin {
   /// Snapshots of the spine's entities that other definitions of this version made.
   public private(set) var foreign = 0
 
+  /// Columns of the spine's file that cannot be read and that nothing needs, a sentence each.
+  public internal(set) var leftOut: [String] = []
+
   private let time: SpineTime
   private let version: Int64
   private let allowsMissing: Bool
@@ -63,6 +66,11 @@ public final class TrainingJoin {
   public var count: Int { spine?.count ?? 0 }
 
   // MARK: Input
+
+  var timeColumn: String { time.column }
+
+  /// The spine's columns without which there is no row.
+  var neededColumns: Set<String> { Set([time.column] + views.flatMap { $0.view.entity.map(\.name) }) }
 
   func beginSpine(
     _ path: String, _ columns: [String], types: [FeatureType?]? = nil

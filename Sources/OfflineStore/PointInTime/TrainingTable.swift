@@ -14,8 +14,17 @@ public struct TrainingTable {
   /// A table of a join's rows, to be written once.
   public init(_ rows: JoinedRows) { self.rows = rows }
 
+  /// Writes the rows in the spine's order.
+  public func write(path: String, format: FeatureTableFormat) throws(TableError) {
+    switch format {
+    case .parquet: try writeParquet(path: path)
+    case .csv: try writeText(path: path, format: .csv)
+    case .ndjson: try writeText(path: path, format: .ndjson)
+    }
+  }
+
   /// Writes the rows in the spine's order, as text.
-  public func write(path: String, format: TableFormat) throws(TableError) {
+  private func writeText(path: String, format: TableFormat) throws(TableError) {
     let service = try ServedColumns(added, spine)
     var writer = try TableWriter(path: path, format: format, columns: spine.columns + added.names)
     var number = 0

@@ -21,6 +21,8 @@ public struct CSVReader: ~Copyable {
   public private(set) var line: Int64 = 0
   private var nextLine: Int64 = 1
   private var input: InputBytes
+  private let delimiter: UInt8
+  private let rowMax: Int
   /// The fields of the row, unquoted, one behind the other.
   private var bytes: [UInt8] = []
   private var fields: [Field] = []
@@ -30,8 +32,13 @@ public struct CSVReader: ~Copyable {
     try self.init(input: InputBytes(path: path))
   }
 
-  init(input: consuming InputBytes) throws(TableError) {
+  /// The rows of a file that has been opened. Between fields stands a comma, or what files of tabs or semicolons have.
+  init(
+    input: consuming InputBytes, delimiter: UInt8 = UInt8(ascii: ","), rowBytesMax: Int = Self.rowBytesMax
+  ) throws(TableError) {
     self.input = input
+    self.delimiter = delimiter
+    rowMax = rowBytesMax
     try skipByteOrderMark()
     guard try readRow() else {
       throw error("the table is empty", "begin it with a row of column names")
@@ -55,6 +62,9 @@ public struct CSVReader: ~Copyable {
     }
     return true
   }
+
+  /// Bytes of the file used up so far (compressed, if it is).
+  var bytesRead: Int64 { input.bytesRead }
 
   /// Whether a field of the current row is empty and without quotes: no value, unlike `""`.
   public func isNull(_ column: Int) -> Bool { range(column).isEmpty && !fields[column].isQuoted }
@@ -106,10 +116,11 @@ public struct CSVReader: ~Copyable {
 
   /// Up to the comma or the end of the line.
   private mutating func readUnquoted() throws(TableError) {
+    let delimiter = delimiter
     while try input.hasByte() {
       let unread = input.buffer[input.position..<input.end]
       let stop = unread.firstIndex {
-        $0 == UInt8(ascii: ",") || $0 == 0x0A || $0 == 0x0D || $0 == UInt8(ascii: "\"")
+        $0 == delimiter || $0 == 0x0A || $0 == 0x0D || $0 == UInt8(ascii: "\"")
       }
       try take(upTo: stop ?? input.end)
       guard let stop else { continue }
@@ -138,8 +149,8 @@ public struct CSVReader: ~Copyable {
   private mutating func take(upTo end: Int) throws(TableError) {
     bytes.append(contentsOf: input.buffer[input.position..<end])
     input.position = end
-    guard bytes.count <= Self.rowBytesMax else {
-      throw error("a row of more than \(Self.rowBytesMax) bytes", "look for a quote that is not closed")
+    guard bytes.count <= rowMax else {
+      throw error("a row of more than \(rowMax) bytes", "look for a quote that is not closed")
     }
   }
 
@@ -148,7 +159,7 @@ public struct CSVReader: ~Copyable {
     let byte = input.buffer[input.position]
     input.position += 1
     switch byte {
-    case UInt8(ascii: ","): return .field
+    case delimiter: return .field
     case 0x0A: break
     case 0x0D:
       guard try input.hasByte(), input.buffer[input.position] == 0x0A else {

@@ -23,7 +23,17 @@ struct InputBytes: ~Copyable {
     buffer = .allocate(byteCount: bufferBytes, alignment: 64)
   }
 
+  /// The bytes of a file that has been opened.
+  init(_ source: consuming ByteSource) {
+    path = source.path
+    self.source = source
+    buffer = .allocate(byteCount: Self.bufferBytes, alignment: 64)
+  }
+
   deinit { buffer.deallocate() }
+
+  /// Bytes of the file used up so far (compressed, if it is).
+  var bytesRead: Int64 { source.bytesConsumed }
 
   /// Whether there is another byte: `buffer[position]`.
   @inline(__always)

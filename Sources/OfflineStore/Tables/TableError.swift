@@ -1,3 +1,5 @@
+import Parquet
+
 /// Why a table cannot be read or written, where, and what to do about it.
 public struct TableError: Error, Hashable, Sendable, CustomStringConvertible {
   /// The file as it was named; `-` for the standard input or output.
@@ -20,5 +22,16 @@ public struct TableError: Error, Hashable, Sendable, CustomStringConvertible {
   /// One line for people: `file:line: problem; remedy`.
   public var description: String {
     "\(path)\(line.map { ":\($0)" } ?? ""): \(problem); \(remedy)"
+  }
+
+  /// Does what may fail for a Parquet file, and tells of it as of any table.
+  static func ofParquet<Result: ~Copyable>(
+    _ body: () throws(ParquetError) -> Result
+  ) throws(TableError) -> Result {
+    do throws(ParquetError) {
+      return try body()
+    } catch {
+      throw TableError(path: error.path, problem: error.problem, remedy: error.remedy)
+    }
   }
 }

@@ -1,6 +1,6 @@
 public import FeatureCore
 
-/// The forms of a written table.
+/// The forms of a table that is written as text.
 public enum TableFormat: String, Sendable, CaseIterable {
   /// One JSON object a line. Null is null, a time is RFC 3339 in UTC.
   case ndjson

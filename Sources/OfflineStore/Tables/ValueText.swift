@@ -49,6 +49,10 @@ public enum ValueText {
 
   /// A JSON string of valid UTF-8. Escapes what JSON demands and nothing else.
   public static func appendJSONString(_ utf8: [UInt8], to buffer: inout [UInt8]) {
+    utf8.withUnsafeBytes { appendJSONString($0, to: &buffer) }
+  }
+
+  static func appendJSONString(_ utf8: UnsafeRawBufferPointer, to buffer: inout [UInt8]) {
     buffer.append(UInt8(ascii: "\""))
     if utf8.allSatisfy({ !needsEscape($0) }) {
       buffer.append(contentsOf: utf8)
@@ -84,7 +88,7 @@ public enum ValueText {
     }
   }
 
-  private static func appendInteger(_ number: Int64, to buffer: inout [UInt8]) {
+  static func appendInteger(_ number: Int64, to buffer: inout [UInt8]) {
     if number < 0 { buffer.append(UInt8(ascii: "-")) }
     let start = buffer.count
     var rest = number.magnitude

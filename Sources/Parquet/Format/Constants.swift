@@ -23,6 +23,7 @@ enum ConvertedType {
   static let utf8: Int32 = 0
   static let list: Int32 = 3
   static let enumeration: Int32 = 4
+  static let decimal: Int32 = 5
   static let date: Int32 = 6
   static let timestampMilliseconds: Int32 = 9
   static let timestampMicroseconds: Int32 = 10
@@ -36,12 +37,20 @@ enum LogicalTypeField {
   static let string: Int16 = 1
   static let list: Int16 = 3
   static let enumeration: Int16 = 4
+  static let decimal: Int16 = 5
   static let date: Int16 = 6
   static let timestamp: Int16 = 8
   static let integer: Int16 = 10
   /// A column of nulls only.
   static let unknown: Int16 = 11
   static let json: Int16 = 12
+  static let uuid: Int16 = 14
+  static let float16: Int16 = 15
+
+  /// Of members that are read in no way, as parquet.thrift has them.
+  static let names: [Int16: String] = [
+    2: "MAP", 7: "TIME", 13: "BSON", 16: "VARIANT", 17: "GEOMETRY", 18: "GEOGRAPHY",
+  ]
 }
 
 /// `Encoding`.

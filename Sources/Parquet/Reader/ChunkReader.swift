@@ -21,8 +21,13 @@ final class ChunkReader {
   private var window = ByteBuffer()
   private var windowStart = 0
   private var dictionaryPage = ByteBuffer()
+  /// Its values, if they have been written anew.
+  private var plainDictionary = ByteBuffer()
   private var dictionary = PageValues.Block()
   private var page = ByteBuffer()
+  /// Values of the page that have been written anew.
+  private var plainPage = ByteBuffer()
+  private var uuidPage = ByteBuffer()
   private var definitions: HybridDecoder?
   private var repetitions: HybridDecoder?
   private var values: PageValues?
@@ -47,8 +52,8 @@ final class ChunkReader {
       throw FormatProblem("the codec \(chunk.codec) is unknown")
     }
     switch codec {
-    case .lzo, .brotli, .lz4, .lz4Raw: throw FormatProblem("the codec \(codec) is not supported")
-    case .uncompressed, .snappy, .gzip, .zstd: break
+    case .lzo, .lz4: throw FormatProblem("the codec \(codec) is not supported")
+    case .uncompressed, .snappy, .gzip, .zstd, .brotli, .lz4Raw: break
     }
     // Writers that have no dictionary leave its offset out or say 0.
     let dictionary = chunk.dictionaryPageOffset.flatMap { $0 > 0 ? $0 : nil } ?? chunk.dataPageOffset
@@ -184,7 +189,13 @@ final class ChunkReader {
     guard isPlain, header.valueCount >= 0, leaf.physical != .boolean else {
       throw FormatProblem("the dictionary's encoding is not supported")
     }
-    var entries = try PageValues(leaf, Encoding.plain.rawValue, dictionaryPage.bytes)
+    if leaf.conversion == .uuid {
+      plainDictionary.removeAll()
+      try PlainPages.texts(ofUUIDs: dictionaryPage.bytes, to: &plainDictionary)
+    }
+    var entries = try PageValues(
+      leaf, Encoding.plain.rawValue,
+      leaf.conversion == .uuid ? plainDictionary.bytes : dictionaryPage.bytes)
     var noScratch: [UInt32] = []
     try entries.read(
       Int(header.valueCount), dictionary: PageValues.Block(), scratch: &noScratch, to: &dictionary)
@@ -246,9 +257,26 @@ final class ChunkReader {
     guard header.valueCount >= 0, Int(header.valueCount) <= chunkSlotsLeft else {
       throw FormatProblem("its pages have more values than the footer says")
     }
-    values = try PageValues(leaf, header.encoding, rest)
+    values = try pageValues(header, rest)
     pageSlotsLeft = Int(header.valueCount)
     chunkSlotsLeft -= pageSlotsLeft
+  }
+
+  private func pageValues(
+    _ header: PageHeader, _ rest: UnsafeRawBufferPointer
+  ) throws(FormatProblem) -> PageValues {
+    var (encoding, bytes) = (header.encoding, rest)
+    if PlainPages.areMade(of: encoding) {
+      plainPage.removeAll()
+      try PlainPages.make(leaf, encoding, bytes, countMax: Int(header.valueCount), to: &plainPage)
+      (encoding, bytes) = (Encoding.plain.rawValue, plainPage.bytes)
+    }
+    if leaf.conversion == .uuid, encoding == Encoding.plain.rawValue {
+      uuidPage.removeAll()
+      try PlainPages.texts(ofUUIDs: bytes, to: &uuidPage)
+      bytes = uuidPage.bytes
+    }
+    return try PageValues(leaf, encoding, bytes)
   }
 
   private func nextHeader(_ input: borrowing ParquetInput) throws(FormatProblem) -> PageHeader {

@@ -1,3 +1,4 @@
+import CBrotli
 import CZlib
 import CZstd
 
@@ -24,7 +25,9 @@ struct Decompressor: ~Copyable {
         case .snappy: Snappy.decode(input, into: room)
         case .gzip: Gzip.decode(input, into: room)
         case .zstd: unpackZstd(input, into: room)
-        case .lzo, .brotli, .lz4, .lz4Raw: nil
+        case .brotli: Self.unpackBrotli(input, into: room)
+        case .lz4Raw: LZ4.decode(input, into: room)
+        case .lzo, .lz4: nil
         }
       guard let produced else { throw FormatProblem("a page's \(codec) data is damaged") }
       guard produced == count else {
@@ -40,6 +43,16 @@ struct Decompressor: ~Copyable {
     guard input.count <= room.count else { return nil }
     room.copyMemory(from: input)
     return input.count
+  }
+
+  private static func unpackBrotli(
+    _ input: UnsafeRawBufferPointer, into room: UnsafeMutableRawBufferPointer
+  ) -> Int? {
+    var count = room.count
+    let result = BrotliDecoderDecompress(
+      input.count, input.baseAddress?.assumingMemoryBound(to: UInt8.self), &count,
+      room.baseAddress?.assumingMemoryBound(to: UInt8.self))
+    return result == BROTLI_DECODER_RESULT_SUCCESS ? count : nil
   }
 
   private func unpackZstd(

@@ -43,7 +43,8 @@ private func keyValue(_ thrift: inout ThriftReader) throws(FormatProblem) -> (ke
 struct SchemaElement {
   /// `LogicalType`, as far as it is read.
   enum Logical: Equatable {
-    case string, list, date, unknown
+    case string, list, date, unknown, uuid, float16
+    case decimal(scale: Int32, precision: Int32)
     /// Ticks a second: 1,000, 1,000,000 or 1,000,000,000.
     case timestamp(ticks: Int64)
     case integer(bits: Int8, isSigned: Bool)
@@ -57,12 +58,20 @@ struct SchemaElement {
   var children: Int32 = 0
   var converted: Int32?
   var logical: Logical?
+  /// Of FIXED_LEN_BYTE_ARRAY, in bytes.
+  var width: Int32 = 0
+  /// Of the converted type DECIMAL.
+  var scale: Int32 = 0
+  var precision: Int32 = 0
 
   init(_ thrift: inout ThriftReader) throws(FormatProblem) {
     var latest: Int16 = 0
     while let field = try thrift.field(after: &latest) {
       switch (field.id, field.kind) {
       case (1, .int32): type = try thrift.int32()
+      case (2, .int32): width = try thrift.int32()
+      case (7, .int32): scale = try thrift.int32()
+      case (8, .int32): precision = try thrift.int32()
       case (3, .int32): repetition = Repetition(rawValue: try thrift.int32())
       case (4, .binary): name = try thrift.string()
       case (5, .int32): children = try thrift.int32()
@@ -84,14 +93,17 @@ struct SchemaElement {
       switch field.id {
       case LogicalTypeField.timestamp: logical = try timestamp(&thrift)
       case LogicalTypeField.integer: logical = try integer(&thrift)
+      case LogicalTypeField.decimal: logical = try decimal(&thrift)
+      case LogicalTypeField.uuid: logical = .uuid
+      case LogicalTypeField.float16: logical = .float16
       case LogicalTypeField.string, LogicalTypeField.enumeration, LogicalTypeField.json: logical = .string
       case LogicalTypeField.list: logical = .list
       case LogicalTypeField.date: logical = .date
       case LogicalTypeField.unknown: logical = .unknown
       default: logical = .other(field.id)
       }
-      let isRead = field.id == LogicalTypeField.timestamp || field.id == LogicalTypeField.integer
-      if !isRead { try thrift.skip(.structure) }
+      let read = [LogicalTypeField.timestamp, LogicalTypeField.integer, LogicalTypeField.decimal]
+      if !read.contains(field.id) { try thrift.skip(.structure) }
     }
     return logical
   }
@@ -111,6 +123,19 @@ struct SchemaElement {
       }
     }
     return ticks == 0 ? .other(LogicalTypeField.timestamp) : .timestamp(ticks: ticks)
+  }
+
+  private static func decimal(_ thrift: inout ThriftReader) throws(FormatProblem) -> Logical {
+    var (scale, precision): (Int32, Int32) = (0, 0)
+    var latest: Int16 = 0
+    while let field = try thrift.field(after: &latest) {
+      switch (field.id, field.kind) {
+      case (1, .int32): scale = try thrift.int32()
+      case (2, .int32): precision = try thrift.int32()
+      default: try thrift.skip(field.kind)
+      }
+    }
+    return .decimal(scale: scale, precision: precision)
   }
 
   private static func integer(_ thrift: inout ThriftReader) throws(FormatProblem) -> Logical {

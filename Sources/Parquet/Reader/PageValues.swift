@@ -95,8 +95,11 @@ struct PageValues {
       guard bit + count <= bytes.count * 8 else { throw Self.endsEarly }
       for index in bit..<(bit + count) { block.words.append(UInt64(bytes[index / 8] >> (index % 8) & 1)) }
       bit += count
+    case .byteArray where leaf.column.valueType != .string:
+      for _ in 0..<count { block.words.append(try decimal(try nextText())) }
     case .byteArray:
       for _ in 0..<count { block.texts.append(try nextText()) }
+    case .fixedLengthByteArray: try readFixed(count, to: &block)
     case .int32, .float:
       try take(count, size: 4)
       for index in 0..<count {
@@ -119,9 +122,73 @@ struct PageValues {
         let day = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: start + 8, as: UInt32.self))
         block.words.append(try convert(nanosecondsOfDay: time, julianDay: day))
       }
-    case .fixedLengthByteArray: throw FormatProblem("fixed-length bytes are not supported")
     }
   }
+
+  private mutating func readFixed(_ count: Int, to block: inout Block) throws(FormatProblem) {
+    if leaf.conversion == .uuid {
+      // As texts: the page has been written anew.
+      for _ in 0..<count { block.texts.append(try nextText()) }
+      return
+    }
+    try take(count, size: leaf.width)
+    for index in 0..<count {
+      let start = position - (count - index) * leaf.width
+      let value = UnsafeRawBufferPointer(rebasing: bytes[start..<(start + leaf.width)])
+      switch leaf.conversion {
+      case .float16:
+        block.words.append(Self.double(half: UInt16(value[0]) | UInt16(value[1]) << 8).bitPattern)
+      case .decimal: block.words.append(try decimal(value))
+      default: block.texts.append(value)
+      }
+    }
+  }
+
+  /// IEEE's binary16; not every processor that Swift runs on has a type for it.
+  static func double(half bits: UInt16) -> Double {
+    let (exponent, fraction) = (Int(bits >> 10 & 0x1F), Double(bits & 0x3FF))
+    let magnitude =
+      switch exponent {
+      case 0: Double(sign: .plus, exponent: -24, significand: fraction)
+      case 31: fraction == 0 ? Double.infinity : Double.nan
+      default: Double(sign: .plus, exponent: exponent - 25, significand: 1024 + fraction)
+      }
+    return bits & 0x8000 == 0 ? magnitude : -magnitude
+  }
+
+  /// Two's complement, most significant byte first.
+  private func decimal(_ bytes: UnsafeRawBufferPointer) throws(FormatProblem) -> UInt64 {
+    guard (1...16).contains(bytes.count) else { throw FormatProblem("a decimal of \(bytes.count) bytes") }
+    var value = Int128(Int8(bitPattern: bytes[0]))
+    for byte in bytes.dropFirst() { value = value << 8 | Int128(byte) }
+    return try decimal(value)
+  }
+
+  /// The bits of an integer, or of the nearest double.
+  private func decimal(_ value: Int128) throws(FormatProblem) -> UInt64 {
+    guard case .decimal(let scale) = leaf.conversion else {
+      preconditionFailure("Cannot scale without a scale")
+    }
+    if leaf.column.valueType == .int64 {
+      guard let integer = Int64(exactly: value) else {
+        throw FormatProblem("the decimal \(value) does not fit int64")
+      }
+      return UInt64(bitPattern: integer)
+    }
+    // Both are exact there, and so their quotient is rounded once.
+    if value.magnitude <= 1 << 53, scale <= 22 { return (Double(value) / Self.powersOfTen[scale]).bitPattern }
+    var text = "\(value)e-\(scale)"
+    guard let double = text.withUTF8({ NumberText.double(UnsafeRawBufferPointer($0)) }) else {
+      throw FormatProblem("the decimal \(text) is no double")
+    }
+    return double.bitPattern
+  }
+
+  private static let powersOfTen: [Double] = [
+    1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
+    1e19, 1e20,
+    1e21, 1e22,
+  ]
 
   private static var endsEarly: FormatProblem { FormatProblem("a page ends before its values") }
 
@@ -136,7 +203,7 @@ struct PageValues {
     position += 4
     guard length <= bytes.count - position else { throw Self.endsEarly }
     let text = UnsafeRawBufferPointer(rebasing: bytes[position..<(position + length)])
-    guard leaf.conversion == .bytes || isUTF8(text) else { throw FormatProblem("a text is not valid UTF-8") }
+    guard leaf.conversion != .none || isUTF8(text) else { throw FormatProblem("a text is not valid UTF-8") }
     position += length
     return text
   }
@@ -146,6 +213,7 @@ struct PageValues {
     case .unsigned32: UInt64(bits)
     case .float: Double(Float(bitPattern: bits)).bitPattern
     case .date: try Self.microseconds(Int64(Int32(bitPattern: bits)), times: 86_400_000_000)
+    case .decimal: try decimal(Int128(Int32(bitPattern: bits)))
     default: UInt64(bitPattern: Int64(Int32(bitPattern: bits)))
     }
   }
@@ -155,6 +223,7 @@ struct PageValues {
     case .unsigned64:
       guard bits <= UInt64(Int64.max) else { throw FormatProblem("the unsigned \(bits) does not fit int64") }
       return bits
+    case .decimal: return try decimal(Int128(Int64(bitPattern: bits)))
     case .timestamp(ticks: 1_000): return try Self.microseconds(Int64(bitPattern: bits), times: 1_000)
     case .timestamp(ticks: 1_000_000_000):
       let nanoseconds = Int64(bitPattern: bits)

@@ -1,9 +1,10 @@
 /// Reads a Parquet file (https://github.com/apache/parquet-format) in batches of rows: one page of each column is in memory
 /// at a time.
 ///
-/// It reads what pyarrow, pandas, DuckDB, Polars and Spark write by default: scalars and lists of them as INT32, INT64, INT96,
-/// FLOAT, DOUBLE, BOOLEAN and BYTE_ARRAY, UTF-8 or any bytes; PLAIN and dictionary encodings; data pages of both versions; no compression,
-/// Snappy, gzip and zstd. INT32 becomes int64, FLOAT double, DATE a timestamp at midnight; timestamps of any unit become
+/// It reads what pyarrow, pandas, DuckDB, Polars and Spark write by default and by their common options: scalars and lists of
+/// them in every physical type, UTF-8 or any bytes; every encoding but BIT_PACKED; data pages of both versions; no compression,
+/// Snappy, gzip, zstd, Brotli and LZ4_RAW. INT32 becomes int64, DECIMAL double, or int64 if it has neither a fraction nor more than
+/// 18 digits, UUID text, FLOAT double, DATE a timestamp at midnight; timestamps of any unit become
 /// microseconds, rounded down; those without a time zone are taken for UTC. What is damaged or not supported is an
 /// error that names the column, never a trap.
 public struct ParquetReader: ~Copyable {
@@ -70,6 +71,25 @@ public struct ParquetReader: ~Copyable {
     self.pageBytes = pageBytes
     self.batchRowsMax = batchRowsMax
     self.input = input
+  }
+
+  /// A file's top-level columns, and why each that cannot be read is so.
+  public static func contents(
+    _ input: consuming ParquetInput
+  ) throws(ParquetError) -> [(name: String, problem: String?)] {
+    let (footer, _) = try footer(input)
+    var contents: [(name: String, problem: String?)] = []
+    do throws(FormatProblem) {
+      for leaf in try SchemaWalk.leaves(footer.schema) where contents.last?.name != leaf.name {
+        switch leaf.column {
+        case .success: contents.append((leaf.name, nil))
+        case .failure(let why): contents.append((leaf.name, why.reason))
+        }
+      }
+    } catch {
+      throw ParquetError(path: input.path, problem: error.text, remedy: damaged)
+    }
+    return contents
   }
 
   /// The next rows, at most `batchRowsMax`, all of one row group; nil behind the last.

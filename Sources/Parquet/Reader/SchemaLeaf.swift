@@ -6,7 +6,11 @@ enum Conversion: Hashable {
   case none
   /// Bytes that need not be text: what has no logical type.
   case bytes
-  case signed32, unsigned32, unsigned64, float
+  case signed32, unsigned32, unsigned64, float, float16
+  /// Sixteen bytes; text with hyphens, in lower case.
+  case uuid
+  /// An integer of the power of ten that is `scale` digits below one. It stays an integer if the scale is 0.
+  case decimal(scale: Int)
   /// Days since the epoch; midnight in UTC.
   case date
   /// Ticks a second: 1,000, 1,000,000 or 1,000,000,000. Below a microsecond, times are rounded down.
@@ -29,6 +33,8 @@ struct SchemaLeaf {
     var physical: PhysicalType
     var conversion: Conversion
     var levels: Levels
+    /// Of fixed-length bytes.
+    var width = 0
   }
 
   struct Unreadable: Error {
@@ -89,7 +95,8 @@ struct SchemaWalk {
         column: ParquetColumn(
           element.name, .scalar(type), isRequired: isRequired, isBinary: conversion == .bytes),
         physical: physical, conversion: conversion,
-        levels: Levels(definitionMax: isRequired ? 0 : 1, repetitionMax: 0, emptyList: 0))
+        levels: Levels(definitionMax: isRequired ? 0 : 1, repetitionMax: 0, emptyList: 0),
+        width: Int(element.width))
     }
   }
 
@@ -109,7 +116,8 @@ struct SchemaWalk {
           outer.name, .list(type), isRequired: outerLevels == 0, isBinary: conversion == .bytes),
         physical: physical, conversion: conversion,
         levels: Levels(
-          definitionMax: outerLevels + 1 + innerLevels, repetitionMax: 1, emptyList: outerLevels))
+          definitionMax: outerLevels + 1 + innerLevels, repetitionMax: 1, emptyList: outerLevels),
+        width: Int(inner.width))
     }
   }
 
@@ -119,7 +127,22 @@ struct SchemaWalk {
     let unreadable = SchemaLeaf.Unreadable(reason: "its type \(Self.describe(element)) is not supported")
     guard let physical = element.type.flatMap(PhysicalType.init) else { return .failure(unreadable) }
     let isPlain = element.logical == nil && element.converted == nil || element.logical == .unknown
+    if let decimal = decimal(element) {
+      // More digits than 128 bits hold are nobody's default.
+      guard decimal.scale >= 0, decimal.scale <= 38, decimal.precision <= 38,
+        [.int32, .int64, .byteArray, .fixedLengthByteArray].contains(physical),
+        physical != .fixedLengthByteArray || (1...16).contains(element.width)
+      else { return .failure(unreadable) }
+      let isInteger = decimal.scale == 0 && decimal.precision <= 18
+      return .success((isInteger ? .int64 : .double, physical, .decimal(scale: Int(decimal.scale))))
+    }
     switch (physical, integer(element)) {
+    case (.fixedLengthByteArray, _) where element.logical == .uuid && element.width == 16:
+      return .success((.string, physical, .uuid))
+    case (.fixedLengthByteArray, _) where element.logical == .float16 && element.width == 2:
+      return .success((.double, physical, .float16))
+    case (.fixedLengthByteArray, _) where isPlain && element.width > 0:
+      return .success((.string, physical, .bytes))
     case (.boolean, _): return .success((.bool, physical, .none))
     case (.float, _) where isPlain: return .success((.double, physical, .float))
     case (.double, _) where isPlain: return .success((.double, physical, .none))
@@ -134,6 +157,14 @@ struct SchemaWalk {
       guard let ticks = ticks(element) else { return .failure(unreadable) }
       return .success((.timestamp, physical, .timestamp(ticks: ticks)))
     default: return .failure(unreadable)
+    }
+  }
+
+  private func decimal(_ element: SchemaElement) -> (scale: Int32, precision: Int32)? {
+    switch (element.logical, element.converted) {
+    case (.decimal(let scale, let precision)?, _): (scale, precision)
+    case (nil, ConvertedType.decimal): (element.scale, element.precision)
+    default: nil
     }
   }
 
@@ -164,6 +195,9 @@ struct SchemaWalk {
 
   private static func describe(_ element: SchemaElement) -> String {
     let physical = element.type.flatMap(PhysicalType.init).map { "\($0)" } ?? "\(element.type ?? -1)"
+    if case .other(let field)? = element.logical {
+      return "\(physical) (\(LogicalTypeField.names[field] ?? "logical type \(field)"))"
+    }
     if let logical = element.logical { return "\(physical) (\(logical))" }
     return element.converted.map { "\(physical) (converted type \($0))" } ?? physical
   }

@@ -6,9 +6,10 @@ extension ProcessorLoop {
   /// the log will ever see.
   func commit(now: Int64) throws(LoopFault) {
     try completeCommit(now: now)
-    lastCommit = now
     foldsSinceCommit = 0
     bytesSinceCommit = 0
+    // The interval counts from a commit of something: what comes after a silence is committed at once.
+    if isCommitPending { lastCommit = now }
     let published = orderedTasks.filter(\.hasNews)
     if !published.isEmpty {
       do throws(LoopFault) {
@@ -19,7 +20,7 @@ extension ProcessorLoop {
         throw error
       }
       phase = .publishing
-    } else if tasks.values.contains(where: { $0.stored != $0.position }) {
+    } else if isCommitPending {
       phase = .storing
     }
     try completeCommit(now: now)

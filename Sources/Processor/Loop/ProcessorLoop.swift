@@ -104,7 +104,8 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
       try seekBack()
       // Before the poll: a task that begins anew goes back, and a poll from before that has a gap.
       try beginPending()
-      let wait = max(0, lastCommit + limits.commitIntervalMilliseconds - now)
+      let interval = limits.commitIntervalMilliseconds
+      let wait = isCommitPending ? max(0, lastCommit + interval - now) : interval
       let poll = try onLog { () throws(LogError) in
         try log.poll(recordsMax: limits.pollRecordsMax, timeoutMilliseconds: Int(wait))
       }
@@ -127,6 +128,9 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
     }
     return phase == .folding && tasks.values.allSatisfy { $0.stored == $0.position }
   }
+
+  /// Whether a task is further than the store or the log's readers know.
+  var isCommitPending: Bool { tasks.values.contains { $0.stored != $0.position || $0.hasNews } }
 
   /// Whether a commit would be as large as it may become.
   var isFull: Bool {

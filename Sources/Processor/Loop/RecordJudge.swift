@@ -15,7 +15,7 @@ public struct RecordJudge {
   public init(_ plan: Plan, _ input: Routing.Input) {
     source = plan.sources[input.source]
     isRepartitioned = input.isRepartitioned
-    isForwarded = input.isRepartitioned && source.schema.needsRecord
+    isForwarded = input.isRepartitioned && source.schema.forwardsRecord
     entity = input.views.first.map { plan.views[$0].entity } ?? []
   }
 

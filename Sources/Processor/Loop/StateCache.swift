@@ -10,6 +10,8 @@ final class StateCache {
   /// Every changed state is in it.
   var young: StateTable
   private var old: StateTable
+  /// Whether states were dropped: the store has some that are not in memory.
+  private(set) var hasEvicted = false
   /// Changed states whose size was told.
   private var measured = 0
 
@@ -48,6 +50,7 @@ final class StateCache {
     measured = 0
     guard young.count >= generationMax || young.bytes >= bytesMax / 2 else { return }
     swap(&young, &old)
+    hasEvicted = hasEvicted || young.count > 0
     young = StateTable(secret: secret)
   }
 }

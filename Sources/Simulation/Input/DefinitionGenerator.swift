@@ -19,7 +19,12 @@ struct DefinitionGenerator {
 
   private static let windows: [Window] = [
     .last("10s"), .last("1m"), .last("10m"), .last("1h"), .last("24h"), .last("7d", hop: "3h"), .lifetime,
-    .calendar(.today), .calendar(.thisWeek), .session("1m"), .session("30m"),
+    .last("1m", offset: "30s"), .last("24h", offset: "1h"), .calendar(.today), .calendar(.yesterday),
+    .calendar(.thisWeek), .session("1m"), .session("30m"),
+  ]
+
+  private static let measures: [Aggregate.Function] = [
+    .auc, .aucBound, .prAUC, .expectedAUC, .logLoss, .normalizedEntropy, .calibration, .ece, .brier,
   ]
 
   mutating func definitions(_ sources: [Source], version: Int, views count: Int) -> Definitions {
@@ -31,10 +36,16 @@ struct DefinitionGenerator {
     (0..<count).map { index in
       let hasElements = random.oneIn(4)
       let key = random.pick(hasElements ? ["user", "user", nil] : ["user", "user", "item", nil])
-      return Source(
+      let isTable = !hasElements && random.oneIn(4)
+      var source = Source(
         "s\(index)", topic: "topic\(index)", key: key, timestamp: .init(field: "ts", unit: .milliseconds),
         fields: hasElements ? Self.elementFields : Self.fields, each: hasElements ? "parts" : nil,
         partitioner: random.oneIn(5) ? .unknown : .murmur2)
+      if isTable {
+        // Its views fold straight from it: two deletions that are forwarded can't be told apart.
+        (source.key, source.partitioner, source.isTable) = (key ?? "user", .murmur2, true)
+      }
+      return source
     }
   }
 
@@ -43,6 +54,14 @@ struct DefinitionGenerator {
     if random.oneIn(4) { features.append(Feature("per_event", .derive("all_events_lifetime * 2"))) }
     if features.last?.name == "per_event" {
       features.append(Feature("all_events", .aggregate(Aggregate(.count, windows: [.lifetime]))))
+    }
+    if let key = source.key, source.isTable {
+      for name in ["item", "n", "price", "id", "user"] where random.oneIn(2) {
+        features.append(Feature("row_\(name)", .column(name)))
+      }
+      return View(
+        name, source: source.name, entity: [key], emit: random.oneIn(2) ? .event : .commit, features: features
+      )
     }
     return View(
       name, source: source.name,
@@ -54,7 +73,7 @@ struct DefinitionGenerator {
   private mutating func aggregate() -> Aggregate {
     let windows = someWindows()
     let filter = random.pick([nil, nil, nil, "n > 2", "price < 5.5"])
-    switch random.below(14) {
+    switch random.below(17) {
     case 0: return Aggregate(.count, where: filter, windows: windows)
     case 1:
       return Aggregate(
@@ -71,6 +90,16 @@ struct DefinitionGenerator {
     case 11: return Aggregate(.approxQuantile, value: "price", where: filter, windows: windows, q: 0.9)
     case 12:
       return Aggregate(.decayedSum, value: "price", where: filter, windows: windows, halfLife: 60_000_000)
+    case 13:
+      return Aggregate(.lastDistinctK, value: "item", where: filter, windows: windows, k: 1 + random.below(4))
+    case 14:
+      let measure = random.pick(Self.measures)
+      return Aggregate(
+        measure, value: "price / 10", label: measure == .expectedAUC ? nil : "n > 2", where: filter,
+        windows: windows)
+    case 15:
+      return Aggregate(
+        random.pick([.mae, .rmse, .bias]), value: "price", label: "n", where: filter, windows: windows)
     default: return Aggregate(.secondsSinceLast, where: filter, windows: windows)
     }
   }

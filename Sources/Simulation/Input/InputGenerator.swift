@@ -37,11 +37,24 @@ struct InputGenerator {
       value = malformed(time, user, item)
     }
     let key = sources[index].key == "item" ? item : user
+    if sources[index].isTable {
+      if draws.oneIn(6) {
+        return (index, Record(key: Array(key.utf8), value: nil, timestamp: world.wallClock))
+      }
+      if draws.oneIn(4) { value = unchanged(time, user, item) }
+    }
     let isKeyed = sources[index].key != nil
     return (
       index,
       Record(key: isKeyed ? Array(key.utf8) : nil, value: Array(value.utf8), timestamp: world.wallClock)
     )
+  }
+
+  /// A row of which the database hasn't sent all again.
+  private mutating func unchanged(_ time: Int64, _ user: String, _ item: String) -> String {
+    let kept = draws.pick(["\"n\"", "\"price\"", "\"n\",\"price\""])
+    return
+      "{\"ts\":\(time),\"user\":\"\(user)\",\"item\":\"\(item)\",\"n\":null,\"id\":\(lastId),\"_kept\":[\(kept)]}"
   }
 
   /// A record of several events, or of none.

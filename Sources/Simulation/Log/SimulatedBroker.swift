@@ -56,6 +56,9 @@ final class SimulatedBroker {
     }
   }
 
+  /// The sum of all partitions' ends.
+  var ends: Int64 { logs.keys.reduce(0) { $0 + (core.partition($1)?.nextOffset ?? 0) } }
+
   func committed(_ group: String, _ place: Place) -> Int64? {
     (try? core.committedOffset(group, place, requireStable: false))?.offset
   }

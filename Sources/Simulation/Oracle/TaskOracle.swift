@@ -82,30 +82,34 @@ final class TaskOracle {
   private func fold(_ visible: VisibleRecord) {
     batch.removeAll()
     let value = visible.record.value ?? []
+    let record = visible.record
     value.withUnsafeBytes { payload in
-      var refused: [String] = []
-      do throws(DecodeFailure) {
-        try batch.append(payload, sequence: 0) { refused.append($0.reason.rawValue) }
-      } catch {
-        return due(error.reason.rawValue, nil, visible)
-      }
-      if !input.isRepartitioned {
-        let rows = (0..<batch.count).filter { !isAhead($0, visible) }
-        // The whole record is misplaced with one of its elements.
-        if rows.contains(where: { isMisplaced(batch.row($0)) }) {
-          return due("wrong_partition", nil, visible)
+      (record.key ?? []).withUnsafeBytes { key in
+        let fields = RecordFields(timestampMilliseconds: record.timestamp, key: record.key == nil ? nil : key)
+        var refused: [String] = []
+        do throws(DecodeFailure) {
+          try batch.append(payload, sequence: 0, record: fields) { refused.append($0.reason.rawValue) }
+        } catch {
+          return due(error.reason.rawValue, nil, visible)
         }
-        for reason in refused { due(reason, nil, visible) }
-      }
-      var forwardedKeys: [String: Set<[UInt8]>] = [:]
-      for row in 0..<batch.count {
-        if !input.isRepartitioned, isAhead(row, visible) {
-          due("ahead_of_record", nil, visible)
-          continue
+        if !input.isRepartitioned {
+          let rows = (0..<batch.count).filter { !isAhead($0, visible) }
+          // The whole record is misplaced with one of its elements.
+          if rows.contains(where: { isMisplaced(batch.row($0)) }) {
+            return due("wrong_partition", nil, visible)
+          }
+          for reason in refused { due(reason, nil, visible) }
         }
-        if input.isRepartitioned, source.schema.each != nil, !isOfKey(batch.row(row), visible) { continue }
-        for fold in folds { self.fold(batch.row(row), batch.time(row), fold, visible) }
-        for forward in forwards { self.forward(batch.row(row), forward, visible, &forwardedKeys) }
+        var forwardedKeys: [String: Set<[UInt8]>] = [:]
+        for row in 0..<batch.count {
+          if !input.isRepartitioned, isAhead(row, visible) {
+            due("ahead_of_record", nil, visible)
+            continue
+          }
+          if input.isRepartitioned, source.schema.each != nil, !isOfKey(batch.row(row), visible) { continue }
+          for fold in folds { self.fold(batch.row(row), batch.time(row), fold, visible) }
+          for forward in forwards { self.forward(batch.row(row), forward, visible, &forwardedKeys) }
+        }
       }
     }
   }

@@ -4,6 +4,7 @@ import DefinitionFiles
 import FeatureCore
 import Foundation
 import PostgresTables
+import ServiceConfiguration
 
 struct CaptureCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -27,12 +28,15 @@ struct CaptureCommand: ParsableCommand {
   var source: [String] = []
   @Flag(help: "End when the topics have what the tables had at the start.")
   var once = false
+  @Option(help: "Where /metrics, /healthz and /readyz answer: host:port, or off. (default: off)")
+  var http: String?
   @OptionGroup var log: LogOptions
 
   func run() throws {
     try reportingService {
       let plan = try DefinitionFile.compile(path: definitions)
-      let settings = try log.settings()
+      var settings = try log.settings()
+      if let http { try settings.apply(flags: [(name: "http", text: http)]) }
       let sources = try chosen(plan.sources.map(\.source))
       try CaptureService(plan, settings, sources, once: once).run()
     }

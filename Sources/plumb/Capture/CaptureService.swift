@@ -16,6 +16,8 @@ struct CaptureService {
   private let sources: [Source]
   private let once: Bool
   private let logger: Logger
+  private let registry = PrometheusRegistry(MetricDescription.capture)
+  private let board: CaptureBoard
 
   init(_ plan: Plan, _ settings: ServiceSettings, _ sources: [Source], once: Bool) {
     self.plan = plan
@@ -25,11 +27,20 @@ struct CaptureService {
     let format = LogFormat(rawValue: settings.logFormat) ?? .text
     let level = Logger.Level(rawValue: settings.logLevel) ?? .info
     logger = Logger(label: "plumb") { _ in LineLogHandler(format, level: level, write: StandardError.print) }
+    board = CaptureBoard(sources.map(\.name), registry, now: wallClock())
   }
 
   /// Runs until a signal comes, every table is done, or one can't be captured.
   func run() throws {
     Interruption.watch()
+    let server = try listen()
+    defer { withExtendedLifetime(server) {} }
+    logger.info(
+      "capturing",
+      metadata: [
+        "name": "\(plan.name)", "sources": "\(sources.map(\.name).joined(separator: ", "))",
+        "http": "\(server.map { "\($0.port)" } ?? "off")",
+      ])
     let finished = DispatchGroup()
     let failures = Mutex<[ProcessorError]>([])
     let isStopping = StopFlag()
@@ -37,7 +48,7 @@ struct CaptureService {
       finished.enter()
       Thread.detachNewThread {
         do throws(ProcessorError) {
-          try CaptureRunner(plan, settings, source, logger: logger, once: once) {
+          try CaptureRunner(plan, settings, source, board, logger: logger, once: once) {
             Interruption.isRequested || isStopping.isSet
           }.run()
         } catch {
@@ -50,7 +61,24 @@ struct CaptureService {
     finished.wait()
     if let failure = failures.withLock({ $0.first }) { throw failure }
   }
+
+  private func listen() throws -> AdminServer? {
+    guard let address = settings.http else { return nil }
+    let board = board
+    do {
+      return try AdminServer(host: address.host, port: address.port, registry) {
+        board.objections($0, now: wallClock())
+      }
+    } catch {
+      throw ProcessorError(
+        remedy: .stop,
+        description: "cannot listen on \(address): \(error); choose another address with --http")
+    }
+  }
 }
+
+/// Microseconds since 1970.
+private func wallClock() -> Int64 { Int64(Date().timeIntervalSince1970 * 1e6) }
 
 /// Set once, from any thread.
 private final class StopFlag: Sendable {
@@ -64,6 +92,7 @@ struct CaptureRunner {
   private let plan: Plan
   private let settings: ServiceSettings
   private let source: Source
+  private let board: CaptureBoard
   private let logger: Logger
   private let once: Bool
   private let isStopping: () -> Bool
@@ -74,12 +103,13 @@ struct CaptureRunner {
   private static let transactionTimeoutMilliseconds = "600000"
 
   init(
-    _ plan: Plan, _ settings: ServiceSettings, _ source: Source, logger: Logger, once: Bool,
-    isStopping: @escaping () -> Bool
+    _ plan: Plan, _ settings: ServiceSettings, _ source: Source, _ board: CaptureBoard, logger: Logger,
+    once: Bool, isStopping: @escaping () -> Bool
   ) {
     self.plan = plan
     self.settings = settings
     self.source = source
+    self.board = board
     var logger = logger
     logger[metadataKey: "source"] = "\(source.name)"
     self.logger = logger
@@ -99,13 +129,14 @@ struct CaptureRunner {
     var mustCompare: String?
     var outage: (message: String, since: ContinuousClock.Instant)?
     var pause = Self.pauses.first
+    var progress = CopyProgress(logger)
     while !isStopping() {
       do throws(CaptureFault) {
         let log: KafkaCaptureLog
         do throws(LogError) { log = try makeLog() } catch { throw .log(error) }
         let capturing = ReplicationCapture(
           table, database, log, limits: limits, status: status,
-          now: { Int64(Date().timeIntervalSince1970 * 1e6) }, isStopping: isStopping
+          now: wallClock, isStopping: isStopping
         ) { now in
           if now.phase != .connecting, let past = outage {
             logger.info("capturing again after \(past.since.duration(to: .now).formatted())")
@@ -113,6 +144,8 @@ struct CaptureRunner {
             pause = Self.pauses.first
           }
           status = now
+          board.update(source.name, now)
+          progress.update(now)
         }
         try capturing.run(once: once, mustCompare: mustCompare) { logger.info("\($0)") }
         return done(status)
@@ -134,6 +167,7 @@ struct CaptureRunner {
           guard error.remedy == .retry || error.remedy == .abort else { throw stop(error.message) }
           message = error.message
         }
+        board.waits(source.name, for: message)
         if outage?.message != message {
           logger.warning("\(message); trying again until it passes")
           outage = (message, outage?.since ?? .now)

@@ -2,6 +2,7 @@ import ArgumentParser
 import EventFiles
 import FeatureCore
 import OfflineStore
+import Parquet
 import Processor
 
 /// `plumb replay --features-at`: folds the files and writes every entity's features at a time.
@@ -18,16 +19,15 @@ struct FeaturesReplay {
   }
 
   func run(
-    _ paths: [String], out: String, format: TableFormat, letters: DeadLetterFile
+    _ paths: [String], out: String, format: FeatureTableFormat, letters: DeadLetterFile
   ) throws -> String {
     try source.requireLines()
-    let columns = view.entity.map(\.name) + view.features.map(\.name)
-    var writer = try TableWriter(path: out, format: format, columns: columns)
+    var writer = try FeatureTable(path: out, format: format, columns: view.tableColumns())
     let sink = DeadLetterSink()
     let processor = BatchProcessor(
       source, views: [view], until: time ?? EventTime(microseconds: .max),
       hashSecret: .random(in: .min ... .max), deadLetter: sink.collect)
-    try readEvents(paths) { path, lines in
+    try readEvents(paths, source.schema) { path, lines in
       for line in lines {
         if line.isOversized {
           processor.addOversized(line.bytes, sequence: line.number)
@@ -69,5 +69,13 @@ extension SourcePlan {
       throw ValidationError("'\(text)' is no time: write \(unit.textForms), or 'end'.")
     }
     return parsed
+  }
+}
+
+extension ViewPlan {
+  /// The columns of a table of its features, with `place` between the entity's and theirs.
+  func tableColumns(place: [ParquetColumn] = []) -> [ParquetColumn] {
+    entity.map { ParquetColumn($0.name, .scalar($0.type)) } + place
+      + features.map { ParquetColumn($0.name, $0.type) }
   }
 }

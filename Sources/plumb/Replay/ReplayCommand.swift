@@ -11,12 +11,13 @@ struct ReplayCommand: ParsableCommand {
       With --features-at, the features of every entity of one view at a time, ordered by entity key. Events after \
       that time are left out.
 
-      With --spine, each row of a CSV or NDJSON file of entity keys and times gets the features just before its \
+      With --spine, each row of a CSV, NDJSON or Parquet file of entity keys and times gets the features just before its \
       time: events with an earlier event time, in order of (event time, place in the files), and never the labelled \
       event itself. The spine's columns and the order of its rows are kept.
 
-      Event files are NDJSON, plain, gzip or zstd, or folders of topics that plumb archive wrote; several are read one \
-      after the other, and - is the standard input. \
+      Event files are NDJSON, JSON arrays, CSV with a header or Parquet, told by their content, text also packed with gzip, \
+      zstd or xz; or folders of topics that plumb archive wrote. Several are read one after the other, and - is the standard \
+      input. \
       What can't be used is counted, and kept with its reason in the --dead-letters file.
 
       With --into redis, what the service of these definitions has committed is folded once more into Redis, up to \
@@ -53,14 +54,17 @@ struct ReplayCommand: ParsableCommand {
       "Write features at this time: RFC 3339, an integer in the source's unit, or 'end' (the largest event time folded).",
       valueName: "time|end"))
   var featuresAt: String?
-  @Option(help: "Write training rows for the rows of this file: .csv or .ndjson, also .gz or .zst.")
+  @Option(help: "Write training rows for the rows of this file: CSV, NDJSON or Parquet, by its content.")
   var spine: String?
   @Option(help: "The spine's column of times. Without it, the one named like the source's time field.")
   var spineTime: String?
   @Option(help: "The file to write; - is the standard output.")
   var out: String?
-  @Option(help: "The form of the output: ndjson or csv. Without it, csv if --out ends so, else ndjson.")
-  var format: TableFormat?
+  @Option(
+    help:
+      "The form of the output: ndjson, csv or parquet. Without it, the one that --out ends with, else ndjson."
+  )
+  var format: FeatureTableFormat?
   @Option(help: "Keep what can't be used in this file, as NDJSON with file, line and reason.")
   var deadLetters: String?
 
@@ -78,6 +82,7 @@ struct ReplayCommand: ParsableCommand {
     case .features, .snapshots: try validateTable()
     case nil: try validateFiles()
     }
+    if format == nil, let out { try FeatureTableFormat.check(path: out) }
   }
 
   private func validateTable() throws {
@@ -108,7 +113,7 @@ struct ReplayCommand: ParsableCommand {
   func run() throws {
     if topics.into == .redis { return try topics.run(definitions) }
     guard let out else { preconditionFailure("Cannot write without a file") }
-    let format = format ?? (out.hasSuffix(".csv") ? .csv : .ndjson)
+    let format = try format ?? FeatureTableFormat(path: out)
     if topics.into != nil {
       return try topics.run(
         definitions, source: source, views: view, at: featuresAt, out: out, format: format)
@@ -131,4 +136,13 @@ struct ReplayCommand: ParsableCommand {
   }
 }
 
-extension TableFormat: ExpressibleByArgument {}
+extension FeatureTableFormat: ExpressibleByArgument {
+  /// Refuses a name whose form is not written, before anything is read.
+  static func check(path: String) throws(ValidationError) {
+    do throws(TableError) {
+      _ = try FeatureTableFormat(path: path)
+    } catch {
+      throw ValidationError("\(error)")
+    }
+  }
+}

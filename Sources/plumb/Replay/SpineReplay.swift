@@ -16,12 +16,13 @@ struct SpineReplay {
   }
 
   func run(
-    _ paths: [String], out: String, format: TableFormat, letters: DeadLetterFile
+    _ paths: [String], out: String, format: FeatureTableFormat, letters: DeadLetterFile
   ) throws -> String {
     try selection.source.requireLines()
     let views = selection.views.map { JoinedView($0, source: selection.source) }
     let join = TrainingJoin(views, version: plan.version, time: time, hasAges: false, resources: .ofCommand())
     try join.readSpine(path: path)
+    for note in join.leftOut { StandardError.print(note) }
     let files = EventArguments(paths, source: selection.views[0].source).files
     let records = try EventFeed(plan).add(files, to: join, letters)
     let rows = try join.rows()

@@ -2,6 +2,7 @@ import ArgumentParser
 import EventLog
 import FeatureCore
 import OfflineStore
+import Parquet
 import OnlineStore
 import Processor
 import ServiceConfiguration
@@ -31,7 +32,7 @@ struct TableReplay {
 
   /// Returns a summary; the file is there if it does.
   func run(
-    _ rows: Rows, from: ReplayPlace, until: ReplayPlace, out: String, format: TableFormat
+    _ rows: Rows, from: ReplayPlace, until: ReplayPlace, out: String, format: FeatureTableFormat
   ) throws -> String {
     let options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).replay")
     let counts = try TopicSurvey(plan, settings).inputPartitions()
@@ -93,20 +94,25 @@ struct TableReplay {
 private final class TableSink: Sendable {
   private let view: ViewPlan
   /// nil once it is complete.
-  private let writer: Mutex<TableWriter?>
+  private let writer: Mutex<FeatureTable?>
   private let rows = Atomic(0)
 
-  init(_ view: ViewPlan, _ rows: TableReplay.Rows, path: String, format: TableFormat) throws(TableError) {
+  init(_ view: ViewPlan, _ rows: TableReplay.Rows, path: String, format: FeatureTableFormat)
+    throws(TableError)
+  {
     self.view = view
     let place =
       switch rows {
-      case .features: [String]()
-      case .snapshots: ["as_of", "position_topic", "position_partition", "position_offset"]
+      case .features: [ParquetColumn]()
+      case .snapshots:
+        [
+          ParquetColumn("as_of", .scalar(.timestamp)), ParquetColumn("position_topic", .scalar(.string)),
+          ParquetColumn("position_partition", .scalar(.int64)),
+          ParquetColumn("position_offset", .scalar(.int64)),
+        ]
       }
     writer = Mutex(
-      try TableWriter(
-        path: path, format: format,
-        columns: view.entity.map(\.name) + place + view.features.map(\.name)))
+      try FeatureTable(path: path, format: format, columns: view.tableColumns(place: place)))
   }
 
   /// Rows so far.

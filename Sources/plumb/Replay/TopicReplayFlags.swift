@@ -105,7 +105,7 @@ struct TopicReplayFlags: ParsableArguments, SettingFlags {
   /// Folds into a file.
   func run(
     _ definitions: String, source: String?, views: [String], at time: String?, out: String,
-    format: TableFormat
+    format: FeatureTableFormat
   ) throws {
     try reportingService {
       let plan = try DefinitionFile.compile(path: definitions)

@@ -55,7 +55,10 @@ struct TopicSurvey {
     let missing = Set(plan.sources.map(\.source.topic)).subtracting(present.keys).sorted()
     for topic in missing { present[topic] = partitions }
     let topics =
-      missing.map { TopicDescription(name: $0, partitions: partitions, replication: replication) }
+      missing.map {
+        TopicDescription(
+          name: $0, partitions: partitions, replication: replication, configuration: tableConfiguration($0))
+      }
       + routing.specs(plan, partitions: present).map {
         TopicDescription(
           name: $0.name, partitions: $0.partitions, replication: replication,
@@ -70,6 +73,12 @@ struct TopicSurvey {
     }
   }
 
+  /// What a source's topic is made with: a table's keeps every row that a key has had.
+  private func tableConfiguration(_ topic: String) -> [String: String] {
+    guard plan.sources.contains(where: { $0.source.topic == topic && $0.source.isTable }) else { return [:] }
+    return ["cleanup.policy": "delete", "retention.ms": "-1"]
+  }
+
   /// The topics that `plumb run` needs and that don't exist, a line each.
   func missing() throws -> [String] { try missing(specs.filter { $0.kind != .served }) }
 
@@ -82,7 +91,14 @@ struct TopicSurvey {
   /// What is missing, and what differs from what it should be.
   func problems() throws -> [String] {
     let found = try admin.describe(specs.map(\.name))
-    return try missing(specs)
+    let compacted = plan.sources.map(\.source).filter(\.isTable).compactMap { source -> String? in
+      let policy = sources[source.topic]?.configuration["cleanup.policy"] ?? ""
+      guard policy.split(separator: ",").contains("compact") else { return nil }
+      return
+        "\(source.topic): cleanup.policy is \(policy), should be delete: compaction forgets the rows that a key "
+        + "had before, which training rows are made of"
+    }
+    return try missing(specs) + compacted
       + zip(specs, found).flatMap { spec, found in found.map { differences($0, from: spec) } ?? [] }
   }
 

@@ -100,7 +100,8 @@ struct Service {
     guard let address = settings.http else { return nil }
     do {
       return try AdminServer(
-        host: address.host, port: address.port, registry, health, now: { now })
+        host: address.host, port: address.port, registry,
+        objections: { health.objections($0, now: now) })
     } catch {
       throw ProcessorError(
         remedy: .stop,

@@ -13,12 +13,14 @@ struct EventFeed {
 
   /// Adds every event; returns how many there were. An event's place is the count of those before it.
   func add(_ files: [EventArguments.Files], to join: TrainingJoin, _ letters: DeadLetterFile) throws -> Int {
+    let plan = plan
     let blocks = EventBlocks(
       try files.flatMap { file in
-        try file.paths.flatMap(EventFile.all).map { EventBlocks.File(file: $0, source: file.source) }
+        try file.paths.flatMap(EventFile.all).map {
+          EventBlocks.File(file: $0, source: file.source, schema: plan.sources[file.source].schema)
+        }
       }, letters)
     nonisolated(unsafe) let join = join
-    let plan = plan
     let guesses = Mutex([UnitGuess](plan.sources.map { UnitGuess($0.source.timestamp.unit) }))
     // Rows that are made of events come in their order.
     try Threads.run(join.hasEventRows ? 1 : join.workers) { worker in
@@ -77,6 +79,7 @@ private final class EventBlocks: Sendable {
   struct File {
     var file: EventFile
     var source: Int
+    var schema: EventSchema
   }
 
   struct Block {
@@ -90,7 +93,7 @@ private final class EventBlocks: Sendable {
 
   fileprivate struct Input: ~Copyable {
     let files: [File]
-    var reader: EventReader?
+    var reader: EventFileReader?
     var file = 0
     var blocks = 0
     var records = 0
@@ -142,7 +145,7 @@ private final class EventBlocks: Sendable {
 extension EventBlocks.Input {
   mutating func next(_ lines: inout LineCopies) throws -> EventBlocks.Block? {
     while !isStopped, file < files.count {
-      if reader == nil { reader = try EventReader(files[file].file) }
+      if reader == nil { reader = try EventFileReader(files[file].file, files[file].schema) }
       var count = 0
       if try reader?.next({ block in
         count = block.count

@@ -1,12 +1,16 @@
 import EventFiles
+import FeatureCore
 import Glibc
+import OfflineStore
 
-/// Reads files, and archives, one after the other, in blocks of lines, with a progress bar on a terminal.
-func readEvents(_ paths: [String], _ body: (String, LineBlock) throws -> Void) throws {
+/// Reads files, and archives, one after the other, in blocks of events, with a progress bar on a terminal.
+func readEvents(
+  _ paths: [String], _ schema: EventSchema, _ body: (String, LineBlock) throws -> Void
+) throws {
   let files = try paths.flatMap(EventFile.all)
   var progress = Progress(filesCount: files.count)
   for (index, file) in files.enumerated() {
-    var reader = try EventReader(file)
+    var reader = try EventFileReader(file, schema)
     var count = 0
     while try reader.next({ lines in
       count = lines.count

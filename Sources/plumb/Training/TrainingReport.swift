@@ -51,7 +51,7 @@ struct TrainingReport {
     output.buffer += report.json
     output.buffer.append(0x0A)
     _ = try output.flush(unless: { _ in false })
-    for lacking in set.join.lacking { StandardError.print(lacking) }
+    for note in set.join.leftOut + set.join.lacking { StandardError.print(note) }
     StandardError.write(report.text)
     StandardError.print(
       "\(counted(records, "event")), \(counted(set.join.snapshots, "snapshot")), \(counted(report.rows, "row")); "

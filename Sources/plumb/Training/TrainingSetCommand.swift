@@ -80,7 +80,7 @@ struct TrainingSetCommand: ParsableCommand {
   )
   var service: String?
   @OptionGroup var label: TrainingLabel
-  @Option(help: "The file to write: .parquet, .csv, or else NDJSON; - is the standard output.")
+  @Option(help: "The file to write: .parquet, .csv or .ndjson; - is the standard output, as NDJSON.")
   var out: String?
   @Option(help: "Keep events that can't be used in this file, as NDJSON with file, line and reason.")
   var deadLetters: String?
@@ -105,9 +105,7 @@ struct TrainingSetCommand: ParsableCommand {
     if snapshots != nil && view == .happened {
       throw ValidationError("--snapshots are what was served: use --as served.")
     }
-    if let out, out.hasSuffix(".parquet.gz") || out.hasSuffix(".parquet.zst") {
-      throw ValidationError("Parquet is compressed inside: name the output .parquet.")
-    }
+    if let out { try FeatureTableFormat.check(path: out) }
     let inputs = [definitions] + [rows.spine].compactMap(\.self) + EventArguments.paths(events)
     if let clash = OutputClash.find(inputs: inputs, outputs: [out, deadLetters].compactMap { $0 }) {
       throw ValidationError(clash)
@@ -197,7 +195,7 @@ struct TrainingSetCommand: ParsableCommand {
     let records = try sources.isEmpty ? nil : set.addEvents(of: sources.sorted(), letters)
     if view == .served { try feed().add(to: set.join, plan, selection.views) }
     try write(TrainingTable(try set.join.rows()), letters, to: out)
-    for lacking in set.join.lacking { StandardError.print(lacking) }
+    for note in set.join.leftOut + set.join.lacking { StandardError.print(note) }
     StandardError.print("\(summary(set.join, records)); \(letters.summary)")
   }
 
@@ -209,7 +207,7 @@ struct TrainingSetCommand: ParsableCommand {
       .ofCommand(memory: memory.bytes))
     let summary = try set.read(letters)
     try write(TrainingTable(try set.join.rows()), letters, to: out)
-    for lacking in set.join.lacking { StandardError.print(lacking) }
+    for note in set.join.leftOut + set.join.lacking { StandardError.print(note) }
     StandardError.print("\(summary); \(letters.summary)")
     if letters.areLost { throw Outcome.lostRecords }
   }
@@ -217,11 +215,7 @@ struct TrainingSetCommand: ParsableCommand {
   private func write(_ table: TrainingTable, _ letters: DeadLetterFile, to out: String) throws {
     // Before the rows: whoever sees those can read why others are missing.
     try letters.finish()
-    if out.hasSuffix(".parquet") {
-      try table.writeParquet(path: out)
-    } else {
-      try table.write(path: out, format: out.hasSuffix(".csv") ? .csv : .ndjson)
-    }
+    try table.write(path: out, format: FeatureTableFormat(path: out))
   }
 
   private func summary(_ join: TrainingJoin, _ records: Int?) -> String {

@@ -6,6 +6,7 @@ import Testing
 enum Packer: String, CaseIterable, CustomTestStringConvertible {
   case gzip
   case zstd
+  case xz
 
   var testDescription: String { rawValue }
   static var areInstalled: Bool { allCases.allSatisfy { Command.find($0.rawValue) != nil } }
@@ -16,7 +17,7 @@ enum Packer: String, CaseIterable, CustomTestStringConvertible {
   }
 }
 
-@Suite(.enabled(if: Packer.areInstalled, "needs the gzip and zstd command-line tools"))
+@Suite(.enabled(if: Packer.areInstalled, "needs the gzip, zstd and xz command-line tools"))
 struct CompressedFilesTests {
   let folder: TemporaryFolder
 
@@ -83,7 +84,7 @@ struct CompressedFilesTests {
     let bytes = sample(30_000, seed: 3)
     let packed = try packer.pack(bytes, in: folder)
     let all = splitLines(bytes)
-    for cut in [5, packed.count / 2, packed.count - 1] {
+    for cut in [7, packed.count / 2, packed.count - 1] {
       let (lines, error) = collect(try folder.write(Array(packed[..<cut]), to: "events"))
       let problem = try #require(error?.problem, "cut at \(cut)")
       #expect(problem.hasPrefix("truncated \(packer.rawValue)"), "cut at \(cut)")
@@ -96,7 +97,8 @@ struct CompressedFilesTests {
   @Test(arguments: Packer.allCases)
   func garbageAfterAFrameIsAnErrorThatSaysWhere(_ packer: Packer) throws {
     let packed = try packer.pack([0x61, 0x0A, 0x62, 0x0A], in: folder)
-    let (lines, error) = collect(try folder.write(packed + [UInt8]("garbage!".utf8), to: "events"))
+    let (lines, error) = collect(
+      try folder.write(packed + [UInt8]("garbage, longer than a header".utf8), to: "events"))
     #expect(lines.map(\.text) == [[0x61], [0x62]])
     #expect(error?.problem.hasPrefix("the bytes from \(packed.count) on are not another") == true)
   }

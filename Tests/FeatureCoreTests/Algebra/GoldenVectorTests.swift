@@ -85,12 +85,13 @@ extension GoldenVector {
         "\"name\":\(quoted(name))", "\"about\":\(quoted(about))",
         "\"fingerprint\":\(quoted(fingerprintText(view.fingerprint)))",
         "\"fields\":{\(fields.joined(separator: ","))}", "\"event_time\":\"ts, in microseconds\"",
+        isTable ? "\"table\":true" : nil,
         list("features", features.map(Self.text)), list("levels", levels(view)),
         list("events", events.map(\.json)),
         "\"as_of\":\(state.asOf.microseconds)", "\"state\":\(quoted(hex(view.encode(state))))",
         list("values", moments(state).map { values(view, state, at: $0) }),
       ]
-      return "{\n" + parts.joined(separator: ",\n") + "\n}\n"
+      return "{\n" + parts.compactMap(\.self).joined(separator: ",\n") + "\n}\n"
     }
   }
 
@@ -140,6 +141,7 @@ extension GoldenVector {
     if let fallback = feature.fallback { parts.append("\"default\":\(text(fallback))") }
     switch feature.computation {
     case .derive(let expression): parts.append("\"derive\":\(TestEvent.quoted(expression))")
+    case .column(let column): parts.append("\"column\":\(TestEvent.quoted(column))")
     case .aggregate(let aggregate):
       parts.append("\"aggregate\":\"\(aggregate.function.rawValue)\"")
       if let value = aggregate.value { parts.append("\"value\":\(TestEvent.quoted(value))") }

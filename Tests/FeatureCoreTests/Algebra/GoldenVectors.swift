@@ -25,8 +25,15 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
   ]
 
   var view: ViewPlan {
-    get throws { try Plan(TestSource.definitions(features), zones: Self.zones).views[0] }
+    get throws {
+      var definitions = TestSource.definitions(features)
+      definitions.sources[0].isTable = isTable
+      return try Plan(definitions, zones: Self.zones).views[0]
+    }
   }
+
+  /// Whether the events are rows.
+  var isTable: Bool { features.contains { if case .column = $0.computation { true } else { false } } }
 
   static let second: Int64 = 1_000_000
   static let hour: Int64 = 3_600_000_000
@@ -53,11 +60,34 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
   }
 
   static let all: [GoldenVector] = [
-    oneEvent, nothingCounted, sparse, late, before1970, numbers, overflow, texts, lists, distinctExact,
+    oneEvent, nothingCounted, sparse, late, before1970, numbers, overflow, texts, lists, lastDistinct,
+    distinctExact,
     distinctDense, quantilesCollapsed, topCountsFull, topCountsEqual, topCountsMerged, heavyHitters, calendar,
     session, nineColumns, seventyColumns, derived, products, windowsBefore,
-    measures,
+    measures, tableRow, tableRowDeleted,
   ]
+
+  private static let rowFeatures =
+    ["s", "i", "d", "b", "t"].map { Feature("row_\($0)", .column($0)) }
+    + [feature("n", .count, over: [.last("1h")])]
+
+  private static let rows = [
+    event(start, ["s": .string("gold"), "i": .int64(-3), "d": .double(0.5), "b": .bool(true)]),
+    event(
+      start - 7,
+      [
+        "s": .string("silver"), "i": .int64(4), "b": .bool(false),
+        "t": .timestamp(EventTime(microseconds: start)),
+      ]),
+  ]
+
+  static let tableRow = GoldenVector(
+    name: "table_row", about: "The row that is last in the log, whatever its time; a null takes no bytes.",
+    features: rowFeatures, events: rows)
+
+  static let tableRowDeleted = GoldenVector(
+    name: "table_row_deleted", about: "A row of which everything is null leaves no tile of lifetime.",
+    features: rowFeatures, events: rows + [event(start + 9)])
 
   static let oneEvent = GoldenVector(
     name: "one_event", about: "The smallest state: one event, counted in one tile.",
@@ -305,6 +335,18 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
       "b", "a", "", "a", "é\u{0}\"", String(repeating: "€", count: 90), String(repeating: "z", count: 257),
     ]
     .enumerated().map { event(start + [0, 1, 1, 400 * second, 0, 2, 1][$0], ["s": .string(Text($1))]) })
+
+  static let lastDistinct = GoldenVector(
+    name: "last_distinct",
+    about: "The values that came last, each once: late events, equal times, one that is pushed out.",
+    features: ["s", "i", "b"].map { (value: String) in
+      feature("\(value)_last", .lastDistinctK, value, over: [.last("1h")], k: 2)
+    },
+    events: [(0, 1), (5, 2), (5, 1), (2, 3), (9, 3), (1, 2), (-600, 4), (400, 1)].map { later, value in
+      event(
+        start + later * second,
+        ["s": .string(Text("v\(value)")), "i": .int64(value), "b": .bool(value > 1)])
+    })
 
   static let lists = GoldenVector(
     name: "lists", about: "Lists, firsts, lasts and most frequent values of the types that are no strings.",

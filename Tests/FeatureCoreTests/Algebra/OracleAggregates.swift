@@ -24,6 +24,10 @@ extension WindowOracle {
     case .last: return .exactly(inOrder.last!)
     case .firstK: return .exactly(.list(Array(inOrder.prefix(aggregate.k!))))
     case .lastK: return .exactly(.list(Array(inOrder.suffix(aggregate.k!))))
+    case .lastDistinctK:
+      var latest: [FeatureValue] = []
+      for value in inOrder.reversed() where !latest.contains(value) { latest.append(value) }
+      return .exactly(.list(latest.prefix(aggregate.k!).reversed()))
     case .countDistinct: return distinct(all)
     case .approxQuantile: return quantile(aggregate.q!, all)
     case .topK: return top(aggregate.k!, all)

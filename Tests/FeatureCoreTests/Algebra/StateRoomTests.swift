@@ -15,6 +15,8 @@ import Testing
       Feature("top", .aggregate(Aggregate(.topK, value: "s", windows: [.last("1h")], k: 2))),
       Feature("last", .aggregate(Aggregate(.lastK, value: "s", windows: [.session("30m")], k: 20))),
       Feature(
+        "heavy", .aggregate(Aggregate(.topK, value: "s", windows: [.last("1h")], k: 2, counters: 8))),
+      Feature(
         "sum", .aggregate(Aggregate(.sum, value: "d", windows: [.last("10m"), .calendar(.thisMonth)]))),
     ]
     let view = try TestSource.plan(features, stateBytesMax: Self.bytesMax)
@@ -95,6 +97,9 @@ import Testing
     let distinct = Feature(
       "u", .aggregate(Aggregate(.countDistinct, value: "s", windows: [.last("400d", hop: "1h")])))
     #expect(try !TestSource.plan([distinct]).room.isAlways)
+    let heavy = Feature(
+      "h", .aggregate(Aggregate(.topK, value: "s", windows: [.last("24h")], k: 10, counters: 1_000)))
+    #expect(try !TestSource.plan([heavy]).room.isAlways)
   }
 
   @Test func valuesThatFitNoRecordAreRefused() throws {

@@ -66,6 +66,7 @@ struct TestStreams {
         add(.max, value)
         if value != "d" {
           add(.topK, value, k: 4)
+          add(.lastDistinctK, value, k: 3)
           // More counters than a stream has values.
           for function in [Aggregate.Function.topKCounts, .topKErrors, .topKCertain] {
             add(function, value, k: 4, counters: 1_000)

@@ -37,7 +37,7 @@ import Testing
     Case("flor(price)", 0, "there is no function 'flor'", "did you mean 'floor'?"),
     Case("log(price)", 0, "there is no function 'log'", "ln is the natural logarithm"),
     Case("sum(price)", 0, "there is no function 'sum'", "aggregates are features"),
-    Case("now()", 0, "there is no function 'now'", "no clock"),
+    Case("now()", 0, "there is no function 'now'", "without a clock"),
     Case("round(price, 1, 2)", 0, "round takes 1 to 2 arguments, not 3", "usage: round(x)"),
     Case("greatest()", 0, "greatest takes at least 1 argument, not 0", "usage: greatest"),
     Case("price = NULL", 8, "a comparison with NULL is never true", "use IS NULL"),

@@ -5,6 +5,7 @@ PLUMB is the program, BIN the folder of PostgreSQL's programs. Exit status 0 if 
 """
 
 import json
+import math
 import os
 import pwd
 import random
@@ -16,6 +17,8 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
+import urllib.request
 
 from confluent_kafka import Consumer, TopicPartition
 
@@ -166,6 +169,43 @@ def session(number, isOver):
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
+def ask(port, path):
+    """What the capture answers: the status, 0 if it doesn't, and the text."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=PATIENCE) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except (urllib.error.URLError, ConnectionError, TimeoutError):
+        return 0, ""
+
+
+def metric(port, name):
+    for line in ask(port, "/metrics")[1].splitlines():
+        if line.startswith(f'{name}{{source="users"}} '):
+            return float(line.split(" ")[1])
+    # Of what isn't known nothing is true.
+    return math.nan
+
+
+def probe(port, postgres):
+    """Readiness and metrics tell of the database while it is there and while it isn't."""
+    wait_until("the capture is ready", lambda: ask(port, "/readyz")[0] == 200)
+    wait_until("nothing is left to capture", lambda: metric(port, "plumb_capture_lag_seconds") < 2)
+    records = metric(port, "plumb_capture_records_total")
+    postgres.end(signal.SIGKILL)
+    wait_until("the capture isn't ready", lambda: ask(port, "/readyz")[0] == 503)
+    status, text = ask(port, "/readyz")
+    if status != 503 or "source users: " not in text or ask(port, "/healthz")[0] != 200:
+        raise SystemExit(f"seed {SEED}: without PostgreSQL the probes say {status} {text}")
+    wait_until("the lag grows", lambda: metric(port, "plumb_capture_lag_seconds") > 2)
+    postgres.restart()
+    wait_until("the capture is ready again", lambda: ask(port, "/readyz")[0] == 200)
+    postgres.query("update users set age = age + 1 where user_id = 'u1'")
+    wait_until("the change is counted", lambda: metric(port, "plumb_capture_records_total") > records)
+    wait_until("the lag is over", lambda: metric(port, "plumb_capture_lag_seconds") < 2)
+
+
 def topic(brokers):
     """Each key's values in order, None for a deletion; and how often time went back."""
     consumer = Consumer({
@@ -214,12 +254,19 @@ def main():
         subprocess.run(
             [PLUMB, "topics", "apply", "-d", definitions, "--brokers", brokers, "--partitions", "2"], check=True,
             stdout=subprocess.DEVNULL)
+        # Heirs have keys of their own, so that the parent's are not unique.
+        postgres.query("create table heirs () inherits (users)")
+        refused = subprocess.run(arguments + ["--once"], env=environment, capture_output=True, text=True, timeout=PATIENCE)
+        if refused.returncode != 1 or "inherit from it, such as heirs" not in refused.stderr:
+            raise SystemExit(f"seed {SEED}: a table with heirs is not refused: {refused.returncode} {refused.stderr}")
+        postgres.query("drop table heirs")
         # The first copy is in before anything changes: from then on the topic has what the triggers remember.
         subprocess.run(arguments + ["--once"], check=True, env=environment, stderr=subprocess.DEVNULL)
         sessions = [threading.Thread(target=session, args=(number, is_over)) for number in range(4)]
         for each in sessions:
             each.start()
-        capture = Process(arguments, "capture.log", env=environment)
+        port = free_port()
+        capture = Process(arguments + ["--http", f"127.0.0.1:{port}"], "capture.log", env=environment)
         kills, end = 0, time.monotonic() + SECONDS
         while time.monotonic() < end:
             time.sleep(rng.uniform(0.2, 1.5))
@@ -238,6 +285,7 @@ def main():
             each.join()
         if capture.child.poll() is not None:
             raise SystemExit(f"seed {SEED}: the capture ended by itself: {capture.text()[-2000:]}")
+        probe(port, postgres)
         if capture.end(signal.SIGTERM) != 0:
             raise SystemExit(f"seed {SEED}: the capture failed: {capture.text()[-2000:]}")
         last = subprocess.run(arguments + ["--once"], env=environment, capture_output=True, text=True, timeout=PATIENCE)

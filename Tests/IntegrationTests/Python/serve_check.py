@@ -9,6 +9,7 @@ import json
 import resource
 import socket
 import ssl
+import struct
 import sys
 import threading
 import time
@@ -96,6 +97,81 @@ def values(port, expected):
         expect([r["values"] for r in again["rows"]] == [r["values"] for r in answer["rows"][-size:]], f"{size} rows")
 
 
+def message(data):
+    """The fields of a protobuf message, each with its values: numbers, or bytes."""
+    fields, at = {}, 0
+
+    def varint():
+        nonlocal at
+        number = shift = 0
+        while True:
+            byte = data[at]
+            number |= (byte & 127) << shift
+            at, shift = at + 1, shift + 7
+            if byte < 128:
+                return number
+    while at < len(data):
+        tag = varint()
+        size = {1: 8, 5: 4}.get(tag & 7)
+        if tag & 7 == 0:
+            value = varint()
+        else:
+            size = varint() if size is None else size
+            value, at = data[at:at + size], at + size
+        fields.setdefault(tag >> 3, []).append(value)
+    return fields
+
+
+def value(data):
+    """A Value of plumbline.proto as JSON would have it."""
+    for number, (one,) in message(data).items():
+        if number in (1, 5):
+            return one - (1 << 64) if one >> 63 else one
+        return {2: lambda: struct.unpack("<d", one)[0], 3: lambda: bool(one), 4: lambda: one.decode(),
+                6: lambda: [value(each) for each in message(one).get(1, [])]}[number]()
+    return None
+
+
+def records(port, expected):
+    """The same answer as records: of each row one a view and one of the derived columns, with the same values."""
+    client = Client(port)
+    rows = [json.loads(line) for line in open(expected)]
+    body = json.dumps({"rows": [{"user": r["user"], "item": r["item"]} for r in rows], "at": rows[0]["at"],
+                       "inputs": {"price": 10.0}, "request_id": "r-2"})
+    status, headers, data = client.ask("/v1/services/ranking", body, headers={"Accept": "application/x-protobuf"})
+    expect(status == 200 and headers["content-type"].startswith("application/x-protobuf"), f"{status} {headers}")
+    # Records behind their lengths are the values of one field whose tags are left out.
+    found, at = [], 0
+    while at < len(data):
+        size = shift = 0
+        while data[at] > 127:
+            size, shift, at = size | (data[at] & 127) << shift, shift + 7, at + 1
+        size, at = size | data[at] << shift, at + 1
+        found.append(message(data[at:at + size]))
+        at += size
+    expect(len(found) == 4 * len(rows), f"{len(found)} records of {len(rows)} rows")
+    for record in found:
+        row = rows[record.get(12, [0])[0]]
+        view = record.get(2, [b""])[0].decode()
+        expect(record[1] == [b"r-2"] and record[11] == [b"ranking"] and record[16] == [4], f"{record}")
+        names = sorted(n for n in row if n.startswith(f"{view}__")) if view else ["of_version", "price_per_event"]
+        got = [value(each) for each in record.get(10, [])]
+        expect([v or None for v in got] == [row[n] or None for n in names], f"{view}: {got} is not {[row[n] for n in names]}")
+
+
+def damaged(port, user):
+    client = Client(port)
+    status, _, answer = client.rank([{"user": user, "item": "i1"}, {"user": "u0x", "item": "i1"}])
+    expect(status == 200, f"{status} {answer}")
+    states = [[view["status"] for view in row["views"]] for row in answer["rows"]]
+    expect(states[0][0] == "INVALID" and "INVALID" not in states[0][1:] + states[1], f"{states}")
+    values = dict(zip(answer["names"], answer["rows"][0]["values"]))
+    expect(all(v is None for n, v in values.items() if n.startswith("users__")), f"{values}")
+    metrics = client.ask("/metrics")[2].decode()
+    expect("plumb_damaged_states_total 1" in metrics, "the damage is not counted")
+    expect(client.ask("/readyz")[0] == 200, "one state is no reason not to be ready")
+
+
 def mistakes(port):
     client = Client(port)
     row = {"user": "u1", "item": "i1"}
@@ -128,7 +204,12 @@ def mistakes(port):
         expect(got == status and headers["content-type"] == "application/problem+json", what)
         problem = json.loads(answer)
         expect(problem["status"] == status and detail in problem["detail"], what)
+    # Two names in one are not the list of both that was asked for before.
+    both = ["users:total_lifetime", "users:events_lifetime"]
+    status, _, answer = client.ask("/get-online-features", {"entities": {"user": ["u1"]}, "features": both})
+    expect(status == 200, f"{both}: {status} {answer}")
     feast = [
+        ({"entities": {"user": ["u1"]}, "features": ["\n".join(both)]}, 422, "FeatureViewNotFoundException"),
         ({"entities": {"user": ["u1"]}, "features": ["usres:total_lifetime"]}, 422, "FeatureViewNotFoundException"),
         ({"entities": {"user": ["u1"]}, "features": ["users:totl_lifetime"]}, 422, "FeatureViewNotFoundException"),
         ({"entities": {"user": ["u1"]}, "feature_service": "nope"}, 404, "FeatureServiceNotFoundException"),
@@ -239,6 +320,12 @@ def lags(port, is_stale):
         expect(answer["rows"][0]["values"][1] is not None, f"{answer}")
         return status == 200 and bool(late) == (is_stale == "yes") and known
     wait(f"stale is {is_stale}", lag)
+
+    def strict():
+        status, headers, body = client.ask("/v1/services/strict", {"rows": [{"user": "u1"}]})
+        return status == 200 if is_stale == "no" else status == 503 and b"lag behind" in body and "retry-after" in headers
+    if not wait(f"a service that fails when stale does: {is_stale}", strict):
+        problems.append(f"{client.ask('/v1/services/strict', {'rows': [{'user': 'u1'}]})}")
 
 
 def load(port, marker):

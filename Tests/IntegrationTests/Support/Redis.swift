@@ -17,7 +17,7 @@ final class Redis {
     case sentinels
   }
 
-  private let nodes: [RedisNode]
+  let nodes: [RedisNode]
   /// What watches the nodes, and whom to ask instead of them.
   private(set) var sentinels: Sentineled?
 

@@ -1,0 +1,84 @@
+public import FeatureCore
+public import Parquet
+
+/// The forms of a written table of features.
+public enum FeatureTableFormat: String, Sendable, CaseIterable {
+  /// As `TableFormat` has it.
+  case ndjson
+  /// As `TableFormat` has it.
+  case csv
+  /// Parquet (zstd).
+  case parquet
+
+  /// Endings of forms that are read or known elsewhere, and not written.
+  private static let others = [
+    ".gz", ".zst", ".xz", ".bz2", ".zip", ".xlsx", ".xls", ".avro", ".orc", ".arrow", ".feather", ".pq",
+    ".db", ".duckdb",
+    ".sqlite", ".tsv",
+  ]
+
+  /// The form of a file by its name: Parquet or CSV if it ends so, else NDJSON. An ending of another form is an error, not a
+  /// file that is not what it is called.
+  public init(path: String) throws(TableError) {
+    if path.hasSuffix(".parquet") {
+      self = .parquet
+    } else if path.hasSuffix(".csv") {
+      self = .csv
+    } else if let other = Self.others.first(where: path.hasSuffix) {
+      throw TableError(
+        path: path, problem: "tables are not written as \(other)", remedy: "name it .parquet, .csv or .ndjson"
+      )
+    } else {
+      self = .ndjson
+    }
+  }
+}
+
+/// Writes rows of typed columns to a file that appears whole or not at all.
+public struct FeatureTable: ~Copyable {
+  private var text: TableWriter?
+  private let parquet: ExportFile?
+
+  /// Begins a table. The file takes its name at `finish`; without it nothing is left behind. `-` is the standard output.
+  public init(path: String, format: FeatureTableFormat, columns: [ParquetColumn]) throws(TableError) {
+    let writer: TableWriter?
+    let file: ExportFile?
+    switch format {
+    case .parquet:
+      if let name = Self.twice(columns) {
+        throw TableError(
+          path: path, problem: "two columns are called '\(name)', which Parquet cannot hold",
+          remedy: "rename the feature, or write CSV or NDJSON")
+      }
+      writer = nil
+      file = try ExportFile(path: path, columns: columns)
+    case .csv, .ndjson:
+      writer = try TableWriter(
+        path: path, format: format == .csv ? .csv : .ndjson, columns: columns.map(\.name))
+      file = nil
+    }
+    parquet = file
+    text = writer
+  }
+
+  /// Writes a row of one value a column, each of the column's type or null.
+  public mutating func write(_ row: [FeatureValue]) throws(TableError) {
+    guard let parquet else {
+      try text?.write(row)
+      return
+    }
+    for value in row { parquet.append(value) }
+    try parquet.endRow()
+  }
+
+  /// Completes the file.
+  public consuming func finish() throws(TableError) {
+    try parquet?.finish()
+    try text.take()?.finish()
+  }
+
+  private static func twice(_ columns: [ParquetColumn]) -> String? {
+    var seen = Set<String>()
+    return columns.first { !seen.insert($0.name).inserted }?.name
+  }
+}

@@ -1,0 +1,192 @@
+import Foundation
+import Testing
+
+/// What a file of events is, is told by its content: every form of the same rows gives the same features.
+@Suite struct FileFormTests {
+  private enum Peer {
+    static let python = ProcessInfo.processInfo.environment["PLUMB_PYTHON"] ?? "python3"
+    static let comment: Comment =
+      "needs DuckDB, pandas, Polars and pyarrow in the Python of PLUMB_PYTHON, and zstd"
+
+    static var isThere: Bool {
+      let process = Process()
+      process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+      process.arguments = [
+        "sh", "-c", "command -v zstd && \(python) -c 'import duckdb, pandas, polars, pyarrow.parquet'",
+      ]
+      process.standardOutput = FileHandle.nullDevice
+      process.standardError = FileHandle.nullDevice
+      return (try? process.run()).map { process.waitUntilExit() } != nil && process.terminationStatus == 0
+    }
+  }
+
+  private static let definitions = """
+    name: forms
+    sources:
+      rows:
+        topic: rows
+        timestamp: { field: ts, unit: ms }
+        fields: { user: string, item: string, n: int64, price: double, ok: bool, at: timestamp }
+    views:
+      users:
+        source: rows
+        entity: [user]
+        features:
+          rows:   { aggregate: count, windows: [lifetime] }
+          items:  { aggregate: last_k, k: 50, value: item, windows: [lifetime] }
+          n:      { aggregate: sum, value: n, windows: [lifetime] }
+          ns:     { aggregate: count, where: n is not null, windows: [lifetime] }
+          price:  { aggregate: sum, value: price, windows: [lifetime] }
+          prices: { aggregate: last_k, k: 50, value: price, windows: [lifetime] }
+          yes:    { aggregate: count, where: ok, windows: [lifetime] }
+          no:     { aggregate: count, where: not ok, windows: [lifetime] }
+          at:     { aggregate: last_k, k: 9, value: at, windows: [1h] }
+    """
+  let work: Workspace
+
+  init() throws {
+    work = try Workspace()
+    try work.write(Self.definitions, to: "d.yaml")
+  }
+
+  private func replay(_ file: String, _ options: String..., out: String = "-") throws -> Workspace.Result {
+    let arguments = ["replay", "-d", "d.yaml", "--events", file, "--features-at", "end", "--out", out]
+    return try work.run(Workspace.binary, arguments + options)
+  }
+
+  @Test(.enabled(if: Peer.isThere, Peer.comment))
+  func everyFormGivesTheSame() throws {
+    let script = Workspace.root.appendingPathComponent("Tests/CLITests/Forms/forms.py").path
+    let made = try work.run("/usr/bin/env", [Peer.python, script])
+    try #require(made.status == 0, "\(made.error)")
+    let files = made.output.split(separator: "\n").map(String.init)
+    let expected = try replay("base.ndjson")
+    try #require(expected.status == 0, "\(expected.error)")
+    #expect(expected.error.hasPrefix("3000 events, 4 entities, 0 late; no dead letters"))
+    for file in files {
+      let result = try replay(file)
+      #expect(result.status == 0 && result.error == expected.error, "\(file): \(result.error)")
+      #expect(result.output == expected.output, "\(file)")
+    }
+    let stdin = try work.plumb(
+      "replay", "-d", "d.yaml", "--events", "-", "--features-at", "end", "--out", "-", input: "csv.xz")
+    #expect(stdin.output == expected.output)
+    // What is declared and cannot be read is named; what is not declared did not matter.
+    try work.write(
+      Self.definitions.replacing("user: string, item", with: "unused: string, user: string, item"),
+      to: "n.yaml")
+    let nested = try work.plumb(
+      "replay", "-d", "n.yaml", "--events", "arrow.parquet", "--features-at", "end", "--out", "-")
+    #expect(nested.status == 1)
+    #expect(
+      nested.error.hasPrefix("plumb: arrow.parquet: column 'unused' cannot be read: it is nested"),
+      "\(nested.error)")
+    // The table as Parquet is the table as CSV.
+    try work.done(
+      "replay", "-d", "d.yaml", "--events", "pandas.parquet", "--features-at", "end", "--out", "o.parquet")
+    try work.done(
+      "replay", "-d", "d.yaml", "--events", "tabs.tsv", "--features-at", "end", "--out", "o.ndjson")
+    let query = """
+      import duckdb
+      for table in ("read_parquet('o.parquet')", "read_json('o.ndjson')"):
+          columns = "user, rows_lifetime, items_lifetime, n_lifetime, price_lifetime, prices_lifetime, yes_lifetime, len(at_1h)"
+          print(duckdb.sql(f"SELECT {columns} FROM {table} ORDER BY user").fetchall() or 1 / 0)
+      """
+    let read = try work.run("/usr/bin/env", [Peer.python, "-c", query])
+    let tables = read.output.split(separator: "\n")
+    #expect(tables.count == 2 && tables[0] == tables[1], "\(read.error)\(read.output)")
+  }
+
+  /// Spines too: each form gives the rows of the CSV.
+  @Test func spinesAreToldByTheirContent() throws {
+    try work.write("ts,user,n\n1700000000000,a,5\n1700000001000,b,\n", to: "e.csv")
+    try work.write("user,ts\na,1700000002000\nb,1700000000500\n", to: "spine")
+    try work.write(
+      #"[{"user":"a","ts":1700000002000}, {"user":"b","ts":1700000000500}]"#
+        .replacing("}, {", with: "},\n {"), to: "spine.csv")
+    try work.write(
+      "{\"user\":\"a\",\"ts\":1700000002000}\n{\"user\":\"b\",\"ts\":1700000000500}\n", to: "spine.parquet")
+    var outputs = Set<String>()
+    for spine in ["spine", "spine.csv", "spine.parquet"] {
+      try work.write("ts,user,item,n,price,ok,at\n1700000000000,a,,5,,,\n1700000001000,b,,,,,\n", to: "e.csv")
+      let result = try work.plumb(
+        "replay", "-d", "d.yaml", "--events", "e.csv", "--spine", spine, "--out", "-", "--format", "csv")
+      #expect(result.status == 0, "\(result.error)")
+      outputs.insert(result.output)
+    }
+    #expect(outputs.count == 1)
+    #expect(outputs.first?.contains("\na,1700000002000,1,") == true, "\(outputs)")
+  }
+
+  @Test func valuesAreTypedByDeclaration() throws {
+    let rows = [
+      #"1700000000000,"a,b",007,5,1.50,True,1700000000001"#, #"1700000000001,"",x,5.0, 2 ,f,"#,
+      #"1700000000002,"null",x,1e2,-0.0,1,"1700000000002""#, #"1700000000003,,x,"",3,0,"#,
+    ]
+    let text = "ts,user,item,n,price,ok,at\n" + rows.joined(separator: "\r\n")
+    try work.write(text, to: "e.csv")
+    let result = try replay("e.csv", "--dead-letters", "letters.ndjson", "--format", "csv")
+    #expect(result.status == 0, "\(result.error)")
+    // Neither a null entity nor an empty text that is no int64 is an entity.
+    #expect(result.output.contains("\n\"a,b\",1,\"[\"\"007\"\"]\",5,1,1.5,"), "\(result.output)")
+    #expect(result.output.contains("\n\"\",1,\"[\"\"x\"\"]\",5,1,2.0,"), "\(result.output)")
+    #expect(result.output.contains("\nnull,1,\"[\"\"x\"\"]\",100,1,-0.0,"), "\(result.output)")
+    let letters = try work.read("letters.ndjson")
+    #expect(letters.contains("expected int64, found a string"), "\(letters)")
+    #expect(letters.contains("\"line\":5"), "\(letters)")
+  }
+
+  static let unreadableFiles: [(bytes: [UInt8], message: String)] = [
+    ([0x50, 0x4B, 0x03, 0x04, 0, 0], "is a zip archive, or a spreadsheet in one, which is not read"),
+    (Array("BZh91AY&SY\0".utf8), "is bzip2, which is not read"),
+    (Array("Obj\u{1}xx".utf8), "is an Avro file"),
+    (Array("SQLite format 3\0".utf8), "is a SQLite database"),
+    (Array("ORC\u{8}\u{3}".utf8), "is an ORC file"),
+    (Array("ARROW1\0\0".utf8), "is an Arrow or Feather file"), ([0xFF, 0xFE, 0x7B, 0], "is UTF-16 text"),
+    (Array("<html>".utf8), "is XML or HTML"), ([1, 2, 0, 3], "is no text and in no known form"),
+    (Array("PAR1\u{15}\u{4}PAR1".utf8), "is no Parquet file, or is not complete"),
+    (Array("PAR1\0\0\0\0xx\0\0\0\0PARE".utf8), "is encrypted"),
+    (
+      Array("when,who\n1,a\n".utf8),
+      "is neither JSON nor CSV with a header: the first line has no column 'ts' of the event time, but when, who"
+    ),
+    (
+      Array("ts,user,item,n,price,ok\n".utf8),
+      "lacks the column at, which the source declares; it has ts, user"
+    ),
+    (Array("ts,user,item,n,price,ok,at\n1,2\n".utf8), "a row of 2 fields under a header of 7"),
+    (Array("[{\"ts\":1}".utf8), "ends inside its array"),
+    (Array("[{\"ts\":1},]".utf8), "has no value where element 2 of its array must stand"),
+    (Array("[{\"ts\":1}] x".utf8), "has something behind its array"),
+    ([0xFD, 0x37, 0x7A, 0x58, 0x5A, 0x00, 9, 9, 9, 9, 9, 9, 9, 9], "damaged xz stream"),
+  ]
+
+  /// A file in no form that is read is one error, not a dead letter for each of its lines.
+  @Test(arguments: unreadableFiles)
+  func unreadable(_ bytes: [UInt8], _ message: String) throws {
+    try work.write(bytes, to: "events.ndjson")
+    let result = try replay("events.ndjson", out: "o.csv")
+    #expect(result.status != 0)
+    #expect(result.error.hasPrefix("plumb: events.ndjson"), "\(result.error)")
+    #expect(result.error.contains(message), "\(result.error)")
+    #expect(try !work.names.contains("o.csv"))
+  }
+
+  /// Lines that are damaged cost themselves, the first one too.
+  @Test func damagedLinesAreDeadLetters() throws {
+    try work.write("garbage, ts\n{\"ts\":1700000000000,\"user\":\"a\"}\n", to: "events")
+    let result = try replay("events", "--dead-letters", "letters.ndjson")
+    #expect(
+      result.error.contains("1 dead letter") || result.error.contains("malformed_json"), "\(result.error)")
+    #expect(result.output.contains("\"rows_lifetime\":1"))
+  }
+
+  @Test(arguments: ["o.csv.gz", "o.parquet.zst", "o.xlsx", "o.tsv", "o.arrow"])
+  func outputsThatAreNotWritten(_ name: String) throws {
+    try work.write("{\"ts\":1700000000000,\"user\":\"a\"}\n", to: "events")
+    let result = try replay("events", out: name)
+    #expect(result.status == 64)
+    #expect(result.error.contains("name it .parquet, .csv or .ndjson"), "\(result.error)")
+    #expect(try !work.names.contains(name))
+  }
+}
