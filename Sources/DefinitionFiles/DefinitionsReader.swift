@@ -23,7 +23,7 @@ struct DefinitionsReader {
   /// The definitions; nil if the root is no mapping.
   mutating func read(_ root: Node) -> Definitions? {
     let place = Place(node: root, path: DefinitionPath(), keyPosition: root.position)
-    let keys = ["name", "version", "time_zone", "sources", "views", "services"]
+    let keys = ["name", "version", "time_zone", "sources", "joins", "views", "services"]
     guard let fields = reader.fields(place, "a definitions file", keys: keys) else { return nil }
     if let zone = fields["time_zone"], let name = reader.text(zone, expected: "the name of a time zone") {
       defaultZone = name
@@ -35,13 +35,16 @@ struct DefinitionsReader {
       .flatMap { reader.entries($0, expected: "a mapping of sources by name") }
     let views = reader.required("views", of: fields, example: "views: { user_activity: ... }")
       .flatMap { reader.entries($0, expected: "a mapping of views by name") }
+    let joins = fields["joins"].flatMap { reader.entries($0, expected: "a mapping of joins by name") }
     let services =
       fields["services"].flatMap { reader.entries($0, expected: "a mapping of services by name") }
-    return Definitions(
+    var definitions = Definitions(
       name: name ?? "", version: fields["version"].flatMap(version) ?? 1,
       sources: (sources ?? []).compactMap { source($0.name, $0.value) },
       views: (views ?? []).compactMap { view($0.name, $0.value) },
       services: (services ?? []).compactMap { service($0.name, $0.value) })
+    definitions.joins = (joins ?? []).compactMap { join($0.name, $0.value) }
+    return definitions
   }
 
   private func version(_ place: Place) -> Int? {

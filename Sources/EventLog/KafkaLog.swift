@@ -10,6 +10,7 @@ public final class KafkaLog: EventLogPort {
 
   private let consumer: KafkaConsumer
   private let producer: KafkaProducer
+  private let cursors: CursorReaders
   private let delivery: KafkaDelivery
   private var phase = Phase.idle
   private var isClosed = false
@@ -23,6 +24,7 @@ public final class KafkaLog: EventLogPort {
     _ options: KafkaOptions, topics: [String], report: @escaping @Sendable (KafkaSeverity, String) -> Void
   ) throws(LogError) {
     delivery = options.delivery
+    cursors = CursorReaders(options, report: report)
     producer = try KafkaProducer(options, events: ClientEvents(.producer, options, log: report))
     // First the fence, then the membership: who is assigned partitions must be able to commit.
     if options.delivery == .exactlyOnce { try producer.initTransactions() }
@@ -99,6 +101,7 @@ public final class KafkaLog: EventLogPort {
   /// See `EventLogPort`. All partitions of a change in one call.
   public func unassign(_ partitions: [TopicPartition]) throws(LogError) {
     expectOpen("unassign")
+    cursors.forget(partitions)
     try consumer.unassign(partitions)
   }
 
@@ -118,6 +121,14 @@ public final class KafkaLog: EventLogPort {
   public func seek(_ partition: TopicPartition, to offset: Int64) throws(LogError) {
     expectOpen("seek")
     try consumer.seek(partition, to: offset)
+  }
+
+  /// See `EventLogPort`.
+  public func read(
+    _ partition: TopicPartition, cursor: Int, from offset: Int64, recordsMax: Int
+  ) throws(LogError) -> UnsafeBufferPointer<LogRecord> {
+    expectOpen("read")
+    return try cursors.read(partition, cursor: cursor, from: offset, recordsMax: recordsMax)
   }
 
   /// See `EventLogPort`.

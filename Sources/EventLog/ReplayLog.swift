@@ -4,6 +4,7 @@ public import Processor
 /// no member of the group, reads some partitions up to the group's offsets, and sends nothing. One thread.
 public final class ReplayLog: EventLogPort {
   private let consumer: KafkaConsumer
+  private let cursors: CursorReaders
   private let partitions: [TopicPartition]
   private let ends: [TopicPartition: Int64]
   private var isAssigned = false
@@ -16,6 +17,7 @@ public final class ReplayLog: EventLogPort {
   ) throws(LogError) {
     consumer = try KafkaConsumer(
       options, topics: nil, events: ClientEvents(.replay, options, log: report))
+    cursors = CursorReaders(options, report: report)
     partitions = Array(ends.keys)
     self.ends = ends
   }
@@ -56,6 +58,13 @@ public final class ReplayLog: EventLogPort {
   /// See `EventLogPort`.
   public func seek(_ partition: TopicPartition, to offset: Int64) throws(LogError) {
     try consumer.seek(partition, to: offset)
+  }
+
+  /// See `EventLogPort`.
+  public func read(
+    _ partition: TopicPartition, cursor: Int, from offset: Int64, recordsMax: Int
+  ) throws(LogError) -> UnsafeBufferPointer<LogRecord> {
+    try cursors.read(partition, cursor: cursor, from: offset, recordsMax: recordsMax)
   }
 
   /// Where reading ends: before it, nothing is sent.

@@ -28,6 +28,8 @@ public enum Limits {
   public static let snapshotValueBytesMax = 256 << 10
   /// Bytes of a derived feature's text: a longer one has failed, and is null.
   public static let derivedTextBytesMax = 4096
+  /// Partitions of a topic that is joined: what a mark in the join's log may ask memory for.
+  public static let joinPartitionsMax = 10_000
   /// Features of one view, before windows.
   public static let featuresPerViewMax = 512
   /// Windows of one feature: far more than anybody looks at.

@@ -31,9 +31,15 @@ extension DeadLetter {
   /// Of a record whose event time is too far ahead.
   static let aheadOfRecord = "ahead_of_record"
 
+  /// Of a left event that came after its outcome was due.
+  static let lateForJoin = "late_for_join"
+  /// Of a right event whose key has no room.
+  static let joinFull = "join_full"
+
   /// Every reason that there is.
   public static let reasons: [String] =
-    (DecodeFailure.Reason.allCases.map(\.rawValue) + ViewFailure.codes + [wrongPartition, aheadOfRecord])
+    (DecodeFailure.Reason.allCases.map(\.rawValue) + ViewFailure.codes
+    + [wrongPartition, aheadOfRecord, lateForJoin, joinFull])
     .reduce(into: []) { if !$0.contains($1) { $0.append($1) } }
 
   /// Of a record that can't be decoded.

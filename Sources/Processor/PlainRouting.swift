@@ -30,7 +30,23 @@ extension Routing {
           Input(topic: topic, source: source, name: name, views: sharing, forwards: [], isRepartitioned: true)
         )
       }
+      for join in plan.joins.indices {
+        let topic = "\(plan.name).\(plan.version).\(plan.joins[join].join.name).sides"
+        for (name, side) in [
+          (plan.joins[join].join.left.source, JoinPlan.Side.left), (plan.joins[join].join.right.source, .right),
+        ] where name == declared.name {
+          home.forwards.append(Forward(topic: topic, views: [], side: JoinSide(join: join, side: side)))
+        }
+      }
       inputs += [home] + others
+    }
+    for join in plan.joins.indices {
+      let declared = plan.joins[join].join
+      inputs.append(
+        Input(
+          topic: "\(plan.name).\(plan.version).\(declared.name).sides",
+          source: plan.sources.firstIndex { $0.source.name == declared.left.source } ?? -1,
+          name: "\(declared.name).sides", views: [], forwards: [], isRepartitioned: true, join: join))
     }
     self.inputs = inputs
     snapshotTopic = plan.name + ".snapshots"

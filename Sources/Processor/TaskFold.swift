@@ -28,7 +28,7 @@ public final class TaskFold {
   private let judge: RecordJudge
   private let isRepartitioned: Bool
   private let deadLetterTopic: String
-  private let forwards: [(topic: String, folds: [ViewFold])]
+  private let forwards: [(topic: String, side: JoinPlan.Side?, folds: [ViewFold])]
   private let partition: TopicPartition
   /// nil: the records were placed by a task.
   private let partitionCount: Int32?
@@ -36,6 +36,8 @@ public final class TaskFold {
   private let folds: [ViewFold]
   private let tables: [TableBox]
   private var writer = ProtobufWriter()
+  private let join: JoinFold?
+  private let memory: JoinMemory?
 
   /// A class around a table, so that an array can hold tables, which can't be copied.
   private final class TableBox {
@@ -50,7 +52,7 @@ public final class TaskFold {
     isRepartitioned = input.isRepartitioned
     deadLetterTopic = TopicNames(app: plan.name, version: plan.version).deadLetters
     forwards = input.forwards.map { forward in
-      (forward.topic, forward.views.map { ViewFold(plan.views[$0]) })
+      (forward.topic, forward.side?.side, forward.plans(plan).map(ViewFold.init))
     }
     self.partition = TopicPartition(input.topic, partition)
     partitionCount = input.isRepartitioned ? nil : count
@@ -60,10 +62,15 @@ public final class TaskFold {
     batch = EventBatch(plan.sources[input.source].schema, capacity: WorkerLimits().batchRecords)
     folds = views.map(ViewFold.init)
     tables = views.map { _ in TableBox() }
+    var limits = WorkerLimits()
+    limits.cachedStatesMax = .max
+    join = input.join.map { JoinFold(plan, join: $0, limits) }
+    memory = join.map { JoinMemory(cursors: $0.plan.cursorCount) }
   }
 
   /// Folds records, in order.
   public func fold(_ records: UnsafeBufferPointer<LogRecord>) {
+    if let join, let memory { return fold(records, join, memory) }
     var start = 0
     while start < records.count {
       let end = min(records.count, start + batch.recordsMax)
@@ -123,6 +130,11 @@ public final class TaskFold {
           guard sent.keys.insert(Text(key)).inserted else { continue }
         }
         let offset = records[record].offset
+        if let side = forward.side {
+          writer.event(records[record], of: side)
+          writer.withBytes { onDue(Due(topic: forward.topic, key: key, value: $0, offset: offset)) }
+          continue
+        }
         guard batch.schema.forwardsRecord else {
           onDue(Due(topic: forward.topic, key: key, value: records[record].value, offset: offset))
           continue
@@ -131,17 +143,62 @@ public final class TaskFold {
         writer.withBytes { onDue(Due(topic: forward.topic, key: key, value: $0, offset: offset)) }
       }
     }
-    for letter in letters {
-      let record = records[Int(letter.sequence)]
-      let key = record.key.map { UnsafeRawBufferPointer(rebasing: $0.prefix(Limits.entityKeyBytesMax)) }
-      writer.deadLetter(
-        letter, version: version, at: RecordPosition(partition: partition, offset: record.offset), key: key)
-      writer.withBytes { onDue(Due(topic: deadLetterTopic, key: key, value: $0, offset: record.offset)) }
+    for letter in letters { send(letter, of: records[Int(letter.sequence)]) }
+  }
+
+  /// The log of a join: nothing is read again but from memory.
+  private func fold(
+    _ records: UnsafeBufferPointer<LogRecord>, _ join: JoinFold, _ memory: JoinMemory
+  ) {
+    for record in records {
+      memory.append(record)
+      join.fold(
+        record, isSilent: onDue == nil,
+        JoinFold.Ports<Never>(
+          read: { memory.read($0, from: $1) }, load: { _ in },
+          make: { [self] output in
+            switch output {
+            case .record(let key, let value):
+              onDue?(Due(topic: join.topic, key: key, value: value, offset: record.offset))
+            case .letter(let cause, let letter): send(letter, of: cause)
+            }
+          }))
+      memory.drop(before: join.progress.cursors.map(\.offset).min() ?? record.offset + 1)
+      position = record.offset + 1
+      self.records += 1
+    }
+  }
+
+  private func send(_ letter: DeadLetter, of record: LogRecord) {
+    let key = record.key.map { UnsafeRawBufferPointer(rebasing: $0.prefix(Limits.entityKeyBytesMax)) }
+    writer.deadLetter(
+      letter, version: version, at: RecordPosition(partition: partition, offset: record.offset), key: key)
+    writer.withBytes {
+      onDue?(Due(topic: deadLetterTopic, key: key, value: $0, offset: record.offset))
     }
   }
 
   /// Goes on to an offset before which there is nothing more to fold: marks of transactions take offsets too.
   public func skip(to offset: Int64) { position = max(position, offset) }
+
+  /// What the task of a join has in the store that was changed since the last call, by its key there.
+  public func takeChangedOfJoin() -> [(key: [UInt8], bytes: [UInt8])] {
+    guard let join else { return [] }
+    var found: [(key: [UInt8], bytes: [UInt8])] = []
+    let prefix = StateKey.prefix(view: join.plan.name)
+    join.forEachChanged { key, write in
+      var bytes: [UInt8] = []
+      write(&bytes)
+      found.append((prefix + key, bytes))
+    }
+    if join.hasProgressed {
+      var bytes: [UInt8] = []
+      join.progress.encode(join.plan, into: &bytes)
+      found.append((StateKey.progress(of: join.plan.name), bytes))
+    }
+    join.committed(bytesMax: .max)
+    return found
+  }
 
   /// The state of an entity, nil if nothing of it was folded.
   public func state(_ view: Int, _ key: [UInt8]) -> State? {

@@ -43,6 +43,13 @@ public final class ObservedLog<Base: EventLogPort>: EventLogPort {
   }
 
   /// See `EventLogPort`.
+  public func read(
+    _ partition: TopicPartition, cursor: Int, from offset: Int64, recordsMax: Int
+  ) throws(LogError) -> UnsafeBufferPointer<LogRecord> {
+    try base.read(partition, cursor: cursor, from: offset, recordsMax: recordsMax)
+  }
+
+  /// See `EventLogPort`.
   public func committed(_ partitions: [TopicPartition]) throws(LogError) -> [Int64?] {
     try base.committed(partitions)
   }

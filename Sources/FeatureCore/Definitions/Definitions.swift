@@ -7,6 +7,8 @@ public struct Definitions: Sendable, Hashable {
   public var version: Int
   /// Topics of events.
   public var sources: [Source]
+  /// Sources that are made of two others.
+  public var joins: [Join] = []
   /// What is computed.
   public var views: [View]
   /// What is asked for together.

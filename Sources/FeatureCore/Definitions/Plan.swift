@@ -7,6 +7,8 @@ public struct SourcePlan: Sendable {
 
   /// The rules of every time zone that the definitions name.
   public let zones: [String: TimeZoneRules]
+  /// Of a source that a join makes, what identifies the join's semantics.
+  public var joinFingerprint: UInt64?
 }
 
 /// Checked and compiled definitions: what everything that folds, serves or trains works from.
@@ -15,8 +17,10 @@ public struct Plan: Sendable {
   public let name: String
   /// Separates the states of one definition from those of its successor.
   public let version: Int
-  /// The sources, in the order of the definitions.
+  /// The sources, in the order of the definitions, and behind them those that the joins make.
   public let sources: [SourcePlan]
+  /// The joins, each after those that it is made of.
+  public let joins: [JoinPlan]
   /// The views, in the order of the definitions.
   public let views: [ViewPlan]
   /// The services, in the order of the definitions. They change no state and no fingerprint.
@@ -41,10 +45,17 @@ public struct Plan: Sendable {
     sources = compiled.sources
     views = compiled.views
     services = compiled.services
+    joins = compiled.joins
     self.definitions = definitions
-    let lines = views.map { "\($0.name) \(fingerprintText($0.fingerprint))" }.sorted()
+    // Without joins, what it always was.
+    let lines =
+      views.map { "\($0.name) \(fingerprintText($0.fingerprint))" }.sorted()
+      + joins.map { "join \($0.name) \(fingerprintText($0.fingerprint))" }.sorted()
     fingerprint = Hash64.hash(lines.joined(separator: "\n"))
   }
+
+  /// The sources that others write.
+  public var declaredSources: ArraySlice<SourcePlan> { sources.prefix(definitions.sources.count) }
 
   /// The view of a name.
   public func view(_ name: String) -> ViewPlan? { views.first { $0.name == name } }
@@ -75,8 +86,10 @@ struct PlanCompiler {
     mistakes.append(Mistake(path, offset: offset, message, suggestion: suggestion))
   }
 
+  mutating func report(_ mistake: Mistake) { mistakes.append(mistake) }
+
   mutating func compile(_ definitions: Definitions) -> (
-    sources: [SourcePlan], views: [ViewPlan], services: [ServicePlan]
+    sources: [SourcePlan], joins: [JoinPlan], views: [ViewPlan], services: [ServicePlan]
   ) {
     let root = DefinitionPath()
     checkName(definitions.name, at: root.child("name"), isProject: true)
@@ -95,26 +108,30 @@ struct PlanCompiler {
       sources.append(
         isSound ? SourcePlan(source: source, schema: EventSchema(source, zones: zones), zones: zones) : nil)
     }
+    let joins = compileJoins(definitions, &sources)
+    let names = definitions.sources.map(\.name) + definitions.joins.map(\.name)
     var views: [ViewPlan] = []
     for view in definitions.views {
       let path = root.child("views").child(view.name)
       checkName(view.name, at: path)
-      guard let index = definitions.sources.firstIndex(where: { $0.name == view.source }) else {
+      guard names.contains(view.source) else {
         report(
           path.child("source"), "there is no source '\(view.source)'",
-          Suggestion.didYouMean(view.source, among: definitions.sources.map(\.name)))
+          Suggestion.didYouMean(view.source, among: names))
         continue
       }
       // What is wrong with the source has been said; its views can't be checked against it.
-      guard let source = sources[index] else { continue }
+      guard let index = sources.firstIndex(where: { $0?.source.name == view.source }),
+        let source = sources[index]
+      else { continue }
       var compiler = ViewCompiler(view, sourceIndex: index, source: source, path: path, zones: zones)
       compiler.stateBytesMax = stateBytesMax
       if let plan = compiler.compile() { views.append(plan) }
       mistakes += compiler.mistakes
     }
-    checkTopics(definitions)
+    checkTopics(definitions, definitions.sources + joins.map { sources[$0.source] }.compactMap(\.?.source))
     checkJoinedNames(views)
-    return (sources.compactMap(\.self), views, compileServices(definitions, views))
+    return (sources.compactMap(\.self), joins, views, compileServices(definitions, views))
   }
 
   private mutating func compileServices(_ definitions: Definitions, _ views: [ViewPlan]) -> [ServicePlan] {
@@ -263,7 +280,7 @@ struct PlanCompiler {
     }
   }
 
-  private mutating func checkUnique(_ names: [String], _ kind: String, at path: DefinitionPath) {
+  mutating func checkUnique(_ names: [String], _ kind: String, at path: DefinitionPath) {
     var seen: Set<String> = []
     for name in names where !seen.insert(name).inserted {
       report(path.child(name), "there are two \(kind)s named '\(name)'", "rename one")

@@ -22,6 +22,13 @@ public struct TopicNames: Sendable {
   /// The topic of how far tables have been captured, of all versions.
   public var captured: String { "\(app).captured" }
 
+  /// The topic of what a join makes.
+  public func joined(_ join: String) -> String { "\(app).\(version).\(join)" }
+  /// The topic to which the events of both sides of a join are forwarded.
+  public func sides(_ join: String) -> String { "\(app).\(version).\(Self.sides(join))" }
+  /// What names its tasks in the store.
+  public static func sides(_ join: String) -> String { "\(join).sides" }
+
   /// `<app>.<version>.<source>.by-<entity>`: two sources may have views of one entity, and their records differ; two
   /// versions that run beside each other both forward every record.
   public func repartition(source: String, entity: [String]) -> String {
@@ -50,8 +57,9 @@ public struct TopicNames: Sendable {
 }
 
 extension PlanCompiler {
-  /// Reports topics that two things would share, and names that Kafka would refuse.
-  mutating func checkTopics(_ definitions: Definitions) {
+  /// Reports topics that two things would share, and names that Kafka would refuse. `readSources` are the declared ones and
+  /// those that joins make.
+  mutating func checkTopics(_ definitions: Definitions, _ readSources: [Source]) {
     let sources = DefinitionPath().child("sources")
     let names = TopicNames(app: definitions.name, version: definitions.version)
     var written = [
@@ -60,8 +68,17 @@ extension PlanCompiler {
     ]
     // Kafka keeps no two topics that differ in '.' and '_' alone.
     var repartition: [String: String] = [:]
+    for join in definitions.joins {
+      for (topic, role) in [
+        (names.joined(join.name), "that the join '\(join.name)' makes"),
+        (names.sides(join.name), "to which the events that '\(join.name)' joins are forwarded"),
+      ] {
+        written[topic] = role
+        repartition[topic.replacing(".", with: "_")] = topic
+      }
+    }
     for view in definitions.views {
-      guard let source = definitions.sources.first(where: { $0.name == view.source }),
+      guard let source = readSources.first(where: { $0.name == view.source }),
         source.isRepartitioned(by: view.entity)
       else { continue }
       let path = DefinitionPath().child("views").child(view.name).child("entity")

@@ -196,7 +196,7 @@ private enum JSONText {
 
   static func string(_ text: String) -> String {
     var bytes: [UInt8] = []
-    ValueText.appendJSONString(Array(text.utf8), to: &bytes)
+    JSONOutput.append(string: Array(text.utf8), to: &bytes)
     return String(decoding: bytes, as: UTF8.self)
   }
 

@@ -124,9 +124,11 @@ extension ProcessorLoop {
       }
       throw .stop(message)
     case .fold(let offset, let published):
-      return WorkerTask(
+      let task = WorkerTask(
         partition, input, plan, claim: claim, beginsAnew: beginsAnew, start: offset, published: published,
         limits: limits, partitionCount: partitionCount)
+      if let join = task.join { try resume(task, join) }
+      return task
     case .new(let offset):
       let task = WorkerTask(
         partition, input, plan, claim: claim, beginsAnew: beginsAnew, start: offset, published: offset,

@@ -11,10 +11,12 @@ extension ProcessorLoop {
     // The interval counts from a commit of something: what comes after a silence is committed at once.
     if isCommitPending { lastCommit = now }
     let published = orderedTasks.filter(\.hasNews)
-    if !published.isEmpty {
+    let marked = orderedTasks.filter(owesMarks)
+    if !published.isEmpty || !marked.isEmpty {
       do throws(LoopFault) {
         for task in published { try encodeStates(of: task, isSilent: false) }
         try beginTransaction()
+        for task in marked { try sendMarks(of: task) }
       } catch {
         if case .log(let error) = error { throw .log(LogError(.abort, error.message)) }
         throw error
@@ -82,6 +84,7 @@ extension ProcessorLoop {
         if isSent { try sendSnapshot(plan, key, state, states, at: position) }
       }
     }
+    if let join = task.join { encode(join, into: &states) }
     task.encoded = task.position
   }
 

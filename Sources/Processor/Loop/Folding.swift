@@ -27,6 +27,7 @@ extension ProcessorLoop {
       try concludeCatchingUp(task)
     }
     task.position = max(task.position, end)
+    task.marks.reachedEnd(at: task.position, now)
   }
 
   /// Nothing is left of what was published before: below that offset may be marks and records that were compacted away.
@@ -49,9 +50,14 @@ extension ProcessorLoop {
       while end < records.endIndex, end - next < batchMax,
         !task.isCatchingUp || records[end].offset < task.published
       { end += 1 }
-      try foldBatch(UnsafeBufferPointer(rebasing: records[next..<end]), task, now: now)
+      let batch = UnsafeBufferPointer(rebasing: records[next..<end])
+      if let join = task.join {
+        next += try fold(batch, task, join)
+      } else {
+        try foldBatch(batch, task, now: now)
+        next = end
+      }
       if isFull { try commit(now: now) }
-      next = end
     }
   }
 
@@ -103,11 +109,12 @@ extension ProcessorLoop {
     for view in task.views {
       bytesSinceCommit += view.cache.takeChangedBytes() + batch.count * view.fold.view.growthUsual
     }
+    task.marks.note(batch, upTo: position)
     task.position = position
   }
 
   /// A send that failed for whatever reason leaves a transaction that is not whole.
-  private func aborting(_ fault: LoopFault) -> LoopFault {
+  func aborting(_ fault: LoopFault) -> LoopFault {
     if case .log(let error) = fault, error.remedy == .retry { return .log(LogError(.abort, error.message)) }
     return fault
   }
@@ -270,15 +277,18 @@ extension ProcessorLoop {
     var letters = letters
     for forward in task.forwards { try send(forward, records, task, &letters) }
     for (index, letter) in letters.sorted(by: { $0.record < $1.record }) {
-      let record = records[index]
-      // A key may be as large as a record: the letter has to fit into one.
-      let key = record.key.map { UnsafeRawBufferPointer(rebasing: $0.prefix(Limits.entityKeyBytesMax)) }
-      writer.deadLetter(
-        letter, version: plan.version, at: RecordPosition(partition: task.partition, offset: record.offset),
-        key: key)
-      try send(topic: routing.deadLetterTopic, key: key)
-      counts.deadLetters[letter.reason, default: 0] += 1
+      try send(letter, of: records[index], task)
     }
+  }
+
+  func send(_ letter: DeadLetter, of record: LogRecord, _ task: WorkerTask) throws(LoopFault) {
+    // A key may be as large as a record: the letter has to fit into one.
+    let key = record.key.map { UnsafeRawBufferPointer(rebasing: $0.prefix(Limits.entityKeyBytesMax)) }
+    writer.deadLetter(
+      letter, version: plan.version, at: RecordPosition(partition: task.partition, offset: record.offset),
+      key: key)
+    try send(topic: routing.deadLetterTopic, key: key)
+    counts.deadLetters[letter.reason, default: 0] += 1
   }
 
   private func send(
@@ -304,7 +314,10 @@ extension ProcessorLoop {
         guard sent.keys.insert(Text(key)).inserted else { continue }
       }
       try beginTransaction()
-      if schema.forwardsRecord {
+      if let side = forward.side {
+        writer.event(records[record], of: side)
+        try send(topic: forward.topic, key: key)
+      } else if schema.forwardsRecord {
         writer.forwarded(records[record])
         try send(topic: forward.topic, key: key)
       } else {

@@ -20,6 +20,8 @@ public struct LoopCounts: Hashable, Sendable {
   public var cacheMisses = 0
   /// Records forwarded to repartition topics.
   public var forwarded = 0
+  /// Records that joins have made.
+  public var joined = 0
   /// Dead letters sent, by reason.
   public var deadLetters: [String: Int] = [:]
   /// Snapshots sent.
@@ -55,7 +57,7 @@ public struct LoopCounts: Hashable, Sendable {
   private static var numbers: [WritableKeyPath<Self, Int>] {
     [
       \.records, \.recovered, \.unusable, \.folded, \.late, \.filtered, \.cacheHits, \.cacheMisses,
-      \.forwarded,
+      \.forwarded, \.joined,
       \.snapshots,
       \.commits, \.aborts, \.logErrors, \.storeErrors, \.fenced, \.recoveries,
     ]

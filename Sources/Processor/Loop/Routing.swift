@@ -19,14 +19,31 @@ public struct Routing: Sendable {
     public var forwards: [Forward]
     /// Whether the records have come through a repartition topic: their source's task has judged them.
     public var isRepartitioned: Bool
+    /// The join whose log it is, as an index of the plan's; `source` is that of its left side.
+    public var join: Int?
   }
 
   /// A repartition topic and the views that fold from it.
   public struct Forward: Sendable {
     /// The topic.
     public var topic: String
-    /// The views, all of one entity.
+    /// The views, all of one entity; none where the topic is the log of a join.
     public var views: [Int]
+    /// The join, as an index of the plan's, and the side of it that the source is.
+    public var side: JoinSide?
+
+    /// What decides which events are forwarded, and under which key.
+    public func plans(_ plan: Plan) -> [ViewPlan] {
+      side.map { [plan.joins[$0.join].view(of: $0.side)] } ?? views.map { plan.views[$0] }
+    }
+  }
+
+  /// A side of a join.
+  public struct JoinSide: Hashable, Sendable {
+    /// The join, as an index of the plan's.
+    public var join: Int
+    /// The side.
+    public var side: JoinPlan.Side
   }
 
   /// The topics that are read.
@@ -61,17 +78,29 @@ public struct Routing: Sendable {
           forwards.append(Forward(topic: topic, views: [view]))
         }
       }
+      let repartitions = forwards
+      for (number, join) in plan.joins.enumerated() {
+        for side in JoinPlan.Side.allCases where join.source(of: side) == index {
+          forwards.append(
+            Forward(topic: names.sides(join.name), views: [], side: JoinSide(join: number, side: side)))
+        }
+      }
       inputs.append(
         Input(
           topic: source.source.topic, source: index, name: source.source.name, views: local,
           forwards: forwards, isRepartitioned: false))
-      inputs += forwards.map { forward in
+      inputs += repartitions.map { forward in
         Input(
           topic: forward.topic, source: index,
           name: TopicNames.input(
             source: source.source.name, entity: plan.views[forward.views[0]].entity.map(\.name)),
           views: forward.views, forwards: [], isRepartitioned: true)
       }
+    }
+    inputs += plan.joins.enumerated().map { number, join in
+      Input(
+        topic: names.sides(join.name), source: join.source(of: .left), name: TopicNames.sides(join.name),
+        views: [], forwards: [], isRepartitioned: true, join: number)
     }
     self.inputs = inputs
   }

@@ -4,6 +4,10 @@ public import FeatureCore
 public enum TopicKind: String, CaseIterable, Sendable {
   /// A source's events, keyed by an entity.
   case repartition
+  /// The events of both sides of a join, and marks of how far they have come.
+  case sides
+  /// What a join makes.
+  case joined
   /// Every state.
   case snapshots
   /// The records that can't be used.
@@ -27,6 +31,8 @@ public enum TopicKind: String, CaseIterable, Sendable {
   public var topic: String {
     switch self {
     case .repartition: "<app>.<version>.<source>.by-<entity>"
+    case .sides: "<app>.<version>.<join>.sides"
+    case .joined: "<app>.<version>.<join>"
     case .snapshots, .deadLetters, .served, .captured: "<app>.\(rawValue)"
     }
   }
@@ -34,7 +40,7 @@ public enum TopicKind: String, CaseIterable, Sendable {
   /// How many partitions it has.
   public var partitions: Partitions {
     switch self {
-    case .repartition: .asSource
+    case .repartition, .sides, .joined: .asSource
     case .snapshots: .asWidestSource
     case .deadLetters, .served, .captured: .atLeastOne
     }
@@ -44,7 +50,8 @@ public enum TopicKind: String, CaseIterable, Sendable {
   public var configuration: [String: String] {
     let retention =
       switch self {
-      case .repartition: "604800000"
+      case .repartition, .sides: "604800000"
+      case .joined: "-1"
       case .snapshots: "-1"
       case .deadLetters: "2592000000"
       case .served: "7776000000"
@@ -64,6 +71,7 @@ public enum TopicKind: String, CaseIterable, Sendable {
   public var key: String {
     switch self {
     case .repartition: "the entity key"
+    case .sides, .joined: "the columns that are joined on"
     case .snapshots: "<view>:<entity key>"
     case .deadLetters: "the source record's"
     case .served: "the request's id"
@@ -75,6 +83,8 @@ public enum TopicKind: String, CaseIterable, Sendable {
   public var holds: String {
     switch self {
     case .repartition: "a source's events, keyed by an entity"
+    case .sides: "the events of both sides of a join, and how far they have come"
+    case .joined: "what a join makes, as JSON"
     case .snapshots: "every state, for training"
     case .deadLetters: "records that can't be used, and why"
     case .served: "the answers to requests for features, as they were given"
@@ -88,6 +98,10 @@ public enum TopicKind: String, CaseIterable, Sendable {
     case .repartition:
       "A week is longer than an outage that anyone sits out: what is deleted before it is folded is lost. Never "
         + "compacted, since every event counts."
+    case .sides:
+      "A join reads it twice, the second time when outcomes are due: what is deleted before is lost, so a week is the longest "
+        + "'within', 'wait' and 'allowed_lateness' together. Never compacted, since every event counts."
+    case .joined: "Training data and the source of views: nothing is deleted."
     case .snapshots:
       "The history of states is the training data, so nothing is deleted, and nothing compacted away."
     case .deadLetters: "A month is enough to notice, repair the producer, and send the records again."
@@ -122,15 +136,31 @@ extension Routing {
     let widest = partitions.values.max() ?? 1
     let forwards = inputs.filter(\.isRepartitioned).map { input in
       TopicSpec(
-        name: input.topic, kind: .repartition,
-        partitions: partitions[plan.sources[input.source].source.topic] ?? widest)
+        name: input.topic, kind: input.join == nil ? .repartition : .sides,
+        partitions: plan.partitions(ofSource: input.source, partitions) ?? widest)
+    }
+    let joined = plan.joins.map { join in
+      TopicSpec(
+        name: plan.sources[join.source].source.topic, kind: .joined,
+        partitions: plan.partitions(ofSource: join.source, partitions) ?? widest)
     }
     let captures = plan.sources.contains { $0.source.capture != nil }
     let logsAnswers = plan.services.contains { ($0.service.servedShare ?? 0) > 0 }
-    return forwards + [
+    return forwards + joined + [
       TopicSpec(name: snapshotTopic, kind: .snapshots, partitions: widest),
       TopicSpec(name: deadLetterTopic, kind: .deadLetters, partitions: 1),
     ] + (logsAnswers ? [TopicSpec(name: servedTopic, kind: .served, partitions: widest)] : [])
       + (captures ? [TopicSpec(name: capturedTopic, kind: .captured, partitions: 1)] : [])
+  }
+}
+
+extension Plan {
+  /// How many partitions a source's topic has, given those of the declared ones: what a join makes has as many as its left
+  /// side.
+  func partitions(ofSource index: Int, _ known: [String: Int]) -> Int? {
+    if let join = joins.first(where: { $0.source == index }) {
+      return partitions(ofSource: join.source(of: .left), known)
+    }
+    return known[sources[index].source.topic]
   }
 }

@@ -20,6 +20,11 @@ final class WorkerTask {
   /// Entities that were reported because their state is damaged or full.
   var reportedEntities: Set<[UInt8]> = []
 
+  /// What it does with a join's log; nil: it folds into views.
+  let join: JoinFold?
+  /// How far its partition has come, as the logs of joins are told.
+  var marks: JoinMarks
+
   /// Where it began, and when, in milliseconds.
   let start: Int64
   var began: Int64 = 0
@@ -59,6 +64,7 @@ final class WorkerTask {
   struct TaskForward {
     let topic: String
     let folds: [ViewFold]
+    let side: JoinPlan.Side?
   }
 
   init(
@@ -70,8 +76,11 @@ final class WorkerTask {
     name = "\(input.name).\(partition.partition)"
     views = input.views.map { TaskView($0, plan.views[$0], limits) }
     forwards = input.forwards.map { forward in
-      TaskForward(topic: forward.topic, folds: forward.views.map { ViewFold(plan.views[$0]) })
+      TaskForward(
+        topic: forward.topic, folds: forward.plans(plan).map(ViewFold.init), side: forward.side?.side)
     }
+    join = input.join.map { JoinFold(plan, join: $0, limits) }
+    marks = JoinMarks(input, plan)
     batch = EventBatch(plan.sources[input.source].schema, capacity: limits.batchRecords)
     self.partitionCount = partitionCount
     self.beginsAnew = beginsAnew
@@ -102,6 +111,8 @@ final class WorkerTask {
     stored = position
     encoded = nil
     for view in views { view.cache.committed(bytesMax: cacheBytesMax) }
+    join?.committed(bytesMax: cacheBytesMax)
+    marks.position = position
     if position >= published { isCatchingUp = false }
   }
 

@@ -122,6 +122,13 @@ public protocol EventLogPort: AnyObject {
   /// Goes to an offset of an assigned partition.
   func seek(_ partition: TopicPartition, to offset: Int64) throws(LogError)
 
+  /// Records of an assigned partition from an offset on that is before the one that `poll` reads next, at least one and
+  /// at most `recordsMax`; borrowed until the next read of the partition by the same cursor. Cursors don't disturb `poll` or
+  /// each other.
+  func read(
+    _ partition: TopicPartition, cursor: Int, from offset: Int64, recordsMax: Int
+  ) throws(LogError) -> UnsafeBufferPointer<LogRecord>
+
   /// The group's committed offsets, nil where there is none. Waits for transactions that are about to end.
   func committed(_ partitions: [TopicPartition]) throws(LogError) -> [Int64?]
   /// The first offset, and the one after the last that a reader of committed records can see now.

@@ -28,8 +28,41 @@ struct DefinitionGenerator {
   ]
 
   mutating func definitions(_ sources: [Source], version: Int, views count: Int) -> Definitions {
-    let views = (0..<count).map { index in view("v\(version)_\(index)", random.pick(sources)) }
-    return Definitions(name: "sim", version: version, sources: sources, views: views)
+    let joins = joins(sources, version)
+    let made = joins.map { join in
+      Source(
+        join.name, topic: "", key: join.on.count == 1 ? join.on[0] : nil,
+        timestamp: .init(field: "ts", unit: .microseconds), fields: Self.fields)
+    }
+    let views = (0..<count).map { index in view("v\(version)_\(index)", random.pick(sources + made + made)) }
+    var definitions = Definitions(name: "sim", version: version, sources: sources, views: views)
+    definitions.joins = joins
+    return definitions
+  }
+
+  /// A join in some runs, of streams or of a stream and a table.
+  private mutating func joins(_ sources: [Source], _ version: Int) -> [Join] {
+    let events = sources.filter { !$0.isTable && $0.each == nil }
+    guard !events.isEmpty, random.oneIn(2) else { return [] }
+    let name = "j\(version)"
+    let left = Join.Side(random.pick(events).name, where: random.pick([nil, nil, "n > 0"]))
+    if let table = sources.first(where: \.isTable), let key = table.key {
+      return [
+        Join(
+          name, left: left, right: Join.Side(table.name), on: [key], kind: .table, fields: ["double_n"])
+      ]
+    }
+    let rightSource = random.pick(sources.filter { !$0.isTable })
+    let right = Join.Side(rightSource.name, where: random.pick([nil, "n > 2", "n = 1"]))
+    let seconds: Int64 = 1_000_000
+    return [
+      Join(
+        name, left: left, right: right, on: random.pick([["user"], ["item"], ["user", "item"]]),
+        kind: .outcome(
+          within: random.pick([1, 60, 3600, 86_400]) * seconds, wait: random.pick([0, 10, 1200]) * seconds,
+          lateness: random.pick([0, 60, 7_200]) * seconds),
+        fields: rightSource.each == nil ? [] : ["raw"])
+    ]
   }
 
   mutating func sources(_ count: Int) -> [Source] {
@@ -44,6 +77,7 @@ struct DefinitionGenerator {
       if isTable {
         // Its views fold straight from it: two deletions that are forwarded can't be told apart.
         (source.key, source.partitioner, source.isTable) = (key ?? "user", .murmur2, true)
+        source.fields.append(.computed("double_n", "n + n"))
       }
       return source
     }

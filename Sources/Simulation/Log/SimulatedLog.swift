@@ -13,6 +13,8 @@ final class SimulatedLog: EventLogPort {
   /// Copies of the records of the last poll.
   private var copies: [UnsafeMutableRawBufferPointer] = []
   private var records = UnsafeMutableBufferPointer<LogRecord>(start: nil, count: 0)
+  /// What each cursor has read last.
+  private var readings: [CursorPlace: CursorRecords] = [:]
 
   init(
     _ life: Life, _ broker: SimulatedBroker, group: String, transactionalID: String, topics: [String],
@@ -118,6 +120,24 @@ final class SimulatedLog: EventLogPort {
       world.coverage.hit(.soughtBack)
       consumer.seek(partition, to: offset)
     }
+  }
+
+  func read(
+    _ partition: Processor.TopicPartition, cursor: Int, from offset: Int64, recordsMax: Int
+  ) throws(LogError) -> UnsafeBufferPointer<LogRecord> {
+    let reading = CursorPlace(partition: partition, cursor: cursor)
+    try gate("cursor \(cursor) reading \(partition)@\(offset)") { () throws(LogError) in
+      let log = broker.log(partition.place)
+      log.sync()
+      guard offset >= log.logStart else { throw LogError(.fatal, "a cursor reads what was deleted") }
+      let found = log.records[log.index(from: offset)...].prefix(1 + world.draws.below(recordsMax))
+      readings[reading] = CursorRecords(found)
+    }
+    guard let records = readings[reading]?.records, !records.isEmpty else {
+      world.violate("\(life.name)'s cursor finds nothing in \(partition) from \(offset) on")
+      throw LogError(.fatal, "a cursor reads what isn't there")
+    }
+    return records
   }
 
   func committed(_ partitions: [Processor.TopicPartition]) throws(LogError) -> [Int64?] {
@@ -232,5 +252,42 @@ final class SimulatedLog: EventLogPort {
       }
       throw error
     }
+  }
+}
+
+/// A cursor's place in a partition.
+private struct CursorPlace: Hashable {
+  var partition: Processor.TopicPartition
+  var cursor: Int
+}
+
+/// What a cursor has read, until it reads on.
+private final class CursorRecords {
+  let records: UnsafeBufferPointer<LogRecord>
+  private let memory: UnsafeMutableBufferPointer<LogRecord>
+  private var copies: [UnsafeMutableRawBufferPointer] = []
+
+  init(_ found: ArraySlice<VisibleRecord>) {
+    memory = .allocate(capacity: found.count)
+    var copies: [UnsafeMutableRawBufferPointer] = []
+    func copy(_ bytes: [UInt8]) -> UnsafeRawBufferPointer {
+      let room = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, bytes.count), alignment: 1)
+      room.copyBytes(from: bytes)
+      copies.append(room)
+      return UnsafeRawBufferPointer(rebasing: room[0..<bytes.count])
+    }
+    _ = memory.initialize(
+      from: found.map { visible in
+        LogRecord(
+          partition: 0, offset: visible.offset, timestampMilliseconds: visible.record.timestamp,
+          key: visible.record.key.map(copy), value: visible.record.value.map(copy))
+      })
+    self.copies = copies
+    records = UnsafeBufferPointer(memory)
+  }
+
+  deinit {
+    for copy in copies { copy.deallocate() }
+    memory.deallocate()
   }
 }

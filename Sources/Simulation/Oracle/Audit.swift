@@ -61,7 +61,8 @@ final class Audit {
     if let committed, position > committed, !deployment.isReset(oracle.place) {
       world.violate("the store has \(oracle.name) at \(position), ahead of the group's offset \(committed)")
     }
-    if committed == nil, !task.covered.isEmpty {
+    // A join's task says from its beginning how far it is.
+    if committed == nil, !task.covered.isEmpty, !oracle.isOfJoin {
       world.violate("the store has states of \(oracle.name), of which nothing is committed")
     }
     if !deployment.redis.setBack.contains(oracle.name), task.covered.count < task.states.count {
@@ -119,6 +120,7 @@ final class Audit {
   private func judgeForward(_ visible: VisibleRecord, _ place: Place) {
     let value = visible.record.value ?? []
     let key = visible.record.key ?? []
+    if visible.record.key == nil { return judgeMark(value, place, visible.offset) }
     guard let (origin, due) = dueForwards[place.topic]?.removeValue(forKey: key + value) else {
       return world.violate(
         "a record was forwarded to \(place.logged)@\(visible.offset) twice, or was not due for '\(Text(utf8: key))': "
@@ -133,6 +135,30 @@ final class Audit {
       world.violate("records of \(origin.logged) came to \(place.logged) in another order")
     }
     lastForward[[origin, place]] = due.offset
+  }
+
+  /// A mark says no more than its task has seen: what is not known yet must not pass for gone by.
+  private func judgeMark(_ value: [UInt8], _ place: Place, _ at: Int64) {
+    var numbers: [UInt64: UInt64] = [:]
+    for (number, field) in WireReader.fields(value) ?? [] { numbers[number] = field.number }
+    let title = "the mark at \(place.logged)@\(at)"
+    let isOfVersion = { (deployment: Deployment) in
+      deployment.routing.inputs.contains { $0.topic == place.topic }
+    }
+    guard let deployment = deployments.first(where: isOfVersion),
+      let join = deployment.routing.inputs.first(where: { $0.topic == place.topic })?.join,
+      let side = numbers[4].flatMap({ JoinPlan.Side(rawValue: Int($0) - 1) }),
+      let partition = numbers[5], let offset = numbers[9]
+    else { return world.violate("\(title) is none") }
+    let source = deployment.plan.joins[join].source(of: side)
+    let topic = deployment.plan.sources[source].source.topic
+    guard let oracle = deployment.oracles.first(where: { $0.place == Place(topic, Int32(partition)) }) else {
+      return world.violate("\(title) is of a partition that there isn't")
+    }
+    let latest = oracle.times.last { $0.offset < Int64(bitPattern: offset) }?.latest
+    if let time = numbers[7].map({ Int64(bitPattern: $0) }), time > latest ?? .min {
+      world.violate("\(title) says \(time), but its partition has come to \(latest ?? .min)")
+    }
   }
 
   /// I2: a snapshot holds the state of its position, and nothing else.

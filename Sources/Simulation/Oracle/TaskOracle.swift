@@ -28,7 +28,11 @@ final class TaskOracle {
   private let source: SourcePlan
   private let version: Int64
   private let folds: [ViewFold]
-  private let forwards: [(topic: String, folds: [ViewFold])]
+  private let forwards: [(topic: String, side: Int?, folds: [ViewFold])]
+  /// Of a join's log, the rule, and the fold without faults whose bytes the store must have.
+  private let join: (oracle: JoinOracle, fold: TaskFold, topic: String)?
+  /// The largest event time before each offset of the source's usable records.
+  private(set) var times: [(offset: Int64, latest: Int64)] = []
   private let batch: EventBatch
   private var next = 0
   private var states: [[UInt8]: State?] = [:]
@@ -50,16 +54,58 @@ final class TaskOracle {
     version = Int64(plan.version)
     folds = input.views.map { ViewFold(plan.views[$0]) }
     forwards = input.forwards.map { forward in
-      (forward.topic, forward.views.map { ViewFold(plan.views[$0]) })
+      (forward.topic, forward.side?.side.rawValue, forward.plans(plan).map(ViewFold.init))
+    }
+    join = input.join.map { index in
+      let joined = plan.joins[index]
+      return (
+        JoinOracle(plan, joined), TaskFold(plan, input, log.place.partition, of: partitionCount, from: 0),
+        plan.sources[joined.source].source.topic
+      )
     }
     batch = EventBatch(source.schema, capacity: 1)
+    noteJoin(at: log.first)
+  }
+
+  /// Whether it is a join's.
+  var isOfJoin: Bool { join != nil }
+
+  private func noteJoin(at offset: Int64) {
+    for (key, bytes) in join?.fold.takeChangedOfJoin() ?? [] {
+      versions[key, default: []].append(Version(offset: offset, bytes: bytes))
+    }
+  }
+
+  private func foldJoin(_ visible: VisibleRecord) {
+    guard let join else { return }
+    for due in join.oracle.fold(visible) {
+      switch due {
+      case .record(let key, let value):
+        forwarded.append(Forwarded(topic: join.topic, key: key, value: value, offset: visible.offset))
+      case .letter(let reason, let payload):
+        letters.append(
+          LetterIdentity(
+            reason: reason, view: String(input.name.dropLast(".sides".count)), topic: place.topic,
+            partition: place.partition, offset: visible.offset, key: visible.record.key ?? [], payload: payload,
+            version: version))
+      }
+    }
+    (visible.record.key ?? []).withUnsafeBytes { key in
+      (visible.record.value ?? []).withUnsafeBytes { value in
+        let record = LogRecord(
+          partition: 0, offset: visible.offset, timestampMilliseconds: visible.record.timestamp,
+          key: visible.record.key == nil ? nil : key, value: value)
+        withUnsafePointer(to: record) { join.fold.fold(UnsafeBufferPointer(start: $0, count: 1)) }
+      }
+    }
+    noteJoin(at: visible.offset + 1)
   }
 
   /// Folds what has come into the log. Returns whether anything has.
   func sync() {
     log.sync()
     while next < log.records.count {
-      fold(log.records[next])
+      if isOfJoin { foldJoin(log.records[next]) } else { fold(log.records[next]) }
       next += 1
     }
   }
@@ -107,6 +153,7 @@ final class TaskOracle {
             continue
           }
           if input.isRepartitioned, source.schema.each != nil, !isOfKey(batch.row(row), visible) { continue }
+          times.append((visible.offset, max(batch.time(row), times.last?.latest ?? .min)))
           for fold in folds { self.fold(batch.row(row), batch.time(row), fold, visible) }
           for forward in forwards { self.forward(batch.row(row), forward, visible, &forwardedKeys) }
         }
@@ -151,7 +198,7 @@ final class TaskOracle {
   }
 
   private func forward(
-    _ row: UnsafePointer<Scalar>, _ forward: (topic: String, folds: [ViewFold]), _ visible: VisibleRecord,
+    _ row: UnsafePointer<Scalar>, _ forward: (topic: String, side: Int?, folds: [ViewFold]), _ visible: VisibleRecord,
     _ sent: inout [String: Set<[UInt8]>]
   ) {
     var key: [UInt8]?
@@ -163,9 +210,26 @@ final class TaskOracle {
       }
     }
     // A record with elements is sent once to each entity.
-    guard let key, sent[forward.topic, default: []].insert(key).inserted else { return }
-    forwarded.append(
-      Forwarded(topic: forward.topic, key: key, value: visible.record.value ?? [], offset: visible.offset))
+    guard let key, sent["\(forward.topic) \(forward.side ?? -1)", default: []].insert(key).inserted
+    else { return }
+    let value = forward.side.map { sideRecord(visible, $0) } ?? visible.record.value ?? []
+    forwarded.append(Forwarded(topic: forward.topic, key: key, value: value, offset: visible.offset))
+  }
+
+  /// A record as it is forwarded to the log of a join.
+  private func sideRecord(_ visible: VisibleRecord, _ side: Int) -> [UInt8] {
+    func field(_ number: UInt8, _ bytes: [UInt8]) -> [UInt8] {
+      var length: [UInt8] = []
+      var rest = bytes.count
+      repeat {
+        length.append(UInt8(rest & 0x7F) | (rest > 0x7F ? 0x80 : 0))
+        rest >>= 7
+      } while rest > 0
+      return [number << 3 | 2] + length + bytes
+    }
+    let time = withUnsafeBytes(of: visible.record.timestamp.littleEndian, Array.init)
+    return [1 << 3 | 1] + time + (visible.record.key.map { field(2, $0) } ?? [])
+      + field(3, visible.record.value ?? []) + [4 << 3, UInt8(side + 1)]
   }
 
   private func due(_ reason: String, _ view: String?, _ visible: VisibleRecord) {

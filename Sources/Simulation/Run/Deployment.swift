@@ -33,6 +33,8 @@ final class Deployment {
     self.faults = faults
     routing = Routing(plainly: plan)
     group = "\(plan.name).\(plan.version)"
+    var partitions = partitions
+    for join in plan.joins { partitions.append(partitions[join.source(of: .left)]) }
     self.partitions = Dictionary(
       uniqueKeysWithValues: routing.inputs.map { ($0.name, partitions[$0.source]) })
     redis = SimulatedRedis(world)
@@ -49,6 +51,7 @@ final class Deployment {
   /// Everything that it writes.
   var outputTopics: [String] {
     [routing.snapshotTopic, routing.deadLetterTopic] + routing.inputs.filter(\.isRepartitioned).map(\.topic)
+      + plan.joins.map { plan.sources[$0.source].source.topic }
   }
 
   func startWorker(slot: Int? = nil) {

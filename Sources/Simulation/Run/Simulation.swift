@@ -166,7 +166,8 @@ public final class Simulation {
   /// Removes records that everybody has processed.
   private func retain() {
     let deployment = world.draws.pick(deployments)
-    let place = world.draws.pick(deployment.oracles).place
+    // What a cursor has to read again is known to its task alone.
+    let place = world.draws.pick(deployment.oracles.filter { !$0.isOfJoin }).place
     let positions = deployments.flatMap { deployment in
       deployment.oracles.filter { $0.place == place }.map { oracle in
         min(
@@ -236,7 +237,7 @@ public final class Simulation {
   /// When everything is processed, nothing is committed any more. The mark of a transaction that ends late is something: it is
   /// gone over.
   private func checkRest() {
-    for _ in 0..<10 {
+    for _ in 0..<40 {
       let (commits, ends) = (broker.commits, broker.ends)
       for _ in 0..<20 where world.violation == nil { turn() }
       if world.violation != nil || !audit.isComplete { return }

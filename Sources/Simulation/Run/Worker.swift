@@ -35,10 +35,12 @@ final class Worker {
         life, deployment.redis, world, faults: faults,
         // What is there before the commit is due, and the batch after which it is.
         statesMax: deployment.limits.commitFoldsMax - 1
-          + max(deployment.limits.commitFoldsMax, deployment.plan.views.count),
+          + max(deployment.limits.commitFoldsMax, deployment.plan.views.count) + deployment.plan.joins.count,
         // What is there before the commit is due, a batch that is as large, and a record that is larger by itself.
         bytesMax: 2 * deployment.limits.commitBytesMax
-          + deployment.plan.views.reduce(0) { $0 + $1.stateBytesMax + $1.growthUsual }),
+          + deployment.plan.views.reduce(0) { $0 + $1.stateBytesMax + $1.growthUsual }
+          // A few events of a key, and how far a join is.
+          + deployment.plan.joins.count * 8_000),
       limits: deployment.limits, partitions: deployment.partitions,
       now: { [unowned self] in world.now + clockOffset },
       isStopping: { [unowned self] in isStopping },

@@ -196,6 +196,13 @@ final class ArchivedEventLog<Base: EventLogPort>: EventLogPort {
 
   // MARK: The base's
 
+  /// See `EventLogPort`. The logs of joins are not archived.
+  func read(
+    _ partition: TopicPartition, cursor: Int, from offset: Int64, recordsMax: Int
+  ) throws(LogError) -> UnsafeBufferPointer<LogRecord> {
+    try base.read(partition, cursor: cursor, from: offset, recordsMax: recordsMax)
+  }
+
   /// See `EventLogPort`.
   func committed(_ partitions: [TopicPartition]) throws(LogError) -> [Int64?] {
     try base.committed(partitions)

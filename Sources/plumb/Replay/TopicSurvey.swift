@@ -21,7 +21,7 @@ struct TopicSurvey {
     var options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).admin")
     if let attemptMilliseconds { options.requestTimeoutMilliseconds = attemptMilliseconds }
     admin = try TopicAdmin(options, report: report)
-    let topics = Set(plan.sources.map(\.source.topic)).sorted()
+    let topics = Set(plan.declaredSources.map(\.source.topic)).sorted()
     sources = Dictionary(
       uniqueKeysWithValues: zip(topics, try admin.describe(topics)).compactMap { topic, shape in
         shape.map { (topic, $0) }
@@ -52,7 +52,7 @@ struct TopicSurvey {
   func create(partitions: Int, replication: Int?) throws -> [(String, String)] {
     let replication = try replication ?? usualReplication()
     var present = sources.mapValues(\.partitions)
-    let missing = Set(plan.sources.map(\.source.topic)).subtracting(present.keys).sorted()
+    let missing = Set(plan.declaredSources.map(\.source.topic)).subtracting(present.keys).sorted()
     for topic in missing { present[topic] = partitions }
     let topics =
       missing.map {
@@ -84,7 +84,7 @@ struct TopicSurvey {
 
   private func missing(_ specs: [TopicSpec]) throws -> [String] {
     let others = zip(specs, try admin.describe(specs.map(\.name))).filter { $1 == nil }.map(\.0)
-    return plan.sources.map(\.source.topic).filter { sources[$0] == nil }.map { "\($0): is missing" }
+    return plan.declaredSources.map(\.source.topic).filter { sources[$0] == nil }.map { "\($0): is missing" }
       + others.map { "\($0.name): is missing (\($0.kind.holds)); run plumb topics apply" }
   }
 

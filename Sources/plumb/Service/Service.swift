@@ -153,7 +153,7 @@ struct Service {
     let metadata = StoreMetadata(fingerprint: plan.fingerprint, partitions: try survey.inputPartitions())
     if let conflict = try OnlineReader(redis, keys: keys).stored()?.conflict(
       with: metadata,
-      withoutStates: Set(Routing(plan).inputs.filter(\.views.isEmpty).map(\.name)))
+      withoutStates: Set(Routing(plan).inputs.filter { $0.views.isEmpty && $0.join == nil }.map(\.name)))
     {
       throw ProcessorError(remedy: .stop, description: conflict)
     }
@@ -166,12 +166,13 @@ struct Service {
     guard settings.delivery != KafkaDelivery.exactlyOnce.rawValue,
       let input = Routing(plan).inputs.first(where: \.isRepartitioned)
     else { return }
+    let reader = input.views.first.map { "view '\(plan.views[$0].name)'" } ?? "join '\(input.name)'"
     throw ProcessorError(
       remedy: .stop,
       description:
-        "delivery is \(settings.delivery), but the view '\(plan.views[input.views[0]].name)' folds from the topic "
+        "delivery is \(settings.delivery), but the \(reader) folds from the topic "
         + "'\(input.topic)' and so counts its events twice after a crash; use exactly_once, or only views that are keyed like "
-        + "their source")
+        + "their source, and no joins")
   }
 
   private func work(

@@ -67,7 +67,7 @@ struct JSONLine {
   private mutating func label(_ name: String) {
     if needsComma { bytes.append(UInt8(ascii: ",")) }
     needsComma = true
-    ValueText.appendJSONString(Array(name.utf8), to: &bytes)
+    JSONOutput.append(string: Array(name.utf8), to: &bytes)
     bytes.append(UInt8(ascii: ":"))
   }
 }

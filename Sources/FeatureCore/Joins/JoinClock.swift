@@ -1,0 +1,106 @@
+/// How far the streams of a join's two sides are known to have come: a fold of the marks that their tasks write into the
+/// log of the join.
+///
+/// A stream is as far as the slowest of its partitions, of which each has to have been heard of once. A partition that has
+/// said that nothing more comes for now holds nobody up; a stream of which all partitions have said so has come to its
+/// latest time and stays there.
+public struct JoinClock: Hashable, Sendable {
+  /// What is known of a partition of a side.
+  struct Partition: Hashable {
+    /// The largest event time told; nil: it had no event.
+    var time: Int64?
+    var isIdle: Bool
+  }
+
+  /// By side; nil: not heard of.
+  private(set) var partitions: [[Partition?]] = [[], []]
+  /// The event time up to which both streams have come, in microseconds. It never goes back.
+  public private(set) var passed = Int64.min
+
+  /// Nothing heard of.
+  public init() {}
+
+  /// Takes a mark in: `partition` of `count` of a side's topic has come to `time`, and is idle or not.
+  public mutating func note(_ mark: JoinMark) {
+    var side = partitions[mark.side.rawValue]
+    while side.count < mark.count { side.append(nil) }
+    guard side.indices.contains(mark.partition) else { return }
+    let before = side[mark.partition]?.time
+    let time = [before, mark.time].compactMap(\.self).max()
+    side[mark.partition] = Partition(time: time, isIdle: mark.isIdle)
+    partitions[mark.side.rawValue] = side
+    guard let left = reached(.left), let right = reached(.right) else { return }
+    passed = max(passed, min(left, right))
+  }
+
+  /// How far a side's stream has come; nil: not every partition was heard of, or none had an event.
+  private func reached(_ side: JoinPlan.Side) -> Int64? {
+    let known = partitions[side.rawValue]
+    if known.isEmpty || known.contains(where: { $0 == nil }) { return nil }
+    let active = known.compactMap(\.self).filter { !$0.isIdle }
+    let times = active.compactMap(\.time)
+    if times.count < active.count { return nil }
+    return times.min() ?? known.compactMap { $0?.time }.max()
+  }
+
+  mutating func read(_ reader: inout ByteReader) throws(StateError) {
+    for side in JoinPlan.Side.allCases {
+      let count = try reader.count(atMost: Limits.joinPartitionsMax)
+      var read: [Partition?] = []
+      for _ in 0..<count {
+        let kind = try reader.byte()
+        guard kind <= 4 else { throw reader.corrupt("a partition of kind \(kind)") }
+        guard kind > 0 else {
+          read.append(nil)
+          continue
+        }
+        read.append(Partition(time: kind > 2 ? try reader.signed() : nil, isIdle: kind % 2 == 0))
+      }
+      partitions[side.rawValue] = read
+    }
+    passed = try reader.signed()
+  }
+
+  func write(to writer: inout ByteWriter) {
+    for side in partitions {
+      writer.varint(UInt64(side.count))
+      for partition in side {
+        guard let partition else {
+          writer.byte(0)
+          continue
+        }
+        writer.byte((partition.isIdle ? 2 : 1) + (partition.time == nil ? 0 : 2))
+        if let time = partition.time { writer.signed(time) }
+      }
+    }
+    writer.signed(passed)
+  }
+}
+
+/// What a source's task writes into the log of a join: how far its partition has come.
+public struct JoinMark: Hashable, Sendable {
+  /// The side that the source is of.
+  public var side: JoinPlan.Side
+  /// The partition of the source's topic.
+  public var partition: Int
+  /// How many that has.
+  public var count: Int
+  /// The largest event time of those before `offset`; nil: the task has seen none.
+  public var time: Int64?
+  /// Whether there was nothing more to read for a while.
+  public var isIdle: Bool
+  /// The partition's offset up to which everything that takes part has been forwarded.
+  public var offset: Int64
+
+  /// A mark from its parts.
+  public init(
+    side: JoinPlan.Side, partition: Int, count: Int, time: Int64?, isIdle: Bool, offset: Int64
+  ) {
+    self.side = side
+    self.partition = partition
+    self.count = count
+    self.time = time
+    self.isIdle = isIdle
+    self.offset = offset
+  }
+}

@@ -1,0 +1,354 @@
+import FeatureCore
+
+/// The fold of one partition of a join's log, whoever reads it: what follows it where, and which records it makes.
+///
+/// Of an outcome join the head keeps right events by key and lets left events pass; a cursor comes behind on the same log
+/// and takes each left event once both streams have come far enough. So the log is the queue: nothing waits in memory or in
+/// the store, whatever the horizon.
+final class JoinFold {
+  let plan: JoinPlan
+  let topic: String
+  private(set) var progress: JoinProgress
+  private(set) var hasProgressed = true
+  let rights: RightEventsCache
+  /// The rows of a table that is joined.
+  let rows: StateCache
+  private let rowFold: ViewFold
+  private let leftFold: ViewFold
+  private let leftBatch: EventBatch
+  private let rightBatch: EventBatch
+  private var readers: [Reader]
+  private var record: [UInt8] = []
+  private var values: [FeatureValue] = []
+
+  /// What of a cursor needs no storing: it is found again.
+  private struct Reader {
+    /// Records that were read and not taken.
+    var ahead = UnsafeBufferPointer<LogRecord>(start: nil, count: 0)[...]
+    /// What the streams have to come to before the next left event may be taken.
+    var blocked = Int64.min
+  }
+
+  /// Records that a cursor takes for one record of the head: a function of the log, as all that the task does, and so few
+  /// that what they make fits a transaction.
+  static let stepsMax = 10_000
+  /// Bytes of them.
+  static let stepBytesMax = 8 << 20
+  /// Records that a cursor reads at once.
+  static let readMax = 1_000
+
+  /// A fold of a join that begins with nothing.
+  init(_ plan: Plan, join index: Int, _ limits: WorkerLimits) {
+    self.plan = plan.joins[index]
+    topic = plan.sources[self.plan.source].source.topic
+    progress = JoinProgress(self.plan)
+    rights = RightEventsCache(countMax: limits.cachedStatesMax)
+    rows = StateCache(capacity: limits.cachedStatesMax, secret: limits.hashSecret)
+    rowFold = ViewFold(self.plan.right)
+    leftFold = ViewFold(self.plan.left)
+    leftBatch = EventBatch(plan.sources[self.plan.left.source].schema, capacity: limits.batchRecords)
+    rightBatch = EventBatch(plan.sources[self.plan.right.source].schema, capacity: limits.batchRecords)
+    readers = progress.cursors.map { _ in Reader() }
+  }
+
+  var isTable: Bool { plan.join.kind == .table }
+
+  /// Goes on from what was stored.
+  func resume(_ progress: JoinProgress) {
+    self.progress = progress
+    hasProgressed = false
+  }
+
+  /// What was stored is stored.
+  func committed(bytesMax bytes: Int) {
+    hasProgressed = false
+    rights.committed(bytesMax: bytes)
+    rows.committed(bytesMax: bytes)
+  }
+
+  /// What the store has of a key.
+  func insert(_ key: Text, _ bytes: UnsafeRawBufferPointer) throws(StateError) {
+    if isTable {
+      let state = try plan.right.decode(bytes)
+      key.utf8.withUnsafeBytes { rows.young.insert($0, state) }
+    } else {
+      rights.insert(key, try RightEvents(bytes, plan))
+    }
+  }
+
+  /// What the store has of a key can't be read.
+  func insertDamaged(_ key: Text) {
+    if isTable {
+      key.utf8.withUnsafeBytes { rows.young.insertDamaged($0) }
+    } else {
+      rights.insertDamaged(key)
+    }
+  }
+
+  /// The keys that have changed since the last commit, with what writes their bytes.
+  func forEachChanged(_ body: ([UInt8], (inout [UInt8]) -> Void) -> Void) {
+    rows.young.forEachChanged { key, state in body(Array(key)) { plan.right.encode(state, into: &$0) } }
+    rights.forEachChanged { key, events in body(key.utf8) { events.encode(plan, into: &$0) } }
+  }
+
+  // MARK: The head
+
+  /// The keys whose right events or rows have to be in memory before records of the head are folded.
+  func keys(of records: UnsafeBufferPointer<LogRecord>) -> [Text] {
+    var seen: Set<Text> = []
+    var keys: [Text] = []
+    for record in records {
+      guard let key = record.key, case .event(let side, _, _)? = JoinRecord(record.payload),
+        isTable || side == .right
+      else { continue }
+      if seen.insert(Text(key)).inserted { keys.append(Text(key)) }
+    }
+    return keys
+  }
+
+  /// What a fold may need: a cursor's next records, keys in memory, and somewhere for what it makes.
+  struct Ports<Failure: Error> {
+    /// Some records of the cursor from an offset on, at least one; valid until its next read.
+    var read: (_ cursor: Int, _ from: Int64) throws(Failure) -> UnsafeBufferPointer<LogRecord>
+    /// Has the right events of keys in memory.
+    var load: ([Text]) throws(Failure) -> Void
+    /// Takes what is made: a record of the join, or a dead letter of a record of its log.
+    var make: (Output) throws(Failure) -> Void
+  }
+
+  enum Output {
+    case record(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)
+    case letter(LogRecord, DeadLetter)
+  }
+
+  /// Folds a record of the head, and lets the cursors follow. `isSilent`: nothing is made.
+  func fold<Failure>(
+    _ record: LogRecord, isSilent: Bool, _ ports: Ports<Failure>
+  ) throws(Failure) {
+    hasProgressed = true
+    switch JoinRecord(record.payload) {
+    case .mark(let mark): progress.clock.note(mark)
+    case .event(let side, let fields, let payload):
+      guard let key = record.key else { break }
+      switch side {
+      case .left:
+        for cursor in progress.cursors.indices {
+          if progress.cursors[cursor].pending == 0 { progress.cursors[cursor].offset = record.offset }
+          progress.cursors[cursor].pending += 1
+        }
+        if isTable, !isSilent { try join(record, Text(key), fields, payload, ports) }
+      case .right: try keep(record, key, fields, payload, isSilent, ports)
+      }
+    case nil: break
+    }
+    for cursor in progress.cursors.indices {
+      try follow(cursor, head: record.offset + 1, isSilent: isSilent, ports)
+    }
+  }
+
+  /// The rows of a side's record that were forwarded under its key.
+  private func decode(
+    _ payload: UnsafeRawBufferPointer, _ fields: RecordFields, _ key: UnsafeRawBufferPointer,
+    into batch: EventBatch, _ fold: ViewFold
+  ) -> Range<Int> {
+    let first = batch.count
+    // Its source's task has judged it; what it refused was told.
+    do throws(DecodeFailure) {
+      try batch.append(payload, sequence: 0, record: fields)
+    } catch { return first..<first }
+    batch.removeRows(from: first) { row in
+      guard (try? fold.takes(batch.row(row))) == true, let own = try? fold.key(of: batch.row(row)) else {
+        return false
+      }
+      return own.elementsEqual(key)
+    }
+    return first..<batch.count
+  }
+
+  private func keep<Failure>(
+    _ record: LogRecord, _ key: UnsafeRawBufferPointer, _ fields: RecordFields,
+    _ payload: UnsafeRawBufferPointer, _ isSilent: Bool, _ ports: Ports<Failure>
+  ) throws(Failure) {
+    rightBatch.removeAll()
+    let found = decode(payload, fields, key, into: rightBatch, rowFold)
+    if isTable {
+      for row in found {
+        do throws(ViewFailure) {
+          _ = try rowFold.fold(rightBatch, row: row, into: &rows.young)
+        } catch {
+          if !isSilent { try ports.make(.letter(record, DeadLetter(error, payload, sequence: 0))) }
+        }
+      }
+      return
+    }
+    let name = Text(key)
+    let last = progress.cursors[progress.cursors.count - 1].clock.passed
+    for row in found {
+      let event = RightEvents.Event(
+        time: rightBatch.time(row), offset: record.offset, passed: progress.clock.passed,
+        fields: plan.carriedMembers(rightBatch.row(row)))
+      if !rights.isDamaged(name), rights.add(event, to: name, isOver: { self.plan.lateness(of: $0) <= last }) {
+        continue
+      }
+      if isSilent { continue }
+      try ports.make(.letter(record, letter(rights.isDamaged(name) ? .damaged : .full, payload)))
+    }
+  }
+
+  /// Gives a left event the row that the table has now.
+  private func join<Failure>(
+    _ record: LogRecord, _ key: Text, _ fields: RecordFields, _ payload: UnsafeRawBufferPointer,
+    _ ports: Ports<Failure>
+  ) throws(Failure) {
+    leftBatch.removeAll()
+    let state = key.utf8.withUnsafeBytes { rows.young.state($0) }
+    for row in key.utf8.withUnsafeBytes({ decode(payload, fields, $0, into: leftBatch, leftFold) }) {
+      let time = EventTime(microseconds: max(leftBatch.time(row), state?.asOf.microseconds ?? .min))
+      plan.right.evaluate(state, at: time, into: &values)
+      try make(leftBatch.row(row), plan.carriedMembers(values), record, payload, ports)
+    }
+  }
+
+  private func make<Failure>(
+    _ row: UnsafePointer<Scalar>, _ members: [UInt8], _ source: LogRecord, _ payload: UnsafeRawBufferPointer,
+    _ ports: Ports<Failure>
+  ) throws(Failure) {
+    // Taken out so that it has one owner, and keeps its memory.
+    var record: [UInt8] = []
+    swap(&record, &self.record)
+    defer { swap(&record, &self.record) }
+    plan.write(row, carrying: members, to: &record)
+    guard record.count <= Limits.recordBytesMax else {
+      return try ports.make(.letter(source, DeadLetter.oversized(payload, sequence: 0)))
+    }
+    guard let key = source.key else { return }
+    try record.span.bytes.withUnsafeBytes { (bytes) throws(Failure) in
+      try ports.make(.record(key: key, value: bytes))
+    }
+  }
+
+  // MARK: The cursors
+
+  /// Lets a cursor take what has become due, as far as one record of the head lets it come.
+  private func follow<Failure>(
+    _ index: Int, head: Int64, isSilent: Bool, _ ports: Ports<Failure>
+  ) throws(Failure) {
+    var steps = Self.stepsMax
+    var bytes = Self.stepBytesMax
+    while steps > 0, bytes > 0 {
+      if progress.cursors[index].pending == 0 {
+        progress.cursors[index].clock = progress.clock
+        readers[index] = Reader()
+        return
+      }
+      if progress.clock.passed < readers[index].blocked { return }
+      let ahead = readers[index].ahead
+      readers[index].ahead = ahead.drop { $0.offset < progress.cursors[index].offset }
+      if readers[index].ahead.isEmpty {
+        readers[index].ahead = try ports.read(index, progress.cursors[index].offset)[...]
+      }
+      let taken = takeable(index, before: head, &steps, &bytes)
+      if taken.isEmpty { return }
+      try take(taken, index, isSilent: isSilent, ports)
+      readers[index].ahead = readers[index].ahead[taken.endIndex...]
+    }
+  }
+
+  /// The next records that a cursor may take. A left event that isn't due ends them.
+  private func takeable(
+    _ index: Int, before head: Int64, _ steps: inout Int, _ bytes: inout Int
+  ) -> Slice<UnsafeBufferPointer<LogRecord>> {
+    let ahead = readers[index].ahead
+    var end = ahead.startIndex
+    leftBatch.removeAll()
+    while end < ahead.endIndex, ahead[end].offset < head, steps > 0, bytes > 0, leftBatch.count < leftBatch.capacity {
+      let record = ahead[end]
+      if let key = record.key, case .event(.left, let fields, let payload)? = JoinRecord(record.payload) {
+        let rows = decode(payload, fields, key, into: leftBatch, leftFold)
+        let due = rows.map { plan.due(leftBatch.time($0), cursor: index) }.max() ?? .min
+        if due > progress.clock.passed {
+          readers[index].blocked = due
+          break
+        }
+      }
+      steps -= 1
+      bytes -= record.payload.count
+      end += 1
+    }
+    return ahead[..<end]
+  }
+
+  private func take<Failure>(
+    _ records: Slice<UnsafeBufferPointer<LogRecord>>, _ index: Int, isSilent: Bool, _ ports: Ports<Failure>
+  ) throws(Failure) {
+    if !isSilent {
+      var keys: Set<Text> = []
+      for record in records {
+        if let key = record.key, case .event(.left, _, _)? = JoinRecord(record.payload) { keys.insert(Text(key)) }
+      }
+      try ports.load(keys.sorted())
+    }
+    for record in records {
+      switch JoinRecord(record.payload) {
+      case .mark(let mark): progress.cursors[index].clock.note(mark)
+      case .event(.left, let fields, let payload) where record.key != nil:
+        progress.cursors[index].pending -= 1
+        if !isSilent { try tell(record, fields, payload, index, ports) }
+      case .event, nil: break
+      }
+      progress.cursors[index].offset = record.offset + 1
+    }
+  }
+
+  /// Makes the outcome of a left event, or its correction.
+  private func tell<Failure>(
+    _ record: LogRecord, _ fields: RecordFields, _ payload: UnsafeRawBufferPointer, _ index: Int,
+    _ ports: Ports<Failure>
+  ) throws(Failure) {
+    guard case .outcome(let within, _, _) = plan.join.kind, let key = record.key else { return }
+    leftBatch.removeAll()
+    let name = Text(key)
+    for row in decode(payload, fields, key, into: leftBatch, leftFold) {
+      let time = leftBatch.time(row)
+      if progress.cursors[index].clock.passed >= plan.lateness(of: time) || rights.isDamaged(name) {
+        let fault: Fault = rights.isDamaged(name) ? .damaged : .late
+        if index == 0 { try ports.make(.letter(record, letter(fault, payload))) }
+        continue
+      }
+      let outcome = { (cursor: Int) in
+        self.rights[name]?.first(
+          after: time, within: within, offset: record.offset, due: self.plan.due(time, cursor: cursor))
+      }
+      let first = outcome(0)
+      let told = outcome(index)
+      if index > 0, told == first { continue }
+      try make(
+        leftBatch.row(row), plan.outcomeMembers(told, revision: Int64(index)), record, payload, ports)
+    }
+  }
+
+  // MARK: What can't be used
+
+  private enum Fault { case late, full, damaged }
+
+  private func letter(_ fault: Fault, _ payload: UnsafeRawBufferPointer) -> DeadLetter {
+    switch fault {
+    case .late:
+      DeadLetter(
+        sequence: 0, reason: DeadLetter.lateForJoin, view: plan.name,
+        message:
+          "join '\(plan.name)': the event came after its outcome was due, and what followed it may be forgotten; allow more "
+          + "with 'allowed_lateness', or send it in time", payload: payload)
+    case .full:
+      DeadLetter(
+        sequence: 0, reason: DeadLetter.joinFull, view: plan.name,
+        message:
+          "join '\(plan.name)': its key has \(RightEvents.eventsMax) events, or as many bytes, within reach already; narrow "
+          + "'where', or join on more columns", payload: payload)
+    case .damaged:
+      DeadLetter(
+        sequence: 0, reason: "state_damaged", view: plan.name,
+        message: "join '\(plan.name)': what the store has of its key is damaged", payload: payload)
+    }
+  }
+}

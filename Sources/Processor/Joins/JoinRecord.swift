@@ -1,0 +1,101 @@
+import FeatureCore
+
+/// A record of a join's log: an event of a side as its source's task has forwarded it, or a mark of how far that has come.
+enum JoinRecord {
+  case event(JoinPlan.Side, fields: RecordFields, payload: UnsafeRawBufferPointer)
+  case mark(JoinMark)
+
+  /// nil of bytes that no task wrote.
+  init?(_ bytes: UnsafeRawBufferPointer) {
+    var fields = RecordFields.none
+    var payload = UnsafeRawBufferPointer(start: nil, count: 0)
+    var side: JoinPlan.Side?
+    var numbers: [UInt64: UInt64] = [:]
+    var at = 0
+    while at < bytes.count {
+      let tag = bytes[at]
+      at += 1
+      switch tag & 7 {
+      case 0:
+        guard let value = Self.varint(bytes, &at) else { return nil }
+        if tag >> 3 == Self.sideField {
+          side = JoinPlan.Side(rawValue: Int(clamping: value) - 1)
+        } else {
+          numbers[UInt64(tag >> 3)] = value
+        }
+      case 1:
+        guard at + 8 <= bytes.count, tag >> 3 == 1 else { return nil }
+        fields.timestampMilliseconds = Int64(
+          bitPattern: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: at, as: UInt64.self)))
+        at += 8
+      case 2:
+        guard let length = Self.varint(bytes, &at).flatMap(Int.init(exactly:)), length <= bytes.count - at
+        else { return nil }
+        let part = UnsafeRawBufferPointer(rebasing: bytes[at..<(at + length)])
+        if tag >> 3 == 2 { fields.key = part } else { payload = part }
+        at += length
+      default: return nil
+      }
+    }
+    guard let side else { return nil }
+    guard !numbers.isEmpty else {
+      self = .event(side, fields: fields, payload: payload)
+      return
+    }
+    guard let mark = JoinMark(side, numbers) else { return nil }
+    self = .mark(mark)
+  }
+
+  fileprivate static let sideField: UInt8 = 4
+
+  private static func varint(_ bytes: UnsafeRawBufferPointer, _ at: inout Int) -> UInt64? {
+    var value: UInt64 = 0
+    for shift in stride(from: UInt64(0), to: 64, by: 7) {
+      guard at < bytes.count else { return nil }
+      let byte = bytes[at]
+      at += 1
+      value |= UInt64(byte & 0x7F) << shift
+      if byte < 0x80 { return value }
+    }
+    return nil
+  }
+}
+
+extension JoinMark {
+  private enum Field {
+    static let partition: UInt64 = 5
+    static let count: UInt64 = 6
+    static let time: UInt64 = 7
+    static let isIdle: UInt64 = 8
+    static let offset: UInt64 = 9
+  }
+
+  fileprivate init?(_ side: JoinPlan.Side, _ numbers: [UInt64: UInt64]) {
+    guard let count = numbers[Field.count], 1...UInt64(Limits.joinPartitionsMax) ~= count,
+      let partition = numbers[Field.partition], partition < count, let offset = numbers[Field.offset]
+    else { return nil }
+    self.init(
+      side: side, partition: Int(partition), count: Int(count),
+      time: numbers[Field.time].map(Int64.init(bitPattern:)), isIdle: numbers[Field.isIdle] == 1,
+      offset: Int64(bitPattern: offset))
+  }
+}
+
+extension ProtobufWriter {
+  /// An event of a side of a join.
+  mutating func event(_ record: LogRecord, of side: JoinPlan.Side) {
+    forwarded(record)
+    field(UInt64(JoinRecord.sideField), varint: UInt64(side.rawValue + 1))
+  }
+
+  /// How far a side has come.
+  mutating func mark(_ mark: JoinMark) {
+    removeAll()
+    field(UInt64(JoinRecord.sideField), varint: UInt64(mark.side.rawValue + 1))
+    field(5, varint: UInt64(mark.partition))
+    field(6, varint: UInt64(mark.count))
+    if let time = mark.time { field(7, varint: UInt64(bitPattern: time)) }
+    if mark.isIdle { field(8, varint: 1) }
+    field(9, varint: UInt64(bitPattern: mark.offset))
+  }
+}

@@ -1,0 +1,160 @@
+import FeatureCore
+
+// The tasks of joins.
+extension ProcessorLoop {
+  /// Folds records of a join's log; returns how many, fewer if what they make is enough for a commit.
+  func fold(
+    _ records: UnsafeBufferPointer<LogRecord>, _ task: WorkerTask, _ join: JoinFold
+  ) throws(LoopFault) -> Int {
+    try load(join.keys(of: records), task, join)
+    let isSilent = task.isCatchingUp
+    let ports = JoinFold.Ports<LoopFault>(
+      read: { (cursor, offset) throws(LoopFault) in
+        try self.onLog { () throws(LogError) in
+          try self.log.read(
+            task.partition, cursor: cursor, from: offset, recordsMax: JoinFold.readMax)
+        }
+      },
+      load: { (keys) throws(LoopFault) in try self.load(keys, task, join) },
+      make: { (output) throws(LoopFault) in try self.send(output, task, join) })
+    var done = 0
+    for record in records {
+      // A record of the head has changed what a cursor that fails has not followed: all of it is read again.
+      do throws(LoopFault) {
+        try join.fold(record, isSilent: isSilent, ports)
+      } catch { throw aborting(error) }
+      task.position = record.offset + 1
+      counts.records += 1
+      if isSilent { counts.recovered += 1 }
+      foldsSinceCommit += 1
+      bytesSinceCommit += 64
+      done += 1
+      if isFull { break }
+    }
+    return done
+  }
+
+  private func send(_ output: JoinFold.Output, _ task: WorkerTask, _ join: JoinFold) throws(LoopFault) {
+    switch output {
+    case .record(let key, let value):
+      try beginTransaction()
+      try onLog { () throws(LogError) in
+        try log.send(topic: join.topic, partition: nil, key: key, value: value)
+      }
+      counts.joined += 1
+      foldsSinceCommit += 1
+      bytesSinceCommit += value.count
+    case .letter(let record, let letter): try send(letter, of: record, task)
+    }
+  }
+
+  /// Has the right events, or the rows, of keys in memory.
+  private func load(_ keys: [Text], _ task: WorkerTask, _ join: JoinFold) throws(LoopFault) {
+    let missing = keys.filter { key in
+      join.isTable
+        ? key.utf8.withUnsafeBytes { join.rows.young.state($0) } == nil && !join.rows.promote(key.utf8)
+        : join.rights[key] == nil
+    }
+    let hasEvicted = join.isTable ? join.rows.hasEvicted : join.rights.hasEvicted
+    if missing.isEmpty || task.beginsAnew && !hasEvicted { return }
+    counts.cacheMisses += missing.count
+    let prefix = StateKey.prefix(view: join.plan.name)
+    var isSetBack = false
+    try onStore(task.partition) { () throws(StoreError) in
+      try store.load(
+        task.name, epoch: task.epoch, position: task.stored, ByteStrings(missing.map { prefix + $0.utf8 })
+      ) { index, stored in
+        switch stored {
+        case .none: if !join.isTable { join.rights.insert(missing[index], RightEvents()) }
+        case .state(_, let position) where !task.covers(position): isSetBack = isSetBack || !task.beginsAnew
+        case .state(let bytes, _):
+          do throws(StateError) {
+            try join.insert(missing[index], bytes)
+          } catch { damaged(missing[index], "\(error)", task, join) }
+        case .damaged(let reason): damaged(missing[index], reason, task, join)
+        }
+      }
+    }
+    if isSetBack { throw .setBack(task.partition) }
+  }
+
+  private func damaged(_ key: Text, _ reason: String, _ task: WorkerTask, _ join: JoinFold) {
+    join.insertDamaged(key)
+    guard task.reportedEntities.count < WorkerTask.reportedEntitiesMax,
+      task.reportedEntities.insert(key.utf8).inserted
+    else { return }
+    report(
+      "task \(task.name): what the store has of key '\(key)' in join '\(join.plan.name)' is damaged: \(reason). Its events go to "
+        + "'\(routing.deadLetterTopic)' until a new version is filled")
+  }
+
+  /// Reads how far a join's task has come, unless it begins with nothing.
+  func resume(_ task: WorkerTask, _ join: JoinFold) throws(LoopFault) {
+    if task.beginsAnew { return }
+    var stop: String?
+    var isMissing = false
+    try onStore(task.partition) { () throws(StoreError) in
+      try store.load(
+        task.name, epoch: task.epoch, position: task.stored, [StateKey.progress(of: join.plan.name)]
+      ) { _, stored in
+        switch stored {
+        case .state(let bytes, let position) where task.covers(position):
+          do throws(StateError) {
+            join.resume(try JoinProgress(bytes, join.plan))
+          } catch { stop = "\(error)" }
+        case .state, .none: isMissing = true
+        case .damaged(let reason): stop = reason
+        }
+      }
+    }
+    if let stop {
+      throw .stop("task \(task.name): what the store has of its progress is damaged: \(stop); raise 'version:'")
+    }
+    if isMissing { throw .setBack(task.partition) }
+  }
+
+  /// Adds what has changed of a join's task to what is stored.
+  func encode(_ join: JoinFold, into states: inout KeyedStates) {
+    let prefix = StateKey.prefix(view: join.plan.name)
+    join.forEachChanged { key, write in key.withUnsafeBytes { states.append(prefix, $0, write) } }
+    guard join.hasProgressed else { return }
+    states.append(StateKey.progress(of: join.plan.name), UnsafeRawBufferPointer(start: nil, count: 0)) {
+      join.progress.encode(join.plan, into: &$0)
+    }
+  }
+
+  // MARK: Marks
+
+  /// Whether the log of a join has to be told how far a task has come.
+  func owesMarks(_ task: WorkerTask) -> Bool { !task.isCatchingUp && task.marks.due(now) != nil }
+
+  /// Tells every partition of the joins' logs how far a source's task has come.
+  func sendMarks(of task: WorkerTask) throws(LoopFault) {
+    guard let (time, isIdle) = task.marks.due(now) else { return }
+    guard let count = partitions[task.input.name] else {
+      throw .stop("how many partitions '\(task.partition.topic)' has is not known, and joins need it")
+    }
+    for (side, topic) in zip(task.marks.sides, task.marks.topics) {
+      let mark = JoinMark(
+        side: side.side, partition: Int(task.partition.partition), count: Int(count), time: time,
+        isIdle: isIdle, offset: task.position)
+      guard let targets = partitions[TopicNames.sides(plan.joins[side.join].name)] else {
+        throw .stop("how many partitions '\(topic)' has is not known, and the join needs it")
+      }
+      writer.mark(mark)
+      for target in 0..<targets {
+        try onLog { () throws(LogError) in
+          try writer.withBytes { (bytes) throws(LogError) in
+            try log.send(topic: topic, partition: target, key: nil, value: bytes)
+          }
+        }
+      }
+    }
+    task.marks.told(isIdle: isIdle)
+  }
+}
+
+extension StateKey {
+  /// Under which a join's task keeps how far it has come. A view's or a join's name has no dot.
+  static func progress(of join: String) -> [UInt8] { Array("\(join).progress:".utf8) }
+}

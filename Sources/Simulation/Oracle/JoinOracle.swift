@@ -1,0 +1,166 @@
+import BrokerCore
+import FeatureCore
+import Processor
+
+/// What a join makes of one partition of its log, by the rule as it is written: every event is kept, and every outcome looked
+/// for among all of them.
+final class JoinOracle {
+  /// A record that is due in the join's topic, or a dead letter's reason and payload.
+  enum Due {
+    case record(key: [UInt8], value: [UInt8])
+    case letter(reason: String, payload: [UInt8])
+  }
+
+  private struct Left {
+    var offset: Int64
+    var key: [UInt8]
+    var fields: [UInt64: [UInt8]]
+    var timestamp: Int64
+    var passed: Int64
+  }
+
+  private let plan: JoinPlan
+  private let takes: [ViewFold]
+  private let batches: [EventBatch]
+  private let rows: TaskRows
+  private var known: [Int: [Int: (time: Int64?, isIdle: Bool)]] = [:]
+  private var counts: [Int: Int] = [:]
+  private var passed = Int64.min
+  private var lefts: [Left] = []
+  private var rights: [[UInt8]: [RightEvents.Event]] = [:]
+  private var taken: [Int]
+
+  /// The states of a table's rows.
+  private final class TaskRows { var states: [[UInt8]: State?] = [:] }
+
+  init(_ plan: Plan, _ join: JoinPlan) {
+    self.plan = join
+    takes = [ViewFold(join.left), ViewFold(join.right)]
+    batches = JoinPlan.Side.allCases.map {
+      EventBatch(plan.sources[join.source(of: $0)].schema, capacity: 1)
+    }
+    rows = TaskRows()
+    taken = Array(repeating: 0, count: join.cursorCount)
+  }
+
+  /// What a record of the log causes.
+  func fold(_ visible: VisibleRecord) -> [Due] {
+    var fields: [UInt64: [UInt8]] = [:]
+    var numbers: [UInt64: UInt64] = [:]
+    for (number, field) in WireReader.fields(visible.record.value ?? []) ?? [] {
+      switch field {
+      case .number(let value): numbers[number] = value
+      case .bytes(let bytes): fields[number] = Array(bytes)
+      }
+    }
+    let side = Int(numbers[4] ?? 1) - 1
+    var due: [Due] = []
+    if let count = numbers[6] {
+      mark(side, numbers, Int(count))
+    } else if side == 0 {
+      let left = Left(
+        offset: visible.offset, key: visible.record.key ?? [], fields: fields,
+        timestamp: Int64(bitPattern: numbers[1] ?? 0), passed: passed)
+      if plan.join.kind == .table { due += joined(left) } else { lefts.append(left) }
+    } else {
+      keep(visible, fields, Int64(bitPattern: numbers[1] ?? 0))
+    }
+    for cursor in taken.indices { due += follow(cursor) }
+    return due
+  }
+
+  private func mark(_ side: Int, _ numbers: [UInt64: UInt64], _ count: Int) {
+    counts[side] = count
+    let partition = Int(numbers[5] ?? 0)
+    let before = known[side]?[partition]?.time
+    let time = numbers[7].map { Int64(bitPattern: $0) }
+    known[side, default: [:]][partition] = (max(before ?? .min, time ?? .min), numbers[8] == 1)
+    if before == nil, time == nil { known[side]?[partition]?.time = nil }
+    guard let left = reached(0), let right = reached(1) else { return }
+    passed = max(passed, min(left, right))
+  }
+
+  private func reached(_ side: Int) -> Int64? {
+    guard let known = known[side], known.count == counts[side] else { return nil }
+    let busy = known.values.filter { !$0.isIdle }
+    if busy.contains(where: { $0.time == nil }) { return nil }
+    return busy.isEmpty ? known.values.compactMap(\.time).max() : busy.compactMap(\.time).min()
+  }
+
+  private func forEachRow(
+    _ side: Int, _ key: [UInt8], _ fields: [UInt64: [UInt8]], _ timestamp: Int64,
+    _ body: (UnsafePointer<Scalar>, Int64) -> Void
+  ) {
+    let batch = batches[side]
+    batch.removeAll()
+    (fields[3] ?? []).withUnsafeBytes { payload in
+      (fields[2] ?? []).withUnsafeBytes { name in
+        let record = RecordFields(timestampMilliseconds: timestamp, key: fields[2] == nil ? nil : name)
+        guard (try? batch.append(payload, sequence: 0, record: record)) != nil else { return }
+        for row in 0..<batch.count {
+          guard (try? takes[side].takes(batch.row(row))) == true,
+            let own = try? takes[side].key(of: batch.row(row)), own.elementsEqual(key)
+          else { continue }
+          body(batch.row(row), batch.time(row))
+        }
+      }
+    }
+  }
+
+  private func keep(_ visible: VisibleRecord, _ fields: [UInt64: [UInt8]], _ timestamp: Int64) {
+    let key = visible.record.key ?? []
+    forEachRow(1, key, fields, timestamp) { row, time in
+      if plan.join.kind == .table {
+        _ = try? takes[1].fold(row, time: time, into: &rows.states[key, default: nil])
+      } else {
+        rights[key, default: []].append(
+          RightEvents.Event(
+            time: time, offset: visible.offset, passed: passed, fields: plan.carriedMembers(row)))
+      }
+    }
+  }
+
+  private func joined(_ left: Left) -> [Due] {
+    var due: [Due] = []
+    let state = rows.states[left.key] ?? nil
+    forEachRow(0, left.key, left.fields, left.timestamp) { row, time in
+      let at = EventTime(microseconds: max(time, state?.asOf.microseconds ?? .min))
+      var value: [UInt8] = []
+      plan.write(row, carrying: plan.carriedMembers(plan.right.evaluate(state, at: at)), to: &value)
+      due.append(.record(key: left.key, value: value))
+    }
+    return due
+  }
+
+  private func follow(_ cursor: Int) -> [Due] {
+    guard case .outcome(let within, let wait, let lateness) = plan.join.kind else { return [] }
+    var due: [Due] = []
+    while taken[cursor] < lefts.count {
+      let left = lefts[taken[cursor]]
+      var isDue = true
+      forEachRow(0, left.key, left.fields, left.timestamp) { _, time in
+        if time + within + wait + (cursor > 0 ? lateness : 0) > passed { isDue = false }
+      }
+      guard isDue else { break }
+      taken[cursor] += 1
+      forEachRow(0, left.key, left.fields, left.timestamp) { row, time in
+        let end = time + within + wait
+        if left.passed >= end + lateness {
+          if cursor == 0 { due.append(.letter(reason: "late_for_join", payload: left.fields[3] ?? [])) }
+          return
+        }
+        func first(_ end: Int64) -> RightEvents.Event? {
+          (rights[left.key] ?? []).filter {
+            $0.time > time && $0.time <= time + within && ($0.passed < end || $0.offset < left.offset)
+          }.min { ($0.time, $0.offset) < ($1.time, $1.offset) }
+        }
+        let told = first(cursor > 0 ? end + lateness : end)
+        if cursor > 0, told == first(end) { return }
+        var value: [UInt8] = []
+        plan.write(row, carrying: plan.outcomeMembers(told, revision: Int64(cursor)), to: &value)
+        due.append(.record(key: left.key, value: value))
+      }
+    }
+    return due
+  }
+}
