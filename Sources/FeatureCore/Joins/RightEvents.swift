@@ -61,7 +61,8 @@ public struct RightEvents: Hashable, Sendable {
     for _ in 0..<count {
       let time = try reader.signed()
       let offset = try reader.signed()
-      guard last < (time, offset) else { throw reader.corrupt("the events are not in order") }
+      // The elements of a record may have one time.
+      guard last <= (time, offset) else { throw reader.corrupt("the events are not in order") }
       last = (time, offset)
       let passed = try reader.signed()
       let length = try reader.count(atMost: bytes.count)

@@ -84,7 +84,7 @@ extension ProcessorLoop {
         if isSent { try sendSnapshot(plan, key, state, states, at: position) }
       }
     }
-    if let join = task.join { encode(join, into: &states) }
+    if let join = task.join { encode(join, of: task, into: &states) }
     task.encoded = task.position
   }
 

@@ -19,10 +19,9 @@ extension ProcessorLoop {
       make: { (output) throws(LoopFault) in try self.send(output, task, join) })
     var done = 0
     for record in records {
-      // A record of the head has changed what a cursor that fails has not followed: all of it is read again.
       do throws(LoopFault) {
         try join.fold(record, isSilent: isSilent, ports)
-      } catch { throw aborting(error) }
+      } catch { throw givingUp(error) }
       task.position = record.offset + 1
       counts.records += 1
       if isSilent { counts.recovered += 1 }
@@ -32,6 +31,14 @@ extension ProcessorLoop {
       if isFull { break }
     }
     return done
+  }
+
+  /// A record of the head has changed what a cursor that failed has not followed: all of it has to be read again.
+  private func givingUp(_ fault: LoopFault) -> LoopFault {
+    if case .store(let error, _) = fault, error.remedy == .retry {
+      return .log(LogError(.abort, error.message))
+    }
+    return aborting(fault)
   }
 
   private func send(_ output: JoinFold.Output, _ task: WorkerTask, _ join: JoinFold) throws(LoopFault) {
@@ -114,10 +121,10 @@ extension ProcessorLoop {
   }
 
   /// Adds what has changed of a join's task to what is stored.
-  func encode(_ join: JoinFold, into states: inout KeyedStates) {
+  func encode(_ join: JoinFold, of task: WorkerTask, into states: inout KeyedStates) {
     let prefix = StateKey.prefix(view: join.plan.name)
     join.forEachChanged { key, write in key.withUnsafeBytes { states.append(prefix, $0, write) } }
-    guard join.hasProgressed else { return }
+    guard join.hasProgressed, task.stored != task.position else { return }
     states.append(StateKey.progress(of: join.plan.name), UnsafeRawBufferPointer(start: nil, count: 0)) {
       join.progress.encode(join.plan, into: &$0)
     }

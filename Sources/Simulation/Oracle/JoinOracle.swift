@@ -8,7 +8,7 @@ final class JoinOracle {
   /// A record that is due in the join's topic, or a dead letter's reason and payload.
   enum Due {
     case record(key: [UInt8], value: [UInt8])
-    case letter(reason: String, payload: [UInt8])
+    case letter(reason: String, offset: Int64, key: [UInt8], payload: [UInt8])
   }
 
   private struct Left {
@@ -146,7 +146,11 @@ final class JoinOracle {
       forEachRow(0, left.key, left.fields, left.timestamp) { row, time in
         let end = time + within + wait
         if left.passed >= end + lateness {
-          if cursor == 0 { due.append(.letter(reason: "late_for_join", payload: left.fields[3] ?? [])) }
+          let payload = left.fields[3] ?? []
+          if cursor == 0 {
+            due.append(
+              .letter(reason: "late_for_join", offset: left.offset, key: left.key, payload: payload))
+          }
           return
         }
         func first(_ end: Int64) -> RightEvents.Event? {

@@ -17,6 +17,8 @@ final class TaskOracle {
     var key: [UInt8]
     var value: [UInt8]
     var offset: Int64
+    /// The side of a join that it is forwarded as.
+    var side: Int?
   }
 
   let input: Routing.Input
@@ -82,12 +84,11 @@ final class TaskOracle {
       switch due {
       case .record(let key, let value):
         forwarded.append(Forwarded(topic: join.topic, key: key, value: value, offset: visible.offset))
-      case .letter(let reason, let payload):
+      case .letter(let reason, let offset, let key, let payload):
         letters.append(
           LetterIdentity(
             reason: reason, view: String(input.name.dropLast(".sides".count)), topic: place.topic,
-            partition: place.partition, offset: visible.offset, key: visible.record.key ?? [], payload: payload,
-            version: version))
+            partition: place.partition, offset: offset, key: key, payload: payload, version: version))
       }
     }
     (visible.record.key ?? []).withUnsafeBytes { key in
@@ -213,7 +214,7 @@ final class TaskOracle {
     guard let key, sent["\(forward.topic) \(forward.side ?? -1)", default: []].insert(key).inserted
     else { return }
     let value = forward.side.map { sideRecord(visible, $0) } ?? visible.record.value ?? []
-    forwarded.append(Forwarded(topic: forward.topic, key: key, value: value, offset: visible.offset))
+    forwarded.append(Forwarded(topic: forward.topic, key: key, value: value, offset: visible.offset, side: forward.side))
   }
 
   /// A record as it is forwarded to the log of a join.

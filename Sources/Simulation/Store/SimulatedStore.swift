@@ -67,7 +67,7 @@ final class SimulatedStore: StateStorePort {
     let written = (0..<states.count).map { index in states.withBytes(index) { (Array($0), Array($1)) } }
     if let from, from > position, states.count == 0 { world.coverage.hit(.beginsBack) }
     if let from, from >= position, states.count > 0 {
-      world.violate("\(life.name) wrote states of \(task) without a new position")
+      world.violate("\(life.name) wrote states of \(task) without a new position: \(from), then \(position)")
     }
     if states.count > statesMax {
       world.violate("\(life.name) wrote \(states.count) states of \(task) at once, more than \(statesMax)")
