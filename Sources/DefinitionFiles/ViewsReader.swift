@@ -13,9 +13,10 @@ extension DefinitionsReader {
     "quantile": .approxQuantile, "percentile": .approxQuantile, "median": .approxQuantile,
     "approx_percentile": .approxQuantile, "latest": .last, "earliest": .first, "mode": .topK, "top": .topK,
     "recency": .secondsSinceLast, "time_since_last": .secondsSinceLast, "last_n": .lastK, "first_n": .firstK,
+    "population_stability_index": .psi, "jensen_shannon": .js, "null_rate": .nullShare,
   ]
   private static let aggregateKeys = [
-    "value", "label", "where", "windows", "k", "counters", "q", "half_life", "buckets",
+    "value", "label", "where", "windows", "k", "counters", "q", "half_life", "buckets", "baseline",
   ]
 
   mutating func view(_ name: String, _ place: Place) -> View? {
@@ -124,14 +125,16 @@ extension DefinitionsReader {
     for element in windows.map(reader.elements) ?? [] {
       if let window = window(element) { read.append(window) }
     }
+    let value = fields["value"].flatMap { expression($0) }
     let aggregate = Aggregate(
-      function ?? .count, value: fields["value"].flatMap { expression($0) },
+      function ?? .count, value: value,
       label: fields["label"].flatMap { expression($0) }, where: fields["where"].flatMap { expression($0) },
       windows: read,
       k: fields["k"].flatMap(reader.integer), counters: fields["counters"].flatMap(reader.integer),
       q: fields["q"].map(reader.elements)?.first.flatMap(reader.number),
       halfLife: fields["half_life"].flatMap(reader.duration),
-      buckets: fields["buckets"].map { place in reader.elements(place).compactMap { reader.literal($0) } })
+      buckets: fields["buckets"].map { place in reader.elements(place).compactMap { reader.literal($0) } },
+      baseline: fields["baseline"].flatMap { baseline($0, value: value) })
     return function == nil ? nil : aggregate
   }
 

@@ -49,6 +49,8 @@ public enum Limits {
   static let tileEventsMax: UInt64 = 1 << 48
   /// Buckets of a quantile sketch before it halves its resolution.
   public static let quantileBucketsMax = 1024
+  /// Edges or categories of a baseline: events of a window that are spread over more bins say little about each.
+  public static let baselineBinsMax = 50
   /// Declared buckets of a histogram.
   public static let histogramBucketsMax = 256
   /// Earliest event time: 0001-01-01T00:00:00Z, in microseconds.

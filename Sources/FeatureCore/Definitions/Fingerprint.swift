@@ -44,7 +44,7 @@ enum Fingerprint {
       switch feature.computation {
       case .derive(let text): texts.append(text)
       case .column: break
-      case .aggregate(let aggregate): texts += [aggregate.value, aggregate.filter]
+      case .aggregate(let aggregate): texts += [aggregate.value, aggregate.label, aggregate.filter]
       }
     }
     return texts.compactMap { $0 }.compactMap { try? Expression.parse($0) }
@@ -91,6 +91,7 @@ enum Fingerprint {
       // Only where it is given: what had been defined before keeps its fingerprint.
       aggregate.counters.map { "counters \($0)" },
       aggregate.label.map { "label \(canonical($0))" },
+      aggregate.baseline.map { "baseline \(text($0))" },
     ].compactMap(\.self).joined(separator: " ")
   }
 
@@ -103,6 +104,15 @@ enum Fingerprint {
     case .session(let gap): "session \(gap)"
     case .calendar(let unit, let zone): "\(unit.rawValue) \(zone)"
     }
+  }
+
+  private static func text(_ baseline: Baseline) -> String {
+    let bins =
+      switch baseline.bins {
+      case .edges(let edges): edges.map { text(.double($0)) }
+      case .categories(let categories): categories.map { text(.string($0)) }
+      }
+    return "\(bins.joined(separator: ",")) counts \(baseline.counts) nulls \(baseline.nulls)"
   }
 
   private static func text(_ literal: Literal) -> String {
@@ -152,6 +162,7 @@ extension FeatureSummary {
       aggregate.counters.map { "counters: \($0)" }, aggregate.q.map { "q: \($0)" },
       aggregate.halfLife.map { "half_life: \(Duration.text($0))" },
       aggregate.buckets.map { "\($0.count) buckets" },
+      aggregate.baseline.map { "baseline of \($0.rowCount) rows" },
     ].compactMap(\.self)
     let filter = aggregate.filter.map { " where \($0)" } ?? ""
     return "\(aggregate.function.rawValue)(\(arguments.joined(separator: ", ")))\(filter)"

@@ -13,6 +13,7 @@ struct ViewCompiler {
   private var builder: ProgramBuilder
   private var levels: [(tiling: Tiling, accumulators: [Accumulator])] = []
   private var bucketTables: [BucketTable] = []
+  private var baselines: [Baseline] = []
   private var calendars: [ZoneCalendar] = []
   private var inputs: [AggregateInput] = []
 
@@ -53,7 +54,7 @@ struct ViewCompiler {
     let layout = StateLayout(levels: levels, bucketTables: bucketTables, calendars: calendars)
     let plan = ViewPlan(
       view: view, source: sourceIndex, entity: entity, program: builder.build(), filter: filter?.index ?? -1,
-      inputs: inputs, layout: layout, outputs: outputs, derivedOrder: derivedOrder,
+      inputs: inputs, layout: layout, baselines: baselines, outputs: outputs, derivedOrder: derivedOrder,
       summaries: FeatureSummary.make(view, outputs),
       fingerprint: Fingerprint.of(view, source: source, calendars: calendars, zones: zones),
       stateBytesMax: stateBytesMax)
@@ -162,9 +163,9 @@ struct ViewCompiler {
     guard mistakes.count == before else { return [] }
     var rule = AggregateRule(aggregate, value: value, path: place)
     defer { mistakes += rule.mistakes }
-    guard var accumulator = rule.accumulator(tables: &bucketTables), let type = rule.resultType else {
-      return []
-    }
+    guard var accumulator = rule.accumulator(tables: &bucketTables, baselines: &baselines),
+      let type = rule.resultType
+    else { return [] }
     accumulator.filter = filter?.index ?? -1
     accumulator.value = value?.index ?? -1
     let fallback = rule.fallback(feature.fallback, type: type)

@@ -43,7 +43,11 @@ extension ViewPlan {
   }
 
   private func elementsMax(of output: Output) -> Int {
-    guard case .window(let level, let column, _, _) = output.origin else { return 0 }
+    guard case .window(let level, let column, _, let result) = output.origin else { return 0 }
+    switch result {
+    case .top(let k), .topCounts(let k), .topErrors(let k): return k
+    default: break
+    }
     let accumulator = layout.columns(of: layout.levels[level])[column].accumulator
     return max(accumulator.k, accumulator.kind == .histogram ? accumulator.bucketCount : 0)
   }

@@ -85,6 +85,10 @@ extension ViewPlan {
   ) -> FeatureValue {
     guard merged[1 + (window.column >> 6)] >> UInt64(window.column & 63) & 1 == 1 else { return .null }
     let column = layout.columns[level.firstColumn + window.column]
+    if case .drift(let measure, let baseline) = window.result {
+      let counts = UnsafeBufferPointer(start: merged + column.word, count: column.accumulator.bucketCount)
+      return .double(Drift.value(measure, counts, baseline < 0 ? nil : baselines[baseline]))
+    }
     if column.cell < 0 {
       return column.accumulator.value(merged + column.word, Cell(), window.result, at: time)
     }
@@ -193,6 +197,7 @@ extension Accumulator {
       let sum = kind == .meanInt64 ? int128Value(words + 1) : Double(bitPattern: words[1])
       return finite(sum / Double(words[0]))
     case .rootMean: return finite((Double(bitPattern: words[1]) / Double(words[0])).squareRoot())
+    case .drift: preconditionFailure("Cannot compare without a baseline")
     case .measure(let measure): return ScoreSketch.value(measure, cell).map(finite) ?? .null
     case .variance: return variance(words).map(finite) ?? .null
     case .stddev: return variance(words).map { finite($0.squareRoot()) } ?? .null

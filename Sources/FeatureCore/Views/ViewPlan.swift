@@ -49,6 +49,8 @@ public final class ViewPlan: Sendable {
   /// The inputs of every aggregate, for telling failures before anything is folded.
   let inputs: [AggregateInput]
   let layout: StateLayout
+  /// What measures of drift compare with.
+  let baselines: [Baseline]
   /// How large a state may get.
   let room: StateRoom
   let outputs: [Output]
@@ -61,7 +63,8 @@ public final class ViewPlan: Sendable {
 
   init(
     view: View, source: Int, entity: [EntityColumn], program: Program, filter: Int,
-    inputs: [AggregateInput], layout: StateLayout, outputs: [Output], derivedOrder: [Int],
+    inputs: [AggregateInput], layout: StateLayout, baselines: [Baseline], outputs: [Output],
+    derivedOrder: [Int],
     summaries: [FeatureSummary], fingerprint: UInt64, stateBytesMax: Int
   ) {
     name = view.name
@@ -76,6 +79,7 @@ public final class ViewPlan: Sendable {
     self.filter = filter
     self.inputs = inputs
     self.layout = layout
+    self.baselines = baselines
     room = StateRoom(layout, bytesMax: stateBytesMax)
     self.outputs = outputs
     windows = WindowOutput.sorted(outputs)
@@ -222,6 +226,8 @@ enum ResultKind: Hashable, Sendable {
   case decayed
   case quantile(Double)
   case measure(ScoreMeasure)
+  /// Against a baseline of the view; -1 for none.
+  case drift(DriftMeasure, baseline: Int)
   /// The root of a mean.
   case rootMean
   case top(Int)

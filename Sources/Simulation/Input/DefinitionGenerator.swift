@@ -73,7 +73,7 @@ struct DefinitionGenerator {
   private mutating func aggregate() -> Aggregate {
     let windows = someWindows()
     let filter = random.pick([nil, nil, nil, "n > 2", "price < 5.5"])
-    switch random.below(17) {
+    switch random.below(18) {
     case 0: return Aggregate(.count, where: filter, windows: windows)
     case 1:
       return Aggregate(
@@ -100,6 +100,13 @@ struct DefinitionGenerator {
     case 15:
       return Aggregate(
         random.pick([.mae, .rmse, .bias]), value: "price", label: "n", where: filter, windows: windows)
+    case 16:
+      let ofPrices = Baseline(.edges([2.5, 5, 7.5]), counts: [10, 20, 20, 5], nulls: 1)
+      let ofItems = Baseline(.categories(["i0", "i1"]), counts: [10, 5, 5])
+      let isOfPrices = random.oneIn(2)
+      return Aggregate(
+        random.pick([.psi, .psiExcess, .js, .nullShare]), value: isOfPrices ? "price" : "item",
+        where: filter, windows: windows, baseline: isOfPrices ? ofPrices : ofItems)
     default: return Aggregate(.secondsSinceLast, where: filter, windows: windows)
     }
   }

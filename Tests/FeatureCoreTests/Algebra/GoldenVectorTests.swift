@@ -151,6 +151,16 @@ extension GoldenVector {
       if let q = aggregate.q { parts.append("\"q\":\(q)") }
       if let counters = aggregate.counters { parts.append("\"counters\":\(counters)") }
       if let halfLife = aggregate.halfLife { parts.append("\"half_life\":\(halfLife)") }
+      if let baseline = aggregate.baseline {
+        let bins =
+          switch baseline.bins {
+          case .edges(let edges): "\"edges\":[\(edges.map { text(.double($0)) }.joined(separator: ","))]"
+          case .categories(let categories):
+            "\"categories\":[\(categories.map { text(.string($0)) }.joined(separator: ","))]"
+          }
+        let counts = baseline.counts.map(String.init).joined(separator: ",")
+        parts.append("\"baseline\":{\(bins),\"counts\":[\(counts)],\"nulls\":\(baseline.nulls)}")
+      }
       if let buckets = aggregate.buckets {
         parts.append("\"buckets\":[\(buckets.map(text).joined(separator: ","))]")
       }

@@ -49,13 +49,13 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     _ name: String, _ function: Aggregate.Function, _ value: String? = nil, label: String? = nil,
     where filter: String? = nil, over windows: [Window], k: Int? = nil, counters: Int? = nil,
     q: Double? = nil, halfLife: Int64? = nil,
-    buckets: [Literal]? = nil,
+    buckets: [Literal]? = nil, baseline: Baseline? = nil,
     default fallback: Literal? = nil
   ) -> Feature {
     let aggregate = Aggregate(
       function, value: value, label: label, where: filter, windows: windows, k: k, counters: counters, q: q,
       halfLife: halfLife,
-      buckets: buckets)
+      buckets: buckets, baseline: baseline)
     return Feature(name, .aggregate(aggregate), default: fallback)
   }
 
@@ -64,7 +64,7 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     distinctExact,
     distinctDense, quantilesCollapsed, topCountsFull, topCountsEqual, topCountsMerged, heavyHitters, calendar,
     session, nineColumns, seventyColumns, derived, products, windowsBefore,
-    measures, tableRow, tableRowDeleted,
+    measures, drift, tableRow, tableRowDeleted,
   ]
 
   private static let rowFeatures =
@@ -264,6 +264,28 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     ],
     events: [event(start - day), event(start - hour), event(start - 1200 * second), event(start)],
     later: [0, 1_800_000_000, day])
+
+  static let drift = GoldenVector(
+    name: "drift",
+    about: "Numbers and texts against baselines, over two tiles, with nulls: the last bin of each.",
+    features: [Aggregate.Function.psi, .psiExcess, .js, .nullShare].flatMap { function in
+      [
+        feature(
+          "d_\(function.rawValue)", function, "d", over: [.last("1h"), .lifetime],
+          baseline: Baseline(.edges([0.25, 0.5]), counts: [40, 30, 0], nulls: 1)),
+        feature(
+          "s_\(function.rawValue)", function, "s", over: [.last("1h"), .lifetime],
+          baseline: Baseline(.categories(["de", "fr"]), counts: [7, 2, 1])),
+      ]
+    },
+    events: [0.1, 0.25, 0.9, -0.0, 0.3].enumerated().map { index, value in
+      event(
+        start + Int64(index) * 800 * second,
+        [
+          "d": index == 4 ? .null : .double(value),
+          "s": index == 1 ? .null : .string(index < 3 ? "de" : "it"),
+        ])
+    })
 
   static let measures = GoldenVector(
     name: "measures",
