@@ -99,8 +99,8 @@ struct Setting: Sendable {
       parse: { settings, text in number(text, 1...1_000_000) { settings.requestsMegabytesMax = $0 } },
       print: { "\($0.requestsMegabytesMax)" }),
     Setting(
-      name: "connections_max", expects: "1 to 60000",
-      parse: { settings, text in number(text, 1...60_000) { settings.connectionsMax = $0 } },
+      name: "connections_max", expects: "16 to 60000",
+      parse: { settings, text in number(text, 16...60_000) { settings.connectionsMax = $0 } },
       print: { "\($0.connectionsMax)" }),
     Setting(
       name: "client_timeout_s", expects: "1 to 3600",

@@ -33,7 +33,7 @@ import Testing
   @Test func limitsOfTheFeatureServerAreSettings() throws {
     let limits = [
       ("rows_max", "7"), ("request_bytes_max", "2000"), ("requests_megabytes_max", "3"),
-      ("connections_max", "9"), ("client_timeout_s", "4"), ("idle_timeout_s", "5"),
+      ("connections_max", "19"), ("client_timeout_s", "4"), ("idle_timeout_s", "5"),
       ("request_timeout_ms", "600"), ("served_rows_max", "8"),
     ]
     var settings = ServiceSettings()

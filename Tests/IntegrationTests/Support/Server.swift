@@ -52,21 +52,22 @@ enum ServedShop {
 
   /// Every answer of the service that logs all is in the topic: a record a row and view, and one of what was derived.
   static func checkLog(_ site: Site, _ server: Server) throws -> [String] {
-    let reader = try KafkaAuditor(brokers: site.brokers, group: site.group)
-    let partitions = (0..<Site.partitions).map { TopicPartition(site.routing.servedTopic, $0) }
-    func metric(_ name: String) throws -> Int64 {
-      let text = try HTTPGet.body(host: "127.0.0.1", port: server.port, path: "/metrics")
-      let line = text.split(separator: "\n").first { $0.hasPrefix("\(name) ") }
-      return line.flatMap { $0.split(separator: " ").last }.flatMap { Int64($0) } ?? -1
-    }
-    try waitUntil("all answers are logged: \(server.text)", seconds: 60) {
-      try metric("plumb_served_records_total") == reader.ends(partitions).reduce(0, +)
-    }
-    let (logged, dropped) = (
-      try metric("plumb_served_records_total"), try metric("plumb_served_dropped_total")
-    )
+    let (logged, dropped) = try log(site, server)
     // 24 rows of three views and one of derived columns, at the least.
     return logged >= 24 * 4 && dropped == 0 ? [] : ["\(logged) records logged, \(dropped) dropped"]
+  }
+
+  /// Waits until the topic of answers holds what the server has logged; returns how many records those are, and how many
+  /// were dropped.
+  static func log(_ site: Site, _ server: Server) throws -> (logged: Int, dropped: Int) {
+    let reader = try KafkaAuditor(brokers: site.brokers, group: site.group)
+    let partitions = (0..<Site.partitions).map { TopicPartition(site.routing.servedTopic, $0) }
+    try waitUntil("all answers are logged: \(server.text)", seconds: 60) {
+      try server.metric("plumb_served_records_total") == Int(reader.ends(partitions).reduce(0, +))
+    }
+    return (
+      try server.metric("plumb_served_records_total"), try server.metric("plumb_served_dropped_total")
+    )
   }
 }
 
@@ -96,6 +97,16 @@ final class Server {
   deinit { process.kill() }
 
   var text: String { process.text }
+
+  /// A counter without labels.
+  func metric(_ name: String) throws -> Int {
+    let text = try HTTPGet.body(host: "127.0.0.1", port: port, path: "/metrics")
+    let line = text.split(separator: "\n").first { $0.hasPrefix("\(name) ") }
+    return line.flatMap { $0.split(separator: " ").last }.flatMap { Int($0) } ?? -1
+  }
+
+  /// How often it has said something.
+  func count(of line: String) -> Int { text.split(separator: "\n").count { $0.contains(line) } }
 
   /// SIGTERM; the exit status.
   func terminate() throws -> Int32 {
