@@ -394,6 +394,10 @@ def bounds(port):
     wait("there is room again", lambda: Client(port).ask("/healthz")[0] == 200)
 
 
+def ready(port):
+    wait("it is ready", lambda: Client(port).ask("/readyz")[0] == 200)
+
+
 def lags(port, is_stale):
     """Whether the answer says that the service has stopped."""
     client = Client(port)
