@@ -9,7 +9,9 @@ extension Verifier {
   /// Adds what is there: the repartition topics, and the letters of this version.
   func collectOutputs(into ledger: OutputLedger) throws {
     for input in routing.inputs where input.isRepartitioned {
-      for (partition, end) in try log.ends(of: input.topic) {
+      let ends = try log.ends(of: input.topic)
+      repartitions[input.topic] = Int32(ends.count)
+      for (partition, end) in ends {
         try collect(partition, end) { record in
           guard share.contains(record.key.map(Array.init) ?? []) else { return }
           ledger.add(
@@ -57,10 +59,9 @@ extension Verifier {
   func add(_ due: TaskFold.Due, of task: VerifiedTask, _ side: OutputLedger.Side, to ledger: OutputLedger) {
     var partition: Int32 = 0
     // Letters lie anywhere: many have no key.
-    if due.topic != routing.deadLetterTopic, let key = due.key {
+    if let count = repartitions[due.topic], let key = due.key {
       guard share.contains(key) else { return }
-      // A repartition topic has as many partitions as its source's.
-      partition = Murmur2.partition(key, count: task.partitionCount)
+      partition = Murmur2.partition(key, count: count)
     }
     ledger.add(
       side, topic: due.topic, partition: partition, key: due.key, value: due.value, place: task.partition,

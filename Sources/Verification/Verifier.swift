@@ -41,6 +41,8 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
   let expectsEverySnapshot: Bool
   let progress: (String) -> Void
   var report = VerificationReport()
+  /// How many partitions each repartition topic has: its source's may have become more.
+  var repartitions: [String: Int32] = [:]
 
   /// States that are read at once.
   private static var statesPerRead: Int { 500 }

@@ -48,18 +48,22 @@ struct ServeCommand: ParsableCommand {
         for line in settings.lines(isSecret: KafkaOptions.isSecret) { print(line) }
         return
       }
-      let plans = try definitions.map { path throws(DefinitionFileError) in
-        try DefinitionFile.compile(path: path)
-      }
-      let names = Set(plans.map(\.name)).sorted()
-      guard names.count == 1 else {
-        throw ValidationError("The definitions files are of different names: \(names).")
-      }
-      guard Set(plans.map(\.version)).count == plans.count else {
-        throw ValidationError("Two of the definitions files are of one version.")
-      }
-      try Serving(plans, settings).run()
+      try settings.logging { try serve(settings) }
     }
+  }
+
+  private func serve(_ settings: ServiceSettings) throws {
+    let plans = try definitions.map { path throws(DefinitionFileError) in
+      try DefinitionFile.compile(path: path)
+    }
+    let names = Set(plans.map(\.name)).sorted()
+    guard names.count == 1 else {
+      throw ValidationError("The definitions files are of different names: \(names).")
+    }
+    guard Set(plans.map(\.version)).count == plans.count else {
+      throw ValidationError("Two of the definitions files are of one version.")
+    }
+    try Serving(plans, settings).run()
   }
 }
 

@@ -212,6 +212,16 @@ final class RedisNode {
     }
   }
 
+  /// Starts it so that it reads its file for ever, until it is told to hurry.
+  func startLoading() throws {
+    guard let executable = Self.executable else { throw Failure("redis-server is missing") }
+    let slow = ["--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024"]
+    let process = try ChildProcess(
+      executable, arguments + slow, log: folder.appendingPathComponent("\(name).log"))
+    self.process = process
+    try waitUntil("redis-server loads: \(process.text)") { process.text.contains("Loading RDB") }
+  }
+
   func start() throws {
     guard let executable = Self.executable else { throw Failure("redis-server is missing") }
     let process = try ChildProcess(executable, arguments, log: folder.appendingPathComponent("\(name).log"))
