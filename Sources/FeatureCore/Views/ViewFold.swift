@@ -91,6 +91,8 @@ public final class ViewFold {
   @exclusivity(unchecked) public private(set) var latest: EventTime?
 
   private let hasRoomAlways: Bool
+  /// nil: the view has no triggers.
+  private let triggers: TriggerFold?
   private let registers: UnsafeMutablePointer<Scalar>
   /// Texts that the program makes for one event.
   private let arena = TextArena()
@@ -112,6 +114,7 @@ public final class ViewFold {
   public init(_ view: ViewPlan) {
     self.view = view
     hasRoomAlways = view.room.isAlways
+    triggers = view.triggers.isEmpty ? nil : TriggerFold(view)
     registers = .allocate(capacity: view.program.registerCount)
     registers.initialize(repeating: .null, count: view.program.registerCount)
     view.program.prepare(registers)
@@ -148,6 +151,7 @@ public final class ViewFold {
         try check(slot, time, table)
         let isLate = table.update(slot) { fold(into: &$0, time: time) }
         count(isLate: isLate, time: time)
+        if let triggers { try complete(triggers, row, index) }
       } catch {
         fail(index, error)
       }
@@ -171,7 +175,20 @@ public final class ViewFold {
     try check(slot, time, table)
     let isLate = table.update(slot) { fold(into: &$0, time: time) }
     count(isLate: isLate, time: time)
-    return key
+    guard let triggers else { return key }
+    try complete(triggers, row, index)
+    return try self.key(of: row)
+  }
+
+  /// The triggers that have fired since the last call, in the order of the events that closed their hops.
+  public func takeFirings() -> [Firing] { triggers?.take() ?? [] }
+
+  /// Says of which event and entity the triggers are that have fired just now.
+  @inline(__always)
+  private func complete(
+    _ triggers: TriggerFold, _ row: UnsafePointer<Scalar>, _ index: Int
+  ) throws(ViewFailure) {
+    if triggers.hasUnnamed { triggers.name(try key(of: row), row: index) }
   }
 
   /// The keys of the batch's events that the view takes and whose entities are not in the table, each once.
@@ -213,6 +230,7 @@ public final class ViewFold {
     let isLate = fold(into: &folded, time: time)
     state = folded
     count(isLate: isLate, time: time)
+    if let triggers { try complete(triggers, row, 0) }
     return true
   }
 
@@ -228,7 +246,7 @@ public final class ViewFold {
   }
 
   /// Folds an event from what `writeInputs` wrote, by any fold of the same view, into the state of its entity, if that has
-  /// room for it.
+  /// room for it. For values alone: triggers are not asked.
   public func fold(inputs: UnsafeRawBufferPointer, time: Int64, into state: inout State?) {
     if !hasRoomAlways, let state, !view.room.admits(time, state, view.layout) { return }
     keptInputs.read(inputs, into: keptRegisters)
@@ -278,7 +296,8 @@ public final class ViewFold {
 
   @inline(__always)
   private func fold(into state: inout State, time: Int64) -> Bool {
-    state.fold(registers, time: time, layout: view.layout)
+    if let triggers { triggers.close(&state, before: time) }
+    return state.fold(registers, time: time, layout: view.layout)
   }
 
   @inline(__always)
