@@ -14,6 +14,18 @@ public struct Firing: Sendable {
   public var values: [FeatureValue]
   /// The row of the event that closed the hop, in the batch that was folded.
   public var row = 0
+
+  /// A firing from its parts.
+  public init(
+    trigger: Int, key: [UInt8] = [], at: EventTime, asOf: EventTime, from: EventTime?, values: [FeatureValue]
+  ) {
+    self.trigger = trigger
+    self.key = key
+    self.at = at
+    self.asOf = asOf
+    self.from = from
+    self.values = values
+  }
 }
 
 /// Evaluates the triggers of a view at the hop boundaries that events close.

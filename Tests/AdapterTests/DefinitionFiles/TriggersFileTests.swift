@@ -51,7 +51,9 @@ import Testing
     arguments: [
       ("{ t: n_1h > 5 }", "9:20: expected a trigger", "write { when: \"n_1h > 5\" }"),
       ("{ t: { for: 3 } }", "when", "when: \"errors_1h > 100\""),
-      ("{ t: { when: n_1h > 5, again_aftr: 3d } }", "unknown key 'again_aftr'", "did you mean 'again_after'?"),
+      (
+        "{ t: { when: n_1h > 5, again_aftr: 3d } }", "unknown key 'again_aftr'", "did you mean 'again_after'?"
+      ),
       ("{ t: { when: n_2h > 5 } }", "9:28: ", "did you mean 'n_1h'?"),
       ("{ t: { when: n_1h > 5, for: 0 } }", "'for' is 0", "from 1 to 8000"),
       ("{ t: { when: n_1h > 5, for: 1h } }", "9:43: expected a whole number", ""),
