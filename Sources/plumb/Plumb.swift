@@ -19,7 +19,7 @@ struct Plumb: AsyncParsableCommand {
       ArchiveCommand.self,
       TrainingSetCommand.self, TopicsCommand.self, CaptureCommand.self, BrokerCommand.self,
       SimulateCommand.self, DiffCommand.self, PromoteCommand.self, RetireCommand.self,
-      FeastCommand.self, OffsetsCommand.self,
+      FeastCommand.self, OffsetsCommand.self, OnTriggerCommand.self,
     ])
 
   static func main() async {

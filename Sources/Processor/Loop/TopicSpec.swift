@@ -23,6 +23,8 @@ public enum TopicKind: String, CaseIterable, Sendable {
     case asSource = "as many as the source's topic"
     /// As many as the source topic with the most: the tasks that write it are as many.
     case asWidestSource = "as many as the source topic that has the most"
+    /// One: whoever reads it has all records in one order, and one reader of a group has them all.
+    case one = "one"
     /// Any number will do.
     case atLeastOne = "one or more"
   }
@@ -40,7 +42,8 @@ public enum TopicKind: String, CaseIterable, Sendable {
     switch self {
     case .repartition: .asSource
     case .snapshots: .asWidestSource
-    case .deadLetters, .served, .captured, .triggers, .trainings: .atLeastOne
+    case .triggers: .one
+    case .deadLetters, .served, .captured, .trainings: .atLeastOne
     }
   }
 
@@ -106,8 +109,8 @@ public enum TopicKind: String, CaseIterable, Sendable {
       "Only the last record of a topic counts: it is written in one transaction with the rows, so that each change is "
         + "captured once."
     case .triggers:
-      "They are few, and they are why a model was trained: nothing is deleted. An entity's are in one partition, in the order "
-        + "in which they fired."
+      "They are few, and they are why a model was trained: nothing is deleted. One partition, so that one process follows them at a "
+        + "time, in their order."
     case .trainings:
       "They are few, and the history of a model: nothing is deleted. A trigger's are in one partition, in their order."
     }
