@@ -26,11 +26,11 @@ extension Integration.OnTriggerTests {
   }
 
   /// A site whose service has made some triggers fire, and their ids in their order.
-  private static func fired(atLeast count: Int) throws -> (site: Site, ids: [String]) {
+  private static func fired(atLeast count: Int, of rounds: Int) throws -> (site: Site, ids: [String]) {
     let site = try Site(definitions)
     let events = try ShopEvents(site, seed: Integration.seed())
     try site.start(Site.Instance("a"))
-    for _ in 0..<10 { try events.produce(40) }
+    for _ in 0..<rounds { try events.produce(40) }
     _ = try Audit(site, seconds: 120)
     try check(site.terminate("a") == 0)
     let ids = try site.output(of: ["triggers", "tail"]).split(separator: "\n").compactMap { line in
@@ -80,7 +80,7 @@ extension Integration.OnTriggerTests {
   }
 
   private static func courses() throws -> [String] {
-    let (site, ids) = try fired(atLeast: 5)
+    let (site, ids) = try fired(atLeast: 5, of: 4)
     let out = site.path("out")
     let command = try script(
       site,
@@ -144,7 +144,7 @@ extension Integration.OnTriggerTests {
   @Test func killsLoseNothing() async throws { try await Integration.expectNone(Self.kills) }
 
   private static func kills() throws -> [String] {
-    let (site, ids) = try fired(atLeast: 20)
+    let (site, ids) = try fired(atLeast: 20, of: 8)
     let (out, busy) = (site.path("out"), site.path("busy"))
     let command = try script(
       site,
@@ -184,11 +184,44 @@ extension Integration.OnTriggerTests {
     return problems
   }
 
+  /// Of several processes one is at work; when it is killed another goes on. Two of one name are told so.
+  @Test func oneIsAtWorkAndOthersStandBy() async throws { try await Integration.expectNone(Self.standingBy) }
+
+  private static func standingBy() throws -> [String] {
+    let (site, ids) = try fired(atLeast: 3, of: 3)
+    let out = site.path("out")
+    let command = try script(site, "echo $1 $PLUMB_TRIGGER_ID >> \(out); sleep 0.5")
+    let session = [
+      "-X", "consumer.session.timeout.ms=\(Broker.sessionMilliseconds)", "-X",
+      "consumer.heartbeat.interval.ms=\(Broker.sessionMilliseconds / 4)",
+    ]
+    let first = try follow(site, ["--instance", "one"] + session, [command, "one"])
+    try waitUntil("it runs: \(first.text)", seconds: 60) { text(out).contains("one") }
+    let second = try follow(site, ["--instance", "two"] + session, [command, "two"])
+    try waitUntil("it is there: \(second.text)", seconds: 60) { second.text.contains(" running ") }
+    try waitUntil("another command runs", seconds: 60) { text(out).split(separator: "\n").count > 1 }
+    first.kill()
+    try waitUntil("the second goes on: \(second.text)", seconds: 120) { text(out).contains("two") }
+    let lines = text(out).split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+    var problems: [String] = []
+    let order = lines.compactMap { ids.firstIndex(of: $0[1]) }
+    if order != order.sorted() { problems.append("order: \(lines)") }
+    if lines.map({ $0[0] }) != lines.map({ $0[0] }).sorted() { problems.append("both at work: \(lines)") }
+    // A third takes the second's name: they take it from each other until one gives up.
+    let third = try follow(site, ["--instance", "two"] + session, [command, "three"])
+    try waitUntil("one of them says so: \(third.text)\n\(second.text)", seconds: 120) {
+      [second, third].contains {
+        $0.text.contains("another live process has the same instance name") || !$0.isRunning
+      }
+    }
+    return problems
+  }
+
   /// SIGTERM ends the command and what it has started; its trigger comes again.
   @Test func stoppingEndsTheCommandFirst() async throws { try await Integration.expectNone(Self.stopping) }
 
   private static func stopping() throws -> [String] {
-    let (site, ids) = try fired(atLeast: 1)
+    let (site, ids) = try fired(atLeast: 1, of: 3)
     let out = site.path("out")
     let command = try script(
       site,
@@ -206,9 +239,15 @@ extension Integration.OnTriggerTests {
     let sleeper = pid_t(lines[0].split(separator: " ")[1]) ?? 0
     var problems: [String] = []
     if lines.last != "ended" { problems.append("the command was not asked: \(lines)") }
-    if Foundation.kill(sleeper, 0) == 0 { problems.append("what the command has started still runs") }
-    let found = try trainings(site)
-    if found.map({ $0.outcome ?? $0.event }) != ["begin", "interrupted"] { problems.append("\(found)") }
+    // Dead, although perhaps nobody has asked after it.
+    try waitUntil("what the command has started is gone") {
+      let status = text("/proc/\(sleeper)/stat")
+      return status.isEmpty || status.contains(") Z ")
+    }
+    // Readers see a transaction once its marks are written, a little after its commit.
+    try waitUntil("the interruption is told: \(follower.text)") {
+      try trainings(site).map { $0.outcome ?? $0.event } == ["begin", "interrupted"]
+    }
     // Another instance goes on with the same trigger.
     let next = try follow(site, ["--instance", "one"], ["/bin/true"])
     try waitUntil("it goes on: \(next.text)", seconds: 60) {

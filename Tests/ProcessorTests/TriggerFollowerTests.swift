@@ -176,8 +176,8 @@ import Testing
     command.plan = { _ in (1_000, CommandEnd(exitStatus: 0)) }
     let first = follower(log, command)
     try run(first, steps: 5)
-    #expect(try !first.finish(now: 500, time: EventTime(microseconds: 0)))
-    #expect(try first.finish(now: 600, time: EventTime(microseconds: 0)))
+    #expect(!first.finish(now: 500, time: EventTime(microseconds: 0)))
+    #expect(first.finish(now: 600, time: EventTime(microseconds: 0)))
     #expect(command.asked == ["terminate"])
     #expect(try Self.trainings(log).map { $0.outcome ?? $0.event } == ["begin", "interrupted"])
     #expect(log.committed == nil)
@@ -239,7 +239,7 @@ import Testing
           try follower.step(now: now, time: EventTime(microseconds: now), pollMilliseconds: 0)
         }
         if random.next() % 2 == 0 {
-          while try !follower.finish(now: now, time: EventTime(microseconds: now)) { now += 300 }
+          while !follower.finish(now: now, time: EventTime(microseconds: now)) { now += 300 }
         }
       } catch { #expect(error.remedy == .fenced, "seed \(seed): \(error)") }
       started += command.started

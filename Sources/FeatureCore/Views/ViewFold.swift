@@ -91,8 +91,9 @@ public final class ViewFold {
   @exclusivity(unchecked) public private(set) var latest: EventTime?
 
   private let hasRoomAlways: Bool
-  /// nil: the view has no triggers.
-  private let triggers: TriggerFold?
+  /// Asked first: views without triggers retain nothing for an event.
+  private let hasTriggers: Bool
+  private let triggers: TriggerFold
   private let registers: UnsafeMutablePointer<Scalar>
   /// Texts that the program makes for one event.
   private let arena = TextArena()
@@ -114,7 +115,8 @@ public final class ViewFold {
   public init(_ view: ViewPlan) {
     self.view = view
     hasRoomAlways = view.room.isAlways
-    triggers = view.triggers.isEmpty ? nil : TriggerFold(view)
+    hasTriggers = !view.triggers.isEmpty
+    triggers = TriggerFold(view)
     registers = .allocate(capacity: view.program.registerCount)
     registers.initialize(repeating: .null, count: view.program.registerCount)
     view.program.prepare(registers)
@@ -151,7 +153,7 @@ public final class ViewFold {
         try check(slot, time, table)
         let isLate = table.update(slot) { fold(into: &$0, time: time) }
         count(isLate: isLate, time: time)
-        if let triggers { try complete(triggers, row, index) }
+        if hasTriggers { try name(firingsBy: row, index) }
       } catch {
         fail(index, error)
       }
@@ -175,19 +177,16 @@ public final class ViewFold {
     try check(slot, time, table)
     let isLate = table.update(slot) { fold(into: &$0, time: time) }
     count(isLate: isLate, time: time)
-    guard let triggers else { return key }
-    try complete(triggers, row, index)
+    if !hasTriggers { return key }
+    try name(firingsBy: row, index)
     return try self.key(of: row)
   }
 
   /// The triggers that have fired since the last call, in the order of the events that closed their hops.
-  public func takeFirings() -> [Firing] { triggers?.take() ?? [] }
+  public func takeFirings() -> [Firing] { triggers.take() }
 
   /// Says of which event and entity the triggers are that have fired just now.
-  @inline(__always)
-  private func complete(
-    _ triggers: TriggerFold, _ row: UnsafePointer<Scalar>, _ index: Int
-  ) throws(ViewFailure) {
+  private func name(firingsBy row: UnsafePointer<Scalar>, _ index: Int) throws(ViewFailure) {
     if triggers.hasUnnamed { triggers.name(try key(of: row), row: index) }
   }
 
@@ -230,7 +229,7 @@ public final class ViewFold {
     let isLate = fold(into: &folded, time: time)
     state = folded
     count(isLate: isLate, time: time)
-    if let triggers { try complete(triggers, row, 0) }
+    if hasTriggers { try name(firingsBy: row, 0) }
     return true
   }
 
@@ -296,7 +295,7 @@ public final class ViewFold {
 
   @inline(__always)
   private func fold(into state: inout State, time: Int64) -> Bool {
-    if let triggers { triggers.close(&state, before: time) }
+    if hasTriggers { triggers.close(&state, before: time) }
     return state.fold(registers, time: time, layout: view.layout)
   }
 

@@ -46,6 +46,8 @@ public struct FollowerLimits: Sendable {
   public var timeoutMilliseconds: Int64?
   /// Milliseconds between asking a command to end and ending it.
   public var graceMilliseconds: Int64 = 10_000
+  /// Milliseconds that a follower that is to stop tries to tell of its command's end.
+  public var finishMilliseconds: Int64 = 5_000
   /// Attempts at one trigger.
   public var attemptsMax = 4
   /// Milliseconds before the second attempt; doubled before each further one.

@@ -78,6 +78,8 @@ public final class TriggerFollower<Log: EventLogPort, Command: CommandPort> {
   /// Offsets behind records that are of no command, to be committed when nothing else is.
   private var passed: [TopicPartition: Int64] = [:]
   private var lastError: String?
+  /// Until when what is to be told is tried to be told, once it is to finish.
+  private var finishDeadline: Int64?
   private var hasWaited = false
 
   /// A follower without partitions. `startsAtEnd`: a group that has no offsets yet begins behind what is there. `report` is told what a
@@ -130,29 +132,31 @@ public final class TriggerFollower<Log: EventLogPort, Command: CommandPort> {
     }
   }
 
-  /// Ends the command, if one runs: its trigger comes again, to whoever follows next. Called until it returns true.
-  public func finish(now: Int64, time: EventTime) throws(LogError) -> Bool {
-    switch phase {
-    case .idle, .due, .beginning:
-      phase = .idle
-      return true
-    case .running(let current, let since, let endingSince, let hasTimedOut):
+  /// Ends the command, if one runs: its trigger comes again, to whoever follows next. What is to be told is told if the log takes it in
+  /// time. Called until it returns true.
+  public func finish(now: Int64, time: EventTime) -> Bool {
+    if case .running(let current, let since, let endingSince, let hasTimedOut) = phase {
       guard let end = command.poll() else {
-        let asked = endingSince ?? now
         if endingSince == nil { command.terminate() }
+        let asked = endingSince ?? now
         if now >= asked + limits.graceMilliseconds { command.kill() }
         phase = .running(current, since: since, endingSince: asked, hasTimedOut: hasTimedOut)
         return false
       }
-      phase = .idle
-      note("trigger \(current.record.id) is interrupted, and comes again: \(describe(end))")
+      note("trigger \(current.record.id) is interrupted, and comes again: the command \(describe(end))")
       let record = TrainingRecord(trigger: current.record, attempt: current.attempt, instance: instance)
       let value = record.ended(
         end, .interrupted, hasTimedOut: hasTimedOut, milliseconds: now - since, at: time)
       publication = Publication(record: (Array(current.record.id.utf8), value), offsets: [])
-      // Told if the log takes it; nothing rests on it.
-      _ = try? publish()
-      publication = nil
+    }
+    phase = .idle
+    let deadline = finishDeadline ?? now + limits.finishMilliseconds
+    finishDeadline = deadline
+    do throws(LogError) {
+      return try publish()
+    } catch {
+      if error.remedy == .retry, now < deadline { return false }
+      report("the end could not be told: \(error.message)")
       return true
     }
   }

@@ -14,10 +14,17 @@ public struct TriggerName: Hashable, Sendable {
   }
 }
 
-extension ProcessorLoop {
-  /// Firings of one batch that are told one by one.
-  private static var toldMax: Int { 10 }
+/// Firings that were told within a second: many of them at once are a number.
+struct ToldFirings {
+  var since = Int64.min / 2
+  var told = 0
+  var untold = 0
 
+  static let toldMax = 10
+  static let milliseconds: Int64 = 1_000
+}
+
+extension ProcessorLoop {
   /// Sends the triggers that fired while a batch was folded into a view. What is folded again has sent them before.
   func sendFirings(
     of view: WorkerTask.TaskView, _ task: WorkerTask, _ records: UnsafeBufferPointer<LogRecord>
@@ -26,7 +33,7 @@ extension ProcessorLoop {
     if plan.triggers.isEmpty { return }
     let firings = view.fold.takeFirings()
     if task.isCatchingUp { return }
-    for (number, firing) in firings.enumerated() {
+    for firing in firings {
       let offset = records[Int(task.batch.sequence(firing.row))].offset
       var value: [UInt8] = []
       triggers.append(firing, of: plan, at: (task.partition, offset), to: &value)
@@ -41,14 +48,20 @@ extension ProcessorLoop {
       let name = TriggerName(view: plan.name, trigger: plan.triggers[firing.trigger].name)
       counts.fired[name, default: 0] += 1
       bytesSinceCommit += value.count
-      if number < Self.toldMax { tell(firing, name, plan) }
-    }
-    if firings.count > Self.toldMax {
-      note("triggers of view '\(plan.name)' have fired \(firings.count - Self.toldMax) times more just now")
+      tell(firing, name, plan)
     }
   }
 
   private func tell(_ firing: Firing, _ name: TriggerName, _ view: ViewPlan) {
+    if now >= toldFirings.since + ToldFirings.milliseconds {
+      if toldFirings.untold > 0 { note("triggers have fired \(toldFirings.untold) times more") }
+      toldFirings = ToldFirings(since: now)
+    }
+    guard toldFirings.told < ToldFirings.toldMax else {
+      toldFirings.untold += 1
+      return
+    }
+    toldFirings.told += 1
     let values = zip(view.triggers[firing.trigger].features, firing.values).map { index, value in
       var text = Array("\(view.features[index].name) ".utf8)
       ValueText.appendJSON(value, to: &text)

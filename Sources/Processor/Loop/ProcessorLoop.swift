@@ -45,6 +45,7 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   /// What the log or the store refuses, if the last attempt failed.
   var outage: Outage?
   var lastAbort: ToldAbort?
+  var toldFirings = ToldFirings()
   /// What was done so far.
   public internal(set) var counts = LoopCounts()
 

@@ -21,6 +21,9 @@ struct FollowerService {
   private static let pollMilliseconds = 100
   /// Between two attempts to join the group.
   private static let joinPauseMilliseconds: UInt32 = 1_000
+  /// New logs within half a minute beyond which somebody else answers each with one.
+  private static let joinsMax = 4
+  private static let joinsMilliseconds: Int64 = 30_000
   /// How long one attempt at the brokers may take: in between the command is looked after.
   private static let attemptMilliseconds = 5_000
 
@@ -54,7 +57,10 @@ struct FollowerService {
     Interruption.watch()
     let options = options()
     try awaitTopics(options)
-    let lockPath = FileManager.default.temporaryDirectory.appendingPathComponent("plumb-\(group).lock").path
+    // Of one cluster's application: another may have the same names.
+    let cluster = fingerprintText(Hash64.hash(settings.brokers))
+    let lockPath = FileManager.default.temporaryDirectory
+      .appendingPathComponent("plumb-\(group)-\(cluster).lock").path
     let logger = logger
     let command = try ShellCommand(arguments, lockPath: lockPath) { logger.info("command: \($0)") }
     logger.info(
@@ -62,7 +68,17 @@ struct FollowerService {
       metadata: [
         "name": "\(plan.name)", "version": "\(plan.version)", "group": "\(group)", "instance": "\(instance)",
       ])
-    while !Interruption.isRequested { try follow(command, options) }
+    var joins: [Int64] = []
+    while !Interruption.isRequested {
+      try follow(command, options)
+      joins = joins.filter { $0 > now - Self.joinsMilliseconds } + [now]
+      guard joins.count > Self.joinsMax, !Interruption.isRequested else { continue }
+      throw ProcessorError(
+        remedy: .stop,
+        description:
+          "taken over \(joins.count) times within \(Self.joinsMilliseconds / 1_000) s: another live process has the same instance "
+          + "name, '\(instance)'; give each its own (--instance)")
+    }
     logger.info("stopped")
   }
 
@@ -75,17 +91,27 @@ struct FollowerService {
     return options
   }
 
+  /// Waits until there is a log; nil if a signal comes first.
+  private func makeLog(_ options: KafkaOptions) throws(LogError) -> KafkaLog? {
+    let logger = logger
+    var told: String?
+    while !Interruption.isRequested {
+      do throws(LogError) {
+        return try KafkaLog(options, topics: [Routing(plan).triggerTopic]) { logger.kafka($0, $1) }
+      } catch {
+        guard error.remedy != .fatal else { throw error }
+        if told != error.message { logger.warning("\(error.message); trying again") }
+        told = error.message
+        pause()
+      }
+    }
+    return nil
+  }
+
   /// Joins the group and follows until a signal comes, or it has to be joined anew.
   private func follow(_ command: ShellCommand, _ options: KafkaOptions) throws {
     let logger = logger
-    let log: KafkaLog
-    do throws(LogError) {
-      log = try KafkaLog(options, topics: [Routing(plan).triggerTopic]) { logger.kafka($0, $1) }
-    } catch {
-      guard error.remedy != .fatal else { throw error }
-      logger.warning("\(error.message); trying again")
-      return pause()
-    }
+    guard let log = try makeLog(options) else { return }
     defer { log.close(timeoutMilliseconds: Self.attemptMilliseconds) }
     let follower = TriggerFollower(
       log, command, followed, trainingTopic: Routing(plan).trainingTopic, arguments: arguments,
@@ -96,12 +122,12 @@ struct FollowerService {
         try follower.step(now: now, time: time, pollMilliseconds: Self.pollMilliseconds)
       }
     } catch {
-      while try !follower.finish(now: now, time: time) { usleep(20_000) }
+      while !follower.finish(now: now, time: time) { usleep(20_000) }
       guard error.remedy == .fenced else { throw error }
       logger.warning("joining the group anew: \(error.message)")
       return pause()
     }
-    while try !follower.finish(now: now, time: time) { usleep(20_000) }
+    while !follower.finish(now: now, time: time) { usleep(20_000) }
   }
 
   private func pause() {

@@ -29,7 +29,8 @@ struct JSONLine {
     members = members.dropFirst().dropLast()
     if needsComma, !members.isEmpty { bytes.append(UInt8(ascii: ",")) }
     needsComma = needsComma || !members.isEmpty
-    bytes += members
+    // Between tokens alone: inside of a text JSON has no bare line feeds.
+    for byte in members { bytes.append(byte == 0x0A || byte == 0x0D ? 0x20 : byte) }
   }
 
   mutating func add(_ name: String, object: (inout JSONLine) -> Void) {
