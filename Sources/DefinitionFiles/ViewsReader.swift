@@ -20,7 +20,7 @@ extension DefinitionsReader {
   ]
 
   mutating func view(_ name: String, _ place: Place) -> View? {
-    let keys = ["source", "entity", "where", "emit", "features"]
+    let keys = ["source", "entity", "where", "emit", "features", "triggers"]
     guard let fields = reader.fields(place, "a view", keys: keys + Self.annotationKeys) else { return nil }
     let source = reader.required("source", of: fields, example: "source: clicks")
       .flatMap { reader.text($0, expected: "the name of a source") }
@@ -34,7 +34,27 @@ extension DefinitionsReader {
       emit: fields["emit"].flatMap { reader.choice($0, "emit", synonyms: Self.emitSynonyms) } ?? .commit,
       features: WindowedFeature.expanded((features ?? []).flatMap { feature($0.name, $0.value) }))
     view.annotations = annotations(fields)
+    let triggers =
+      fields["triggers"].flatMap { reader.entries($0, expected: "a mapping of triggers by name") }
+    view.triggers = (triggers ?? []).compactMap { trigger($0.name, $0.value) }
     return view
+  }
+
+  private mutating func trigger(_ name: String, _ place: Place) -> Trigger? {
+    var suggestion: String?
+    if case .scalar(let scalar) = place.node, !scalar.string.isEmpty {
+      suggestion = "write { when: \"\(scalar.string)\" }"
+    }
+    let keys = ["when", "for", "every", "again_after"]
+    guard let fields = reader.fields(place, "a trigger", keys: keys, suggestion: suggestion),
+      let when = reader.required("when", of: fields, example: "when: \"errors_1h > 100\"")
+    else { return nil }
+    return expression(when).map { condition in
+      Trigger(
+        name, when: condition, for: fields["for"].flatMap(reader.integer) ?? 1,
+        every: fields["every"].flatMap(reader.duration),
+        againAfter: fields["again_after"].flatMap(reader.duration))
+    }
   }
 
   /// An expression, whose time zones are looked up.

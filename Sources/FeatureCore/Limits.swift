@@ -32,6 +32,15 @@ public enum Limits {
   public static let featuresPerViewMax = 512
   /// Windows of one feature: far more than anybody looks at.
   public static let windowsPerFeatureMax = 100
+  /// Triggers of one view: each is looked at for every event that closes a hop of its own.
+  public static let triggersPerViewMax = 32
+  /// Features that a trigger's condition may name: with their values at the largest, its record still fits a topic.
+  public static let triggerFeaturesMax = 32
+  /// Hops in a row that a trigger may ask for: two bytes of a state.
+  public static let triggerHopsMax = 8_000
+  /// Evaluations of a trigger's condition that one event may cause: a silence in which the values change more often is not
+  /// watched to its end.
+  public static let triggerEvaluationsMax = 1_000
   /// Tiles that one window may span: bounds the bytes of a state and the time of an evaluate.
   public static let tilesPerWindowMax = 10_000
   /// `k` of first_k, last_k and top_k.

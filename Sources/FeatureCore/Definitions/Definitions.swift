@@ -184,6 +184,8 @@ public struct View: Sendable, Hashable {
   public var features: [Feature]
   /// When snapshots are emitted.
   public var emit: Emit
+  /// What is watched for, in the file's order.
+  public var triggers: [Trigger] = []
   /// What people are told of it.
   public var annotations = Annotations()
 

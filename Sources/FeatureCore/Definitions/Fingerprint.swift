@@ -2,9 +2,19 @@
 /// value, and nothing else.
 enum Fingerprint {
   static func of(
-    _ view: View, source: SourcePlan, calendars: [ZoneCalendar], zones: [String: TimeZoneRules]
+    _ view: View, source: SourcePlan, calendars: [ZoneCalendar], triggers: [TriggerPlan],
+    zones: [String: TimeZoneRules]
   ) -> UInt64 {
-    Hash64.hash(lines(view, source, calendars, zones).joined(separator: "\n"))
+    let lines = lines(view, source, calendars, zones) + triggers.map(line).sorted()
+    return Hash64.hash(lines.joined(separator: "\n"))
+  }
+
+  /// With the hop that is meant where none is given.
+  private static func line(_ trigger: TriggerPlan) -> String {
+    let clock = trigger.clock
+    return
+      "trigger \(trigger.name) when \(canonical(trigger.trigger.condition)) for \(clock.hops) every \(clock.every) "
+      + "again \(clock.againAfter ?? 0)"
   }
 
   private static func lines(
@@ -39,7 +49,7 @@ enum Fingerprint {
 
   /// Every expression that the view's values depend on.
   private static func expressions(_ view: View, _ source: Source) -> [Expression] {
-    var texts = source.fields.map(\.compute) + [view.filter]
+    var texts = source.fields.map(\.compute) + [view.filter] + view.triggers.map(\.condition)
     for feature in view.features {
       switch feature.computation {
       case .derive(let text): texts.append(text)

@@ -15,7 +15,9 @@ extension ViewPlan {
   public var sizeBound: StateSizeBound {
     // Format, fingerprint and as_of; a full as_of takes 9 bytes.
     let header = 1 + 8 + 9
-    var bound = StateSizeBound(levels: layout.levels.count, tiles: 0, bytes: header, bytesOfOneEvent: header)
+    var bound = StateSizeBound(
+      levels: layout.levels.count, tiles: 0, bytes: header + layout.triggers.count * TriggerProgress.bytesMax,
+      bytesOfOneEvent: header + layout.triggers.count)
     for level in layout.levels {
       let columns = layout.columns(of: level).map(\.accumulator)
       let mask = (level.columnCount + 7) / 8

@@ -1,7 +1,7 @@
 /// Everything kept for one (view, entity key).
 ///
-/// In memory it is one array of words: as_of, the count of rows of each level, then the rows of each level in
-/// ascending order of tiles. Cells stand beside it in the same order. So a sparse entity is one small
+/// In memory it is one array of words: as_of, the count of rows of each level, where each trigger is, then the rows of
+/// each level in ascending order of tiles. Cells stand beside it in the same order. So a sparse entity is one small
 /// allocation, a fold touches few cache lines, and the order of tiles is the order in memory.
 /// Only a view's `fold` makes and changes states; `StateCodec` turns them into their canonical bytes.
 public struct State: Sendable {

@@ -59,13 +59,17 @@ public final class ViewPlan: Sendable {
   let windowGroups: [WindowGroup]
   /// Indices of the derived outputs, each after those that it names.
   let derivedOrder: [Int]
+  /// What all values together are read from.
+  let reading: Reading
+  /// What is watched for, in ascending order of the names.
+  public let triggers: [TriggerPlan]
   let codec: StateCodec
 
   init(
     view: View, source: Int, entity: [EntityColumn], program: Program, filter: Int,
     inputs: [AggregateInput], layout: StateLayout, baselines: [Baseline], outputs: [Output],
     derivedOrder: [Int],
-    summaries: [FeatureSummary], fingerprint: UInt64, stateBytesMax: Int
+    triggers: [TriggerPlan], summaries: [FeatureSummary], fingerprint: UInt64, stateBytesMax: Int
   ) {
     name = view.name
     self.source = source
@@ -82,9 +86,11 @@ public final class ViewPlan: Sendable {
     self.baselines = baselines
     room = StateRoom(layout, bytesMax: stateBytesMax)
     self.outputs = outputs
-    windows = WindowOutput.sorted(outputs)
-    windowGroups = WindowGroup.groups(of: windows)
+    reading = Reading(outputs, derivedOrder: derivedOrder)
+    windows = reading.windows
+    windowGroups = reading.groups
     self.derivedOrder = derivedOrder
+    self.triggers = triggers
     codec = StateCodec(layout: layout, fingerprint: fingerprint)
   }
 
@@ -196,6 +202,22 @@ struct WindowGroup: Sendable {
       }
     }
     return groups
+  }
+}
+
+/// What is read of a state for some of a view's outputs.
+struct Reading: Sendable {
+  /// The outputs that are no derived ones, by level and span.
+  var windows: [WindowOutput]
+  var groups: [WindowGroup]
+  /// Indices of the derived outputs, each after those that it names.
+  var derived: [Int]
+
+  /// What the outputs that `isRead` names need; all that is derived from has to be among them.
+  init(_ outputs: [Output], derivedOrder: [Int], isRead: (Int) -> Bool = { _ in true }) {
+    windows = WindowOutput.sorted(outputs).filter { isRead($0.output) }
+    groups = WindowGroup.groups(of: windows)
+    derived = derivedOrder.filter(isRead)
   }
 }
 

@@ -28,7 +28,10 @@ struct DefinitionGenerator {
   ]
 
   mutating func definitions(_ sources: [Source], version: Int, views count: Int) -> Definitions {
-    let views = (0..<count).map { index in view("v\(version)_\(index)", random.pick(sources)) }
+    let views = (0..<count).map { index in
+      var own = random
+      return watched(view("v\(version)_\(index)", random.pick(sources)), &own)
+    }
     return Definitions(name: "sim", version: version, sources: sources, views: views)
   }
 
@@ -68,6 +71,30 @@ struct DefinitionGenerator {
       entity: random.pick([["user"], ["user"], ["item"], ["item"], ["user", "item"]]),
       where: random.pick([nil, nil, "n > 1", "item <> 'i0'", "n * 4611686018427387904 > 0"]),
       emit: random.oneIn(2) ? .event : .commit, features: features)
+  }
+
+  /// Some views with triggers on top. They draw from a generator of their own, so that all else is what it was without them.
+  private func watched(_ view: View, _ random: inout SplitMix64) -> View {
+    random = random.fork()
+    guard random.below(4) == 3 else { return view }
+    var view = view
+    view.features.append(
+      Feature(
+        "w", .aggregate(Aggregate(.count, windows: [.last("10m"), .last("24h"), .lifetime, .session("30m")])))
+    )
+    // As a feature of its own, the condition is evaluated by whoever evaluates features.
+    let condition = random.pick([
+      "w_10m > 0", "w_24h > 1", "w_lifetime > 2", "w_10m = 0 and w_24h > 0", "w_session_30m < 2",
+    ])
+    view.features.append(Feature("hot", .derive(condition)))
+    for index in 0..<(1 + random.below(2)) {
+      view.triggers.append(
+        Trigger(
+          "t\(index)", when: "hot", for: random.pick([1, 1, 2, 3]),
+          every: random.pick([600_000_000, 3_600_000_000]),
+          againAfter: random.pick([nil, nil, 600_000_000, 21_600_000_000])))
+    }
+    return view
   }
 
   private mutating func aggregate() -> Aggregate {

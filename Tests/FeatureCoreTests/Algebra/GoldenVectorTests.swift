@@ -86,7 +86,8 @@ extension GoldenVector {
         "\"fingerprint\":\(quoted(fingerprintText(view.fingerprint)))",
         "\"fields\":{\(fields.joined(separator: ","))}", "\"event_time\":\"ts, in microseconds\"",
         isTable ? "\"table\":true" : nil,
-        list("features", features.map(Self.text)), list("levels", levels(view)),
+        list("features", features.map(Self.text)),
+        watched.isEmpty ? nil : list("triggers", view.triggers.map(Self.text)), list("levels", levels(view)),
         list("events", events.map(\.json)),
         "\"as_of\":\(state.asOf.microseconds)", "\"state\":\(quoted(hex(view.encode(state))))",
         list("values", moments(state).map { values(view, state, at: $0) }),
@@ -167,6 +168,13 @@ extension GoldenVector {
       parts.append("\"windows\":[\(aggregate.windows.map(text).joined(separator: ","))]")
     }
     return "{\(parts.joined(separator: ","))}"
+  }
+
+  /// In the order of the bytes, with the hop that is meant.
+  private static func text(_ plan: TriggerPlan) -> String {
+    let again = plan.clock.againAfter.map { ",\"again_after\":\($0)" } ?? ""
+    return "{\"name\":\(TestEvent.quoted(plan.name)),\"when\":\(TestEvent.quoted(plan.trigger.condition)),"
+      + "\"for\":\(plan.clock.hops),\"every\":\(plan.clock.every)\(again)}"
   }
 
   private static func text(_ window: Window) -> String {

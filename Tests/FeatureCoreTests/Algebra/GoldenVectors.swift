@@ -11,6 +11,7 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
   var events: [TestEvent]
   /// Distances from as_of at which the file holds values.
   var later: [Int64] = [0, 3_600_000_000]
+  var watched: [Trigger] = []
 
   var testDescription: String { name }
 
@@ -28,6 +29,7 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     get throws {
       var definitions = TestSource.definitions(features)
       definitions.sources[0].isTable = isTable
+      definitions.views[0].triggers = watched
       return try Plan(definitions, zones: Self.zones).views[0]
     }
   }
@@ -64,7 +66,7 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     distinctExact,
     distinctDense, quantilesCollapsed, topCountsFull, topCountsEqual, topCountsMerged, heavyHitters, calendar,
     session, nineColumns, seventyColumns, derived, products, windowsBefore,
-    measures, drift, tableRow, tableRowDeleted,
+    measures, drift, tableRow, tableRowDeleted, triggers,
   ]
 
   private static let rowFeatures =
@@ -304,6 +306,18 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
         start + Int64(index) * 400 * second,
         ["d": .double(score), "b": index == 8 ? .null : .bool(index % 2 == 1), "i": .int64(Int64(index % 3))])
     })
+
+  static let triggers = GoldenVector(
+    name: "triggers",
+    about:
+      "Triggers by name: one that counts, one that has fired for good, one that may fire again, one that never held.",
+    features: [feature("n", .count, over: [.last("1h")])],
+    events: [0, 60, 600, 1_500].map { event(start + $0 * second) },
+    watched: [
+      Trigger("counting", when: "n_1h >= 3", for: 5), Trigger("fired", when: "n_1h >= 2", for: 2),
+      Trigger("again", when: "n_1h >= 1", every: 60 * second, againAfter: 20 * 60 * second),
+      Trigger("never", when: "n_1h > 100"),
+    ])
 
   static let numbers = GoldenVector(
     name: "numbers", about: "Every aggregate of numbers, over two tiles of an hour's window and a lifetime.",

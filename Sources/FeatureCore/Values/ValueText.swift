@@ -1,5 +1,3 @@
-public import FeatureCore
-
 /// Feature values as text, appended to buffers.
 public enum ValueText {
   /// JSON: times are RFC 3339 texts, null is null.
@@ -23,7 +21,7 @@ public enum ValueText {
   }
 
   /// As it stands in a CSV field before quoting: texts bare, lists as JSON, null empty.
-  static func appendPlain(_ value: FeatureValue, to buffer: inout [UInt8]) {
+  public static func appendPlain(_ value: FeatureValue, to buffer: inout [UInt8]) {
     switch value {
     case .null: break
     case .int64(let number): appendInteger(number, to: &buffer)
@@ -39,7 +37,7 @@ public enum ValueText {
   }
 
   /// The same of values that others have made, for messages.
-  static func append(anyPlain value: FeatureValue, to buffer: inout [UInt8]) {
+  public static func append(anyPlain value: FeatureValue, to buffer: inout [UInt8]) {
     if case .double(let number) = value, !number.isFinite {
       buffer.append(contentsOf: number.description.utf8)
     } else {
@@ -52,7 +50,8 @@ public enum ValueText {
     utf8.withUnsafeBytes { appendJSONString($0, to: &buffer) }
   }
 
-  static func appendJSONString(_ utf8: UnsafeRawBufferPointer, to buffer: inout [UInt8]) {
+  /// The same of borrowed bytes.
+  public static func appendJSONString(_ utf8: UnsafeRawBufferPointer, to buffer: inout [UInt8]) {
     buffer.append(UInt8(ascii: "\""))
     if utf8.allSatisfy({ !needsEscape($0) }) {
       buffer.append(contentsOf: utf8)
@@ -88,7 +87,8 @@ public enum ValueText {
     }
   }
 
-  static func appendInteger(_ number: Int64, to buffer: inout [UInt8]) {
+  /// An integer in decimal digits.
+  public static func appendInteger(_ number: Int64, to buffer: inout [UInt8]) {
     if number < 0 { buffer.append(UInt8(ascii: "-")) }
     let start = buffer.count
     var rest = number.magnitude
