@@ -88,6 +88,17 @@ public final class Broker {
     journal?(.topicCreated(name: name, number: number, partitions: partitions, configs: configs))
   }
 
+  /// Gives a topic more partitions, `partitions` in all; with `validateOnly` only says whether it could.
+  public func createPartitions(
+    _ name: String, partitions: Int32, validateOnly: Bool = false
+  ) throws(KafkaError) {
+    guard let topic = topics[name] else { throw .unknownTopicOrPartition }
+    guard canGrow(topic, to: partitions) else { throw .invalidPartitions }
+    if validateOnly { return }
+    grow(name, to: partitions)
+    journal?(.partitionsAdded(name: name, partitions: partitions))
+  }
+
   /// Deletes a topic with its records and every group's offsets in it.
   public func deleteTopic(_ name: String) throws(KafkaError) {
     guard topics[name] != nil else { throw .unknownTopicOrPartition }
@@ -184,6 +195,9 @@ public final class Broker {
       nextTopicNumber = max(nextTopicNumber, number + 1)
       install(name, number: number, partitions: partitions, settings: settings)
     case .topicDeleted(let name): remove(name)
+    case .partitionsAdded(let name, let partitions):
+      guard let topic = topics[name], canGrow(topic, to: partitions) else { return false }
+      grow(name, to: partitions)
     case .logStart(let place, let offset):
       guard numbers.contains(offset) else { return false }
       guard let partition = partition(place) else { break }
@@ -284,6 +298,16 @@ public final class Broker {
   private func install(_ name: String, number: Int64, partitions: Int32, settings: TopicSettings) {
     topics[name] = Topic(
       number: number, settings: settings, partitions: (0..<partitions).map { _ in Partition() })
+  }
+
+  private func canGrow(_ topic: Topic, to partitions: Int32) -> Bool {
+    let more = Int(partitions) - topic.partitions.count
+    return more > 0 && more <= Int(limits.partitionsMax) - partitionCount
+  }
+
+  private func grow(_ name: String, to partitions: Int32) {
+    guard let count = topics[name]?.partitions.count else { return }
+    topics[name]?.partitions += (count..<Int(partitions)).map { _ in Partition() }
   }
 
   private func remove(_ name: String) {

@@ -20,6 +20,8 @@ public struct CommittedOffset: Sendable, Equatable {
 public enum JournalEntry: Sendable, Equatable {
   case topicCreated(name: String, number: Int64, partitions: Int32, configs: [String: String])
   case topicDeleted(name: String)
+  /// A topic has so many partitions now.
+  case partitionsAdded(name: String, partitions: Int32)
   case logStart(TopicPartition, Int64)
   case batch(TopicPartition, topicNumber: Int64, bytes: [UInt8])
   case counters(producerIds: Int64, topics: Int64, incarnation: Int64)

@@ -60,5 +60,5 @@ public struct Topic {
   /// Its configuration.
   public let settings: TopicSettings
   /// Its partitions by index.
-  public let partitions: [Partition]
+  public internal(set) var partitions: [Partition]
 }

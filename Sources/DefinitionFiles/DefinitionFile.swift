@@ -31,7 +31,7 @@ public struct DefinitionFile: Sendable {
       throw fail([emptyFile])
     }
     let shape = ShapeReader(document)
-    var reader = DefinitionsReader(shape, database: database)
+    var reader = DefinitionsReader(shape, file: file, database: database)
     let definitions = reader.read(root)
     var findings = document.findings + shape.findings
     guard let definitions else { throw fail(findings) }

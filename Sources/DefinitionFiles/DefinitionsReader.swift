@@ -14,10 +14,13 @@ struct DefinitionsReader {
   private var unknownZones: Set<String> = []
   /// The zones of calendar windows.
   var usedZones: Set<String> = []
+  /// What features are compared with.
+  var baselineFiles: BaselineFiles
 
-  init(_ reader: ShapeReader, database: ZoneDatabase) {
+  init(_ reader: ShapeReader, file: String, database: ZoneDatabase) {
     self.reader = reader
     self.database = database
+    baselineFiles = BaselineFiles(besides: file)
   }
 
   /// The definitions; nil if the root is no mapping.

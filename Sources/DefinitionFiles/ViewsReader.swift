@@ -13,13 +13,14 @@ extension DefinitionsReader {
     "quantile": .approxQuantile, "percentile": .approxQuantile, "median": .approxQuantile,
     "approx_percentile": .approxQuantile, "latest": .last, "earliest": .first, "mode": .topK, "top": .topK,
     "recency": .secondsSinceLast, "time_since_last": .secondsSinceLast, "last_n": .lastK, "first_n": .firstK,
+    "population_stability_index": .psi, "jensen_shannon": .js, "null_rate": .nullShare,
   ]
   private static let aggregateKeys = [
-    "value", "label", "where", "windows", "k", "counters", "q", "half_life", "buckets",
+    "value", "label", "where", "windows", "k", "counters", "q", "half_life", "buckets", "baseline",
   ]
 
   mutating func view(_ name: String, _ place: Place) -> View? {
-    let keys = ["source", "entity", "where", "emit", "features"]
+    let keys = ["source", "entity", "where", "emit", "features", "triggers"]
     guard let fields = reader.fields(place, "a view", keys: keys + Self.annotationKeys) else { return nil }
     let source = reader.required("source", of: fields, example: "source: clicks")
       .flatMap { reader.text($0, expected: "the name of a source") }
@@ -33,7 +34,27 @@ extension DefinitionsReader {
       emit: fields["emit"].flatMap { reader.choice($0, "emit", synonyms: Self.emitSynonyms) } ?? .commit,
       features: WindowedFeature.expanded((features ?? []).flatMap { feature($0.name, $0.value) }))
     view.annotations = annotations(fields)
+    let triggers =
+      fields["triggers"].flatMap { reader.entries($0, expected: "a mapping of triggers by name") }
+    view.triggers = (triggers ?? []).compactMap { trigger($0.name, $0.value) }
     return view
+  }
+
+  private mutating func trigger(_ name: String, _ place: Place) -> Trigger? {
+    var suggestion: String?
+    if case .scalar(let scalar) = place.node, !scalar.string.isEmpty {
+      suggestion = "write { when: \"\(scalar.string)\" }"
+    }
+    let keys = ["when", "for", "every", "again_after"]
+    guard let fields = reader.fields(place, "a trigger", keys: keys, suggestion: suggestion),
+      let when = reader.required("when", of: fields, example: "when: \"errors_1h > 100\"")
+    else { return nil }
+    return expression(when).map { condition in
+      Trigger(
+        name, when: condition, for: fields["for"].flatMap(reader.integer) ?? 1,
+        every: fields["every"].flatMap(reader.duration),
+        againAfter: fields["again_after"].flatMap(reader.duration))
+    }
   }
 
   /// An expression, whose time zones are looked up.
@@ -124,14 +145,16 @@ extension DefinitionsReader {
     for element in windows.map(reader.elements) ?? [] {
       if let window = window(element) { read.append(window) }
     }
+    let value = fields["value"].flatMap { expression($0) }
     let aggregate = Aggregate(
-      function ?? .count, value: fields["value"].flatMap { expression($0) },
+      function ?? .count, value: value,
       label: fields["label"].flatMap { expression($0) }, where: fields["where"].flatMap { expression($0) },
       windows: read,
       k: fields["k"].flatMap(reader.integer), counters: fields["counters"].flatMap(reader.integer),
       q: fields["q"].map(reader.elements)?.first.flatMap(reader.number),
       halfLife: fields["half_life"].flatMap(reader.duration),
-      buckets: fields["buckets"].map { place in reader.elements(place).compactMap { reader.literal($0) } })
+      buckets: fields["buckets"].map { place in reader.elements(place).compactMap { reader.literal($0) } },
+      baseline: fields["baseline"].flatMap { baseline($0, value: value) })
     return function == nil ? nil : aggregate
   }
 

@@ -29,6 +29,8 @@ final class ClientEvents {
   private(set) var rebalances: [Rebalance] = []
   /// The first record that could not be delivered since the last `takeFailure`.
   private var failure: LogError?
+  /// That the brokers no longer know a topic that was assigned, since the last `takeUnknown`.
+  private var unknown: String?
   /// Whether the group has told this member anything yet.
   private(set) var hasRebalanced = false
   /// Whether the group counts this member in, with or without partitions.
@@ -60,6 +62,11 @@ final class ClientEvents {
   func takeFailure() -> LogError? {
     defer { failure = nil }
     return failure
+  }
+
+  func takeUnknown() -> String? {
+    defer { unknown = nil }
+    return unknown
   }
 
   func report(_ severity: KafkaSeverity, _ text: String) { log(severity, text) }
@@ -122,6 +129,9 @@ final class ClientEvents {
     // The call that meets it says what follows.
     if code == RD_KAFKA_RESP_ERR__FATAL { return log(.warning, line) }
     if code.isPassing { return onPassing(line) }
+    if code == RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART || code == RD_KAFKA_RESP_ERR__UNKNOWN_PARTITION {
+      unknown = line
+    }
     // Refused over and over, a connection would fill the log.
     let now = ContinuousClock.now
     if let last = told[code.rawValue], now - last < KafkaDefaults.repetitionInterval {
@@ -178,6 +188,7 @@ final class ClientEvents {
     case RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS:
       // With nothing new there is nothing to wait for; and who is leaving takes nothing on.
       if partitions.isEmpty || isClosing { return agree(client, .assign, PartitionList()) }
+      unknown = nil
       rebalances.append(.assigned(partitions))
     case RD_KAFKA_RESP_ERR__REVOKE_PARTITIONS:
       if partitions.isEmpty || isClosing { return agree(client, .unassign, PartitionList(partitions)) }

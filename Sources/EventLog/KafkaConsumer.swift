@@ -62,6 +62,12 @@ final class KafkaConsumer {
     }
     waker.look(queue, handle, owned.partitions)
     let changes = takeChanges()
+    if changes.contains(where: { if case .lost = $0 { true } else { false } }),
+      let unknown = events.takeUnknown()
+    {
+      // Whether the topic is gone for good, whoever joins anew finds out.
+      throw LogError(.fenced, "\(unknown): a topic that this member reads may be gone")
+    }
     let records = batch.makeRecords { accept($0) }
     recordsFetched += records.count
     if records.isEmpty, changes.isEmpty, let error = heldError {

@@ -34,6 +34,15 @@ public enum Limits {
   public static let featuresPerViewMax = 512
   /// Windows of one feature: far more than anybody looks at.
   public static let windowsPerFeatureMax = 100
+  /// Triggers of one view: each is looked at for every event that closes a hop of its own.
+  public static let triggersPerViewMax = 32
+  /// Features that a trigger's condition may name: with their values at the largest, its record still fits a topic.
+  public static let triggerFeaturesMax = 32
+  /// Hops in a row that a trigger may ask for: two bytes of a state.
+  public static let triggerHopsMax = 8_000
+  /// Evaluations of a trigger's condition that one event may cause: a silence in which the values change more often is not
+  /// watched to its end.
+  public static let triggerEvaluationsMax = 1_000
   /// Tiles that one window may span: bounds the bytes of a state and the time of an evaluate.
   public static let tilesPerWindowMax = 10_000
   /// `k` of first_k, last_k and top_k.
@@ -51,6 +60,8 @@ public enum Limits {
   static let tileEventsMax: UInt64 = 1 << 48
   /// Buckets of a quantile sketch before it halves its resolution.
   public static let quantileBucketsMax = 1024
+  /// Edges or categories of a baseline: events of a window that are spread over more bins say little about each.
+  public static let baselineBinsMax = 50
   /// Declared buckets of a histogram.
   public static let histogramBucketsMax = 256
   /// Earliest event time: 0001-01-01T00:00:00Z, in microseconds.

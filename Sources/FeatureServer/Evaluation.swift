@@ -98,9 +98,7 @@ struct Evaluation: Sendable {
       evaluated.evaluatedAt = asOf
     }
     evaluated.asOf = state?.asOf
-    if let asOf = state?.asOf, let maxAge = read.maxAge,
-      evaluated.evaluatedAt.microseconds - asOf.microseconds > maxAge
-    {
+    if read.isSilent(since: state?.asOf, at: evaluated.evaluatedAt) {
       evaluated.status = .outsideMaxAge
       evaluated.isMasked = true
       evaluated.values = [FeatureValue](repeating: .null, count: view.features.count)

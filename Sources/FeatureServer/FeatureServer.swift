@@ -9,8 +9,8 @@ public import Telemetry
 
 /// Answers feature requests from Redis, for Feast's client and in a form of its own.
 public final class FeatureServer: Sendable {
-  /// Writes a record of the served topic: its key and its value. False if it could not be taken.
-  public typealias ServedWriter = @Sendable (_ key: [UInt8], _ value: [UInt8]) -> Bool
+  /// Writes a record of the served topic: its key and its value. Returns why it could not be taken; nil if it was.
+  public typealias ServedWriter = @Sendable (_ key: [UInt8], _ value: [UInt8]) -> String?
 
   /// How it answers.
   public struct Options: Sendable {
@@ -34,6 +34,8 @@ public final class FeatureServer: Sendable {
     public var tls: TLSIdentity?
     /// Writes what was answered; nil: nothing is logged.
     public var writeServed: ServedWriter?
+    /// Rows of answers that wait to be written; more are dropped.
+    public var servedRowsMax = 50_000
 
     /// The defaults.
     public init() {}
@@ -70,7 +72,9 @@ public final class FeatureServer: Sendable {
     redis.reconnectDelayMillisecondsMax = min(redis.reconnectDelayMillisecondsMax, 500)
     watch = StoreWatch(plans, redis, logger: logger)
     queue = ReadQueue(redis, name: name, readers: options.readers, watch, metrics)
-    served = options.writeServed.map { ServedLog(registry, write: $0) }
+    served = options.writeServed.map { write in
+      ServedLog(registry, rowsMax: options.servedRowsMax, logger: logger, write: write)
+    }
     let front = Front(
       options: options, limits: limits, watch: watch, queue: queue, metrics: metrics, served: served,
       logger: logger)

@@ -176,6 +176,12 @@ enum NativeAPI {
 
 /// Answers as records.
 enum ServedRecords {
+  /// How many records `make` makes.
+  static func count(_ evaluation: Evaluation) -> Int {
+    let computed = evaluation.query.service.computes ? 1 : 0
+    return evaluation.query.rows.reduce(0) { $0 + $1.count { $0 >= 0 } + computed }
+  }
+
   /// For each row a record of each view, but for entities with a null in them, and one of the row's inputs and derived
   /// columns, if the service has any. Each says how many its row has.
   static func make(_ evaluation: Evaluation) -> [Plumbline_ServedRecord] {
@@ -185,7 +191,7 @@ enum ServedRecords {
     }
     var records: [Plumbline_ServedRecord] = []
     for (row, lookups) in evaluation.query.rows.enumerated() {
-      let hasComputed = !derived.isEmpty || !service.service.inputs.isEmpty
+      let hasComputed = service.computes
       let count = lookups.count { $0 >= 0 } + (hasComputed ? 1 : 0)
       for (read, lookup) in lookups.enumerated() where lookup >= 0 {
         records.append(record(evaluation, row, of: count, read, lookup))

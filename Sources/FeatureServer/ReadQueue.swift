@@ -125,17 +125,29 @@ final class ReadQueue: @unchecked Sendable {
       }
       jobs = later
       var start = 0
+      var hasFailed = false
       for (job, query) in zip(kept, queries) {
-        let end = start + query.lookups.count
-        job.finish(.success(Done(query: query, found: outcome.found[start..<end], health: health)))
-        start = end
+        let found = outcome.found[start..<(start + query.lookups.count)]
+        start = found.endIndex
+        // A node that is away fails those alone that need it.
+        if let failure = found.lazy.compactMap(\.failure).first {
+          hasFailed = true
+          job.finish(.failure(Problem(.unavailable, failure.message)))
+        } else {
+          job.finish(.success(Done(query: query, found: found, health: health)))
+        }
       }
+      if hasFailed { noteFailure() }
       if !later.isEmpty { read(later, reader, attemptsLeft: attemptsLeft) }
     } catch {
-      metrics.storeFailed()
-      watch.failed(error)
+      noteFailure()
       for job in jobs { job.finish(.failure(Problem(.unavailable, error.message))) }
     }
+  }
+
+  private func noteFailure() {
+    metrics.storeFailed()
+    watch.failed()
   }
 
   private static func lookups(

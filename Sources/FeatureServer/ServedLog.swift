@@ -1,26 +1,39 @@
 import FeatureCore
 import Foundation
+import Logging
 import Metrics
 import OutputRecords
 import SwiftProtobuf
 import Telemetry
 
-/// Logs answers, at most once each: an answer never waits for its record. What finds no room is dropped, and counted. A
-/// thread of its own.
+/// Logs answers, at most once each: an answer never waits for its record. What finds no room is dropped and counted; when
+/// that begins and when it is over is told. A thread of its own.
 final class ServedLog: @unchecked Sendable {
   private let write: FeatureServer.ServedWriter
   private let condition = NSCondition()
   private var waiting: [Evaluation] = []
   private var rows = 0
   private var isStopping = false
+  private var loss: Loss?
+  private let rowsMax: Int
+  private let logger: Logger
   private let thread = DispatchGroup()
   private let written: Counter
   private let dropped: Counter
 
-  /// Rows that wait to be logged: some seconds of a busy server, and some tens of megabytes.
-  private static let rowsMax = 50_000
+  /// Records that are dropped one after the other.
+  private struct Loss {
+    var since = ContinuousClock.now
+    var records = 0
+    /// Whether the batch that is being written has lost none yet.
+    var mayBeOver = false
+  }
 
-  init(_ registry: PrometheusRegistry, write: @escaping FeatureServer.ServedWriter) {
+  init(
+    _ registry: PrometheusRegistry, rowsMax: Int, logger: Logger, write: @escaping FeatureServer.ServedWriter
+  ) {
+    self.rowsMax = rowsMax
+    self.logger = logger
     self.write = write
     written = Counter(label: "plumb_served_records_total", dimensions: [], factory: registry)
     dropped = Counter(label: "plumb_served_dropped_total", dimensions: [], factory: registry)
@@ -40,8 +53,8 @@ final class ServedLog: @unchecked Sendable {
     let count = evaluation.query.rows.count
     condition.lock()
     defer { condition.unlock() }
-    guard rows + count <= Self.rowsMax else {
-      return dropped.increment(by: count * max(1, evaluation.query.service.reads.count))
+    guard rows + count <= rowsMax else {
+      return drop(ServedRecords.count(evaluation), "\(rowsMax) rows wait already: Kafka is slow or away")
     }
     rows += count
     waiting.append(evaluation)
@@ -66,6 +79,7 @@ final class ServedLog: @unchecked Sendable {
       waiting = []
       rows = 0
     }
+    loss?.mayBeOver = true
     return waiting
   }
 
@@ -74,8 +88,30 @@ final class ServedLog: @unchecked Sendable {
       let key = Array(evaluation.requestID.utf8)
       for record in ServedRecords.make(evaluation) {
         let bytes: [UInt8]? = try? record.serializedBytes()
-        if let bytes, write(key, bytes) { written.increment() } else { dropped.increment() }
+        guard let failure = bytes.map({ write(key, $0) }) ?? "the record could not be encoded" else {
+          written.increment()
+          continue
+        }
+        condition.lock()
+        drop(1, failure)
+        condition.unlock()
       }
     }
+    condition.lock()
+    defer { condition.unlock() }
+    guard let loss, loss.mayBeOver else { return }
+    self.loss = nil
+    logger.notice(
+      "answers are logged again",
+      metadata: ["dropped": "\(loss.records)", "after": "\(loss.since.duration(to: .now))"])
+  }
+
+  /// Counts records that are lost; the first of many is told. The lock is held.
+  private func drop(_ count: Int, _ reason: String) {
+    dropped.increment(by: count)
+    if loss == nil { logger.error("answers are not logged", metadata: ["error": "\(reason)"]) }
+    loss = loss ?? Loss()
+    loss?.records += count
+    loss?.mayBeOver = false
   }
 }

@@ -21,10 +21,8 @@ final class StoreWatch: @unchecked Sendable {
   private let state = Mutex(State())
   private let condition = NSCondition()
   private var isStopping = false
+  private var pace = LookPace(at: .now)
   private let thread = DispatchGroup()
-
-  /// Between two looks: what a lag may be wrong by.
-  private static let intervalSeconds = 1.0
 
   init(_ plans: [Plan], _ options: RedisOptions, logger: Logger) {
     catalogs = Dictionary(plans.map { ($0.version, Catalog($0)) }) { first, _ in first }
@@ -34,7 +32,7 @@ final class StoreWatch: @unchecked Sendable {
     thread.enter()
     Thread.detachNewThread { [self] in
       let reader = BatchReader(options, name: name)
-      repeat { look(reader) } while pause()
+      while pause(after: look(reader)) {}
       thread.leave()
     }
   }
@@ -47,10 +45,13 @@ final class StoreWatch: @unchecked Sendable {
     thread.wait()
   }
 
-  private func pause() -> Bool {
+  private func pause(after isWell: Bool) -> Bool {
     condition.lock()
     defer { condition.unlock() }
-    if !isStopping { _ = condition.wait(until: Date(timeIntervalSinceNow: Self.intervalSeconds)) }
+    pace.looked(at: .now, isWell: isWell)
+    while !isStopping, pace.next > .now {
+      _ = condition.wait(until: Date(timeIntervalSinceNow: (pace.next - .now) / .seconds(1)))
+    }
     return !isStopping
   }
 
@@ -83,36 +84,42 @@ final class StoreWatch: @unchecked Sendable {
     if state.withLock({ $0.health[live] != nil }) {
       return state.withLock { $0.version = live }
     }
-    let found = try read(BatchReader(options, name: name), live: live)
+    let (found, _) = try read(BatchReader(options, name: name), live: live)
     state.withLock { state in
       state.version = live
       state.health[live] = found
     }
   }
 
-  /// A reader has failed: whether readiness suffers is seen at the next look, which comes at once.
-  func failed(_ error: StoreError) {
+  /// A reader has failed: whether readiness suffers is seen at the next look, which comes soon.
+  func failed() {
     condition.lock()
+    defer { condition.unlock() }
+    pace.doubted()
     condition.signal()
-    condition.unlock()
   }
 
-  private func look(_ reader: BatchReader) {
+  /// Whether everything could be read.
+  private func look(_ reader: BatchReader) -> Bool {
     do throws(StoreError) {
       let live = try version(live: reader.live())
-      let health = try read(reader, live: live)
-      let (before, silence) = state.withLock { state in
-        let before = (state.version, state.failedSince.map { $0.duration(to: .now) })
-        state.version = live
+      let (health, failure) = try read(reader, live: live)
+      let before = state.withLock { state in
+        defer { state.version = live }
         state.health[live] = health
-        state.problem = nil
-        state.failedSince = nil
-        return before
+        return state.version
       }
-      if let silence { logger.notice("the store answers again", metadata: ["after": "\(silence)"]) }
       if before != live {
         logger.info("serving", metadata: ["name": "\(name)", "version": "\(live)"])
       }
+      // A node that is away hides some of the lags, and what is known of the others counts.
+      if let failure { throw failure }
+      let silence = state.withLock { state in
+        defer { (state.problem, state.failedSince) = (nil, nil) }
+        return state.failedSince.map { $0.duration(to: .now) }
+      }
+      if let silence { logger.notice("the store answers again", metadata: ["after": "\(silence)"]) }
+      return true
     } catch {
       let isNew = state.withLock { state in
         let isNew = state.problem != error.message
@@ -121,6 +128,7 @@ final class StoreWatch: @unchecked Sendable {
         return isNew
       }
       if isNew { logger.error("the store can't be read", metadata: ["error": "\(error.message)"]) }
+      return false
     }
   }
 
@@ -138,7 +146,10 @@ final class StoreWatch: @unchecked Sendable {
       "no version of '\(name)' is live, and there are several to choose from: plumb promote one of them")
   }
 
-  private func read(_ reader: BatchReader, live: Int) throws(StoreError) -> StoreHealth {
+  /// What is known of a version's store, and what could not be read.
+  private func read(
+    _ reader: BatchReader, live: Int
+  ) throws(StoreError) -> (health: StoreHealth, failure: StoreError?) {
     guard let catalog = catalogs[live] else {
       throw StoreError(.fatal, "version \(live) of '\(name)' is live: add its definitions")
     }
@@ -156,9 +167,9 @@ final class StoreWatch: @unchecked Sendable {
         StoreKeys.task(source: input.name, partition: $0)
       }
     }
-    let times = try reader.heartbeats(version: live, tasks: tasks)
+    let (times, failure) = reader.heartbeats(version: live, tasks: tasks)
     var heartbeats: [String: Int64] = [:]
     for (task, time) in zip(tasks, times) { heartbeats[task] = time }
-    return StoreHealth(partitions: metadata.partitions, heartbeats: heartbeats)
+    return (StoreHealth(partitions: metadata.partitions, heartbeats: heartbeats), failure)
   }
 }

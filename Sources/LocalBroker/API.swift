@@ -23,6 +23,7 @@ enum API: Int16, CaseIterable {
   case endTxn = 26
   case txnOffsetCommit = 28
   case describeConfigs = 32
+  case createPartitions = 37
 
   /// The versions answered, and the first one with compact encodings.
   ///
@@ -53,6 +54,7 @@ enum API: Int16, CaseIterable {
     case .endTxn: (0...3, 3)
     case .txnOffsetCommit: (0...3, 3)
     case .describeConfigs: (0...2, 4)
+    case .createPartitions: (0...1, 2)
     }
   }
 }

@@ -16,6 +16,9 @@ extension JournalEntry {
         $0.put($1.key); $0.put($1.value)
       }
     case .topicDeleted(let name): body.put(2, name)
+    case .partitionsAdded(let name, let partitions):
+      body.put(9, name)
+      body.writeInteger(partitions)
     case .logStart(let place, let offset):
       body.put(3, place.topic)
       body.writeInteger(place.partition)
@@ -60,7 +63,7 @@ extension JournalEntry {
 
   /// Whether an entry begins here and is whole; nil if none of its length fits.
   static func isIntact(_ bytes: UnsafeRawBufferPointer) -> (length: Int, isIntact: () -> Bool)? {
-    guard bytes.count > 8, (1...8).contains(bytes[8]) else { return nil }
+    guard bytes.count > 8, (1...9).contains(bytes[8]) else { return nil }
     let length = 8 + Int(UInt32(bigEndian: bytes.loadUnaligned(as: UInt32.self)))
     guard length > 8, length <= bytes.count else { return nil }
     return (
@@ -90,6 +93,7 @@ extension JournalEntry {
     case 7: return try .pendingOffsets(group: reader.string(), producerId: reader.int64(), reader.offsets())
     case 8:
       return try .offsetsDecided(group: reader.string(), producerId: reader.int64(), commit: reader.bool())
+    case 9: return try .partitionsAdded(name: reader.string(), partitions: reader.int32())
     default: return nil
     }
   }

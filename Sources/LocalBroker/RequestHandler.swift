@@ -163,6 +163,7 @@ final class RequestHandler {
     case .endTxn: try endTxn(&call)
     case .txnOffsetCommit: try txnOffsetCommit(&call)
     case .describeConfigs: try describeConfigs(&call)
+    case .createPartitions: try createPartitions(&call)
     }
   }
 

@@ -1,6 +1,6 @@
 import BrokerCore
 
-// Metadata, CreateTopics, DeleteTopics, DeleteRecords, DescribeConfigs.
+// Metadata, CreateTopics, CreatePartitions, DeleteTopics, DeleteRecords, DescribeConfigs.
 extension RequestHandler {
   func metadata(_ call: inout Call) throws -> Outcome {
     let names = try call.reader.nullableArray { reader in
@@ -92,6 +92,40 @@ extension RequestHandler {
       writer.string(result.0)
       writer.int16(result.1.rawValue)
       if call.version >= 1 { writer.string(result.1 == .none ? nil : "\(result.1)") }
+    }
+    return .reply(writer)
+  }
+
+  func createPartitions(_ call: inout Call) throws -> Outcome {
+    let wanted = try call.reader.array { reader in
+      try (
+        name: reader.string(), count: reader.int32(),
+        assignments: reader.nullableArray { try $0.array { try $0.int32() } }
+      )
+    }
+    _ = try call.reader.int32()
+    let validateOnly = try call.reader.bool()
+    var named: [String: Int] = [:]
+    for topic in wanted { named[topic.name, default: 0] += 1 }
+    let results = wanted.map { topic in
+      let error = outcome { () throws(KafkaError) in
+        guard named[topic.name] == 1 else { throw .invalidRequest }
+        try broker.createPartitions(topic.name, partitions: topic.count, validateOnly: true)
+        let present = broker.topics[topic.name]?.partitions.count ?? 0
+        if let assignments = topic.assignments {
+          guard assignments.count == Int(topic.count) - present,
+            assignments.allSatisfy({ $0 == [Self.nodeId] })
+          else { throw .invalidReplicaAssignment }
+        }
+        if !validateOnly { try broker.createPartitions(topic.name, partitions: topic.count) }
+      }
+      return (topic.name, error)
+    }
+    var writer = call.reply(throttleFrom: 0)
+    writer.array(results) { writer, result in
+      writer.string(result.0)
+      writer.int16(result.1.rawValue)
+      writer.string(result.1 == .none ? nil : "\(result.1)")
     }
     return .reply(writer)
   }

@@ -27,6 +27,8 @@ public final class BatchReader {
     public var state: [UInt8]?
     /// The task's position; nil if it has never committed, negative while its states are restored.
     public var position: Int64?
+    /// Why it could not be read; then nothing is known of it.
+    public var failure: StoreError?
   }
 
   private let name: String
@@ -50,20 +52,8 @@ public final class BatchReader {
     public var live: Int?
   }
 
-  /// Reads states of a version, and which version is live. A connection that was lost while nobody used it is made anew
-  /// at once: reading twice does no harm.
-  public func read(version: Int, _ lookups: [Lookup]) throws(StoreError) -> Outcome {
-    do throws(StoreError) {
-      return try attempt(version, lookups)
-    } catch {
-      guard error.remedy == .retry, hasReplied else { throw error }
-      hasReplied = false
-      return try attempt(version, lookups)
-    }
-  }
-
-  /// Whether anything has been answered since the last failure.
-  private var hasReplied = false
+  /// Nodes that have answered since they last failed.
+  private var answering: Set<ObjectIdentifier> = []
 
   /// The keys of one task, by their indices among the lookups.
   private struct Pending {
@@ -71,16 +61,19 @@ public final class BatchReader {
     var indices: [Int]
   }
 
-  private func attempt(_ version: Int, _ lookups: [Lookup]) throws(StoreError) -> Outcome {
+  /// Reads states of a version, and which version is live. Throws if nobody can tell that; a node that is away fails the
+  /// states that it has. A connection that was lost while nobody used it is made anew at once: reading twice does no harm.
+  public func read(version: Int, _ lookups: [Lookup]) throws(StoreError) -> Outcome {
     var outcome = Outcome(found: [Found](repeating: Found(), count: lookups.count))
     var pending = Self.byTask(lookups)
     let question = LiveQuestion(name: name, expected: version)
     var redirectionsLeft = pending.count + StoreLimits.redirectionsMax
-    while let first = pending.first {
-      let client = nodes.client(of: first.task)
-      // On the same node the question costs no round trip of its own.
-      let asks = question.answer == nil && nodes.client(of: OnlineReader.liveRoute) === client
-      if question.answer == nil && !asks { try nodes.ask(question) }
+    while !pending.isEmpty {
+      // On the node that knows the live version, the question costs no round trip of its own: that one comes first.
+      let knowing = nodes.client(of: OnlineReader.liveRoute)
+      let asks = question.answer == nil && pending.contains { nodes.client(of: $0.task) === knowing }
+      if question.answer == nil && !asks { try ask(question) }
+      let client = asks ? knowing : nodes.client(of: pending[0].task)
       let batch = pending.filter { nodes.client(of: $0.task) === client }
       var done = 0
       do throws(StoreError) {
@@ -88,19 +81,30 @@ public final class BatchReader {
           take(reply, pending, lookups, into: &outcome)
           done += 1
         }
-        hasReplied = true
+        answering.insert(ObjectIdentifier(client))
       } catch {
-        let task = batch[min(done, batch.count - 1)].task
-        guard nodes.learn(task, from: client, error), redirectionsLeft > 0 else { throw error }
-        redirectionsLeft -= 1
-        if question.answer == nil { try nodes.ask(question) }
+        let isOfQuestion = asks && question.answer == nil
+        let route = isOfQuestion ? OnlineReader.liveRoute : batch[min(done, batch.count - 1)].task
+        let isRedirected = nodes.learn(route, from: client, error) && redirectionsLeft > 0
+        let isRepeated = error.remedy == .retry && answering.remove(ObjectIdentifier(client)) != nil
+        if isRedirected { redirectionsLeft -= 1 }
+        if !isRedirected && !isRepeated {
+          if isOfQuestion { throw error }
+          for index in batch.dropFirst(done).flatMap(\.indices) { outcome.found[index].failure = error }
+          done = batch.count
+        }
       }
       let finished = Set(batch.prefix(done).map { $0.indices[0] })
       pending.removeAll { finished.contains($0.indices[0]) }
     }
-    if question.answer == nil { try nodes.ask(question) }
+    if question.answer == nil { try ask(question) }
     outcome.live = question.answer?.version
     return outcome
+  }
+
+  private func ask(_ question: LiveQuestion) throws(StoreError) {
+    roundTrips += 1
+    try nodes.ask(question)
   }
 
   /// Lookups by task, in commands of a bounded size.
@@ -186,22 +190,27 @@ public final class BatchReader {
   }
 
   /// Up to when each of some tasks has caught up with its partition, in microseconds since the epoch; nil where no worker
-  /// has said so. See `Heartbeats`.
-  public func heartbeats(version: Int, tasks: [String]) throws(StoreError) -> [Int64?] {
+  /// has said so, or where it can't be read: then with what failed first. See `Heartbeats`.
+  public func heartbeats(version: Int, tasks: [String]) -> (times: [Int64?], failure: StoreError?) {
     var times: [Int64?] = []
+    var failure: StoreError?
     for task in tasks {
       commands.removeAll()
       commands.begin("GET", arguments: 2)
       commands.append(keys(of: version).heartbeat(task))
       var time: Int64?
-      try nodes.perform(task) { client throws(StoreError) in
-        try client.connect()
-        try client.exchange(commands, doing: "read the heartbeat of task \(task)") { _, reply in
-          time = reply.isNull ? nil : Int64(reply.text)
+      do throws(StoreError) {
+        try nodes.perform(task) { client throws(StoreError) in
+          try client.connect()
+          try client.exchange(commands, doing: "read the heartbeat of task \(task)") { _, reply in
+            time = reply.isNull ? nil : Int64(reply.text)
+          }
         }
+      } catch {
+        failure = failure ?? error
       }
       times.append(time)
     }
-    return times
+    return (times, failure)
   }
 }

@@ -32,6 +32,9 @@ public final class BatchProcessor {
   /// The views.
   public var views: [ViewPlan] { folds.map(\.view) }
 
+  /// Called with every trigger of a view that fires.
+  public var onFiring: ((ViewPlan, Firing) -> Void)?
+
   private let batch: EventBatch
   private let folds: [ViewFold]
   private let tables: [TableBox]
@@ -129,6 +132,7 @@ public final class BatchProcessor {
       fold.fold(batch, into: &box.table) { row, failure in
         send(DeadLetter(failure, payloads[row], sequence: batch.sequence(row)))
       }
+      for firing in fold.takeFirings() { onFiring?(fold.view, firing) }
     }
     batch.removeAll()
     payloads.removeAll(keepingCapacity: true)

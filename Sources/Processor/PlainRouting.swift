@@ -53,6 +53,8 @@ extension Routing {
     deadLetterTopic = plan.name + ".dead-letters"
     servedTopic = plan.name + ".served"
     capturedTopic = plan.name + ".captured"
+    triggerTopic = plan.name + ".triggers"
+    trainingTopic = plan.name + ".trainings"
   }
 
   private static func plainName(_ column: String) -> String {

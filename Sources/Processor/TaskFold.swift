@@ -28,6 +28,8 @@ public final class TaskFold {
   private let judge: RecordJudge
   private let isRepartitioned: Bool
   private let deadLetterTopic: String
+  private let triggerTopic: String
+  private let triggers: TriggerWriter
   private let forwards: [(topic: String, side: JoinPlan.Side?, folds: [ViewFold])]
   private let partition: TopicPartition
   /// nil: the records were placed by a task.
@@ -50,7 +52,9 @@ public final class TaskFold {
   ) {
     version = plan.version
     isRepartitioned = input.isRepartitioned
-    deadLetterTopic = TopicNames(app: plan.name, version: plan.version).deadLetters
+    let names = TopicNames(app: plan.name, version: plan.version)
+    (deadLetterTopic, triggerTopic) = (names.deadLetters, names.triggers)
+    triggers = TriggerWriter(plan)
     forwards = input.forwards.map { forward in
       (forward.topic, forward.side?.side, forward.plans(plan).map(ViewFold.init))
     }
@@ -83,6 +87,7 @@ public final class TaskFold {
           let record = Int(batch.sequence(row))
           letters.append(DeadLetter(failure, slice[record].payload, sequence: Int64(record)))
         }
+        sendFirings(of: fold, slice)
       }
       if let onDue { send(slice, letters, onDue) }
       position = records[end - 1].offset + 1
@@ -104,6 +109,20 @@ public final class TaskFold {
     let misplaced = judge.misplaced(batch, records, in: partition, of: partitionCount, folds)
     let others = judge.decode(records, into: batch, leavingOut: Set(misplaced.map(\.record)))
     return (misplaced + others).map(\.letter)
+  }
+
+  /// Tells which triggers have fired.
+  private func sendFirings(of fold: ViewFold, _ records: UnsafeBufferPointer<LogRecord>) {
+    let firings = fold.takeFirings()
+    guard let onDue else { return }
+    for firing in firings {
+      let offset = records[Int(batch.sequence(firing.row))].offset
+      var value: [UInt8] = []
+      triggers.append(firing, of: fold.view, at: (partition, offset), to: &value)
+      StateKey.make(view: fold.view.name, firing.key).withUnsafeBytes { key in
+        value.withUnsafeBytes { onDue(Due(topic: triggerTopic, key: key, value: $0, offset: offset)) }
+      }
+    }
   }
 
   /// Tells what is due of a batch: what is forwarded, and letters.

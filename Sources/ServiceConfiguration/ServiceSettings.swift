@@ -30,10 +30,20 @@ public struct ServiceSettings: Sendable {
   public internal(set) var tlsKey: String?
   /// Rows of one request to the feature server.
   public internal(set) var rowsMax = 1_000
+  /// Bytes of one request to the feature server.
+  public internal(set) var requestBytesMax = 1 << 20
+  /// MiB of all requests that it is receiving or answering.
+  public internal(set) var requestsMegabytesMax = 64
   /// Connections of clients to the feature server.
   public internal(set) var connectionsMax = 4_096
+  /// Seconds in which a client has to send a request, and to take an answer.
+  public internal(set) var clientTimeoutSeconds = 10
+  /// Seconds that a connection is kept without a request.
+  public internal(set) var idleTimeoutSeconds = 75
   /// Milliseconds that a request may wait for Redis.
   public internal(set) var requestTimeoutMilliseconds = 2_000
+  /// Rows of answers that wait to be logged; more are dropped.
+  public internal(set) var servedRowsMax = 50_000
   /// Threads of the feature server that read Redis.
   public internal(set) var readers = 2
   /// Threads of the feature server that parse and write.

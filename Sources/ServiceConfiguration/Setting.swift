@@ -91,13 +91,33 @@ struct Setting: Sendable {
       parse: { settings, text in number(text, 1...100_000) { settings.rowsMax = $0 } },
       print: { "\($0.rowsMax)" }),
     Setting(
-      name: "connections_max", expects: "1 to 60000",
-      parse: { settings, text in number(text, 1...60_000) { settings.connectionsMax = $0 } },
+      name: "request_bytes_max", expects: "1000 to 1000000000",
+      parse: { settings, text in number(text, 1_000...1_000_000_000) { settings.requestBytesMax = $0 } },
+      print: { "\($0.requestBytesMax)" }),
+    Setting(
+      name: "requests_megabytes_max", expects: "1 to 1000000",
+      parse: { settings, text in number(text, 1...1_000_000) { settings.requestsMegabytesMax = $0 } },
+      print: { "\($0.requestsMegabytesMax)" }),
+    Setting(
+      name: "connections_max", expects: "16 to 60000",
+      parse: { settings, text in number(text, 16...60_000) { settings.connectionsMax = $0 } },
       print: { "\($0.connectionsMax)" }),
+    Setting(
+      name: "client_timeout_s", expects: "1 to 3600",
+      parse: { settings, text in number(text, 1...3_600) { settings.clientTimeoutSeconds = $0 } },
+      print: { "\($0.clientTimeoutSeconds)" }),
+    Setting(
+      name: "idle_timeout_s", expects: "1 to 86400",
+      parse: { settings, text in number(text, 1...86_400) { settings.idleTimeoutSeconds = $0 } },
+      print: { "\($0.idleTimeoutSeconds)" }),
     Setting(
       name: "request_timeout_ms", expects: "10 to 60000",
       parse: { settings, text in number(text, 10...60_000) { settings.requestTimeoutMilliseconds = $0 } },
       print: { "\($0.requestTimeoutMilliseconds)" }),
+    Setting(
+      name: "served_rows_max", expects: "1 to 10000000",
+      parse: { settings, text in number(text, 1...10_000_000) { settings.servedRowsMax = $0 } },
+      print: { "\($0.servedRowsMax)" }),
     Setting(
       name: "readers", expects: "1 to 64",
       parse: { settings, text in number(text, 1...64) { settings.readers = $0 } },

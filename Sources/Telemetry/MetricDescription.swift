@@ -52,6 +52,7 @@ extension MetricDescription {
     Self("plumb_events_filtered_total", .counter, "Events that a view's filter left out."),
     Self("plumb_records_forwarded_total", .counter, "Records forwarded to repartition topics."),
     Self("plumb_dead_letters_total", .counter, "Records that could not be used, by reason."),
+    Self("plumb_trigger_fired_total", .counter, "Triggers that have fired, by view and trigger."),
     Self("plumb_snapshots_total", .counter, "Snapshots sent."),
     Self("plumb_commits_total", .counter, "Transactions committed."),
     Self("plumb_aborts_total", .counter, "Transactions aborted."),

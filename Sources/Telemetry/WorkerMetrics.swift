@@ -64,6 +64,12 @@ public final class WorkerMetrics {
       Counter(label: "plumb_dead_letters_total", dimensions: [("reason", reason)], factory: registry)
         .increment(by: count - last.deadLetters[reason, default: 0])
     }
+    for (name, count) in counts.fired {
+      Counter(
+        label: "plumb_trigger_fired_total", dimensions: [("view", name.view), ("trigger", name.trigger)],
+        factory: registry
+      ).increment(by: count - last.fired[name, default: 0])
+    }
     last = counts
     let cached = status.tasks.reduce(0) { $0 + $1.cachedStates }
     cachedStates.increment(by: Double(cached - lastCached))

@@ -16,6 +16,8 @@ public struct Finding: Hashable, Sendable, CustomStringConvertible {
     case forward = "forwarded record"
     /// A record of the dead-letter topic.
     case deadLetter = "dead letter"
+    /// A record of the trigger topic.
+    case trigger = "trigger record"
   }
 
   /// What differs.

@@ -3,13 +3,15 @@ import OutputRecords
 import Processor
 import SwiftProtobuf
 
-/// What tasks send besides snapshots: forwarded records and dead letters. Each source's tasks are folded again, so what each
+/// What tasks send besides snapshots: forwarded records, dead letters and triggers. Each source's tasks are folded again, so what each
 /// record causes is known.
 extension Verifier {
   /// Adds what is there: the repartition topics, and the letters of this version.
   func collectOutputs(into ledger: OutputLedger) throws {
     for input in routing.inputs where input.isRepartitioned {
-      for (partition, end) in try log.ends(of: input.topic) {
+      let ends = try log.ends(of: input.topic)
+      repartitions[input.topic] = Int32(ends.count)
+      for (partition, end) in ends {
         try collect(partition, end) { record in
           guard share.contains(record.key.map(Array.init) ?? []) else { return }
           ledger.add(
@@ -21,7 +23,36 @@ extension Verifier {
     for (partition, end) in try log.ends(of: routing.deadLetterTopic) {
       try collect(partition, end) { addLetter($0, partition, to: ledger) }
     }
+    guard isWatched else { return }
+    let reader = TriggerReader()
+    for (partition, end) in try log.ends(of: routing.triggerTopic) {
+      try collect(partition, end) { addTrigger($0, partition, reader, to: ledger) }
+    }
   }
+
+  private func addTrigger(
+    _ record: LogRecord, _ partition: TopicPartition, _ reader: TriggerReader, to ledger: OutputLedger
+  ) {
+    guard let value = record.value, let trigger = reader.read(value) else {
+      return report.add(
+        Finding(
+          subject: .trigger, view: "", entity: [], partition: partition, offset: record.offset,
+          difference: "the record is of no trigger (here the position is the record's own)",
+          cause: "another program wrote it"))
+    }
+    guard trigger.version == Int64(plan.version), isShared(record.key) else { return }
+    ledger.add(
+      .found, topic: partition.topic, partition: 0, key: record.key, value: value, place: partition,
+      offset: record.offset)
+  }
+
+  /// Whether the entity of a `StateKey` is compared.
+  private func isShared(_ key: UnsafeRawBufferPointer?) -> Bool {
+    share.contains((key.map(Array.init) ?? []).drop { $0 != UInt8(ascii: ":") }.dropFirst())
+  }
+
+  /// Whether there are triggers: else their topic need not be there.
+  private var isWatched: Bool { plan.views.contains { !$0.triggers.isEmpty } }
 
   private func collect(_ partition: TopicPartition, _ end: Int64, _ body: (LogRecord) -> Void) throws {
     progress("reading \(partition)")
@@ -56,11 +87,12 @@ extension Verifier {
   /// Adds what a record of a task causes.
   func add(_ due: TaskFold.Due, of task: VerifiedTask, _ side: OutputLedger.Side, to ledger: OutputLedger) {
     var partition: Int32 = 0
-    // Letters lie anywhere: many have no key.
-    if due.topic != routing.deadLetterTopic, let key = due.key {
+    if due.topic == routing.triggerTopic {
+      guard isShared(due.key) else { return }
+    } else if let count = repartitions[due.topic], let key = due.key {
+      // Letters lie anywhere: many have no key.
       guard share.contains(key) else { return }
-      // A repartition topic has as many partitions as its source's.
-      partition = Murmur2.partition(key, count: task.partitionCount)
+      partition = Murmur2.partition(key, count: count)
     }
     ledger.add(
       side, topic: due.topic, partition: partition, key: due.key, value: due.value, place: task.partition,
@@ -70,41 +102,58 @@ extension Verifier {
   /// Reports what doesn't balance.
   func settle(_ ledger: OutputLedger) throws {
     // Retention removes letters after a month, so that none is missed where some are gone.
-    let keepsLetters = try log.ends(of: routing.deadLetterTopic).allSatisfy {
-      try log.firstOffset($0.partition) == 0
+    var incomplete: Set<String> = []
+    for topic in [routing.deadLetterTopic] + (isWatched ? [routing.triggerTopic] : []) {
+      let isWhole = try log.ends(of: topic).allSatisfy { try log.firstOffset($0.partition) == 0 }
+      if !isWhole { incomplete.insert(topic) }
     }
     try ledger.settle { imbalance in
-      let isLetter = imbalance.topic == routing.deadLetterTopic
-      if isLetter, imbalance.missing > 0, !keepsLetters { return }
+      let subject = subject(imbalance.topic)
+      if imbalance.missing > 0, incomplete.contains(imbalance.topic) { return }
       // What is sent again after a crash.
-      if isLetter, imbalance.isDue, !expectsEverySnapshot { return }
-      report.add(finding(imbalance, isLetter: isLetter))
+      if subject != .forward, imbalance.isDue, !expectsEverySnapshot { return }
+      report.add(finding(imbalance, subject))
     }
   }
 
-  private func finding(_ imbalance: OutputLedger.Imbalance, isLetter: Bool) -> Finding {
+  private func subject(_ topic: String) -> Finding.Subject {
+    switch topic {
+    case routing.deadLetterTopic: .deadLetter
+    case routing.triggerTopic: .trigger
+    default: .forward
+    }
+  }
+
+  private func finding(_ imbalance: OutputLedger.Imbalance, _ subject: Finding.Subject) -> Finding {
     let (difference, cause): (String, String)
     if imbalance.missing > 0 {
       difference =
-        isLetter
-        ? "the record can't be used, but \(imbalance.topic) has no letter of it"
-        : "the record has to be forwarded to \(imbalance.topic), but is not there"
+        switch subject {
+        case .deadLetter: "the record can't be used, but \(imbalance.topic) has no letter of it"
+        case .trigger: "the record makes a trigger fire, but \(imbalance.topic) has no record of that"
+        default: "the record has to be forwarded to \(imbalance.topic), but is not there"
+        }
       cause = "somebody deleted it, or the topic was created again"
     } else if imbalance.isDue {
       difference =
-        isLetter
-        ? "there are more letters of a record than it calls for (\(-imbalance.missing))"
-        : "there are more records like this than the source's are forwarded as (\(-imbalance.missing))"
+        switch subject {
+        case .deadLetter: "there are more letters of a record than it calls for (\(-imbalance.missing))"
+        case .trigger: "there are more records of a trigger than times that it fired (\(-imbalance.missing))"
+        default:
+          "there are more records like this than the source's are forwarded as (\(-imbalance.missing))"
+        }
       cause = "another program wrote it"
     } else {
       difference =
-        isLetter
-        ? "no record of a source calls for this letter" : "no record of the source is forwarded as this"
-      cause =
-        isLetter ? "another program wrote it, or the definitions were changed" : "another program wrote it"
+        switch subject {
+        case .deadLetter: "no record of a source calls for this letter"
+        case .trigger: "no trigger fires with these values"
+        default: "no record of the source is forwarded as this"
+        }
+      cause = "another program wrote it" + (subject == .forward ? "" : ", or the definitions were changed")
     }
     return Finding(
-      subject: isLetter ? .deadLetter : .forward, view: "", entity: [], partition: imbalance.place,
+      subject: subject, view: "", entity: [], partition: imbalance.place,
       offset: imbalance.offset, difference: difference, cause: cause)
   }
 }

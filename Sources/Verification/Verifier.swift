@@ -41,6 +41,8 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
   let expectsEverySnapshot: Bool
   let progress: (String) -> Void
   var report = VerificationReport()
+  /// How many partitions each repartition topic has: its source's may have become more.
+  var repartitions: [String: Int32] = [:]
 
   /// States that are read at once.
   private static var statesPerRead: Int { 500 }
@@ -164,7 +166,9 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
   private func verify(_ task: VerifiedTask, _ snapshots: SortedSnapshots, _ ledger: OutputLedger) throws {
     guard let cut = task.cut else {
       try verifyUnknown(task, snapshots)
-      return try addAllowed(task, from: 0, to: ledger)
+      let fold = TaskFold(plan, task.input, task.partition.partition, of: task.partitionCount, from: 0)
+      fold.onDue = { [self] in add($0, of: task, .allowed, to: ledger) }
+      return try addAllowed(task, fold)
     }
     let end = try end(of: task.partition)
     guard cut <= end else {
@@ -196,7 +200,7 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
     side = .allowed
     try verifyStates(task, fold)
     report.records += fold.records
-    try addAllowed(task, from: fold.position, to: ledger)
+    try addAllowed(task, fold)
   }
 
   private func end(of partition: TopicPartition) throws -> Int64 {
@@ -204,12 +208,10 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
   }
 
   /// What lies behind the store's position may have been sent: it is committed before the store hears of it.
-  private func addAllowed(_ task: VerifiedTask, from position: Int64, to ledger: OutputLedger) throws {
+  private func addAllowed(_ task: VerifiedTask, _ fold: TaskFold) throws {
     let end = try end(of: task.partition)
-    guard position < end else { return }
-    let fold = TaskFold(plan, task.input, task.partition.partition, of: task.partitionCount, from: position)
-    fold.onDue = { [self] in add($0, of: task, .allowed, to: ledger) }
-    try log.read(task.partition, position..<end) { fold.fold($0) }
+    guard fold.position < end else { return }
+    try log.read(task.partition, fold.position..<end) { fold.fold($0) }
   }
 
   /// A task that the store knows nothing of must have no snapshots either.

@@ -15,10 +15,11 @@ struct Plumb: AsyncParsableCommand {
       CheckCommand.self, GenerateCommand.self, ReplayCommand.self, RunCommand.self, ServeCommand.self,
       GetCommand.self,
       WatchCommand.self, VerifyCommand.self,
-      SnapshotsCommand.self, DeadLettersCommand.self, ExportCommand.self, ArchiveCommand.self,
+      SnapshotsCommand.self, DeadLettersCommand.self, TriggersCommand.self, ExportCommand.self,
+      ArchiveCommand.self,
       TrainingSetCommand.self, TopicsCommand.self, CaptureCommand.self, BrokerCommand.self,
       SimulateCommand.self, DiffCommand.self, PromoteCommand.self, RetireCommand.self,
-      FeastCommand.self, OffsetsCommand.self,
+      FeastCommand.self, OffsetsCommand.self, OnTriggerCommand.self,
     ])
 
   static func main() async {

@@ -133,6 +133,13 @@ struct Requests {
       string("compact")
       int32(1)
       if version >= 1 { int8(0) }
+    case .createPartitions:
+      count(1)
+      string("t")
+      int32(2)
+      null32()
+      int32(1)
+      int8(0)
     case .deleteRecords:
       topic {
         $0.int32(0); $0.int64(-1); $0.tags()

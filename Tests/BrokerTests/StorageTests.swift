@@ -250,6 +250,40 @@ final class TemporaryDirectory {
     #expect(directory.names == ["lock", "metadata.log"])
   }
 
+  /// Partitions that were added are there again, with what was written to them, whether or not the metadata log was
+  /// written anew meanwhile.
+  @Test func addedPartitionsSurvive() throws {
+    let directory = TemporaryDirectory()
+    let added = TopicPartition("t", 3)
+    try run(directory) { broker in
+      try broker.createTopic("t", partitions: 2)
+      try broker.createPartitions("t", partitions: 4)
+      _ = try broker.produce(added, batch: batch("a"), now: 1_000)
+    }
+    for wanted in [["a"], ["a", "b"]] {
+      try run(directory) { broker in
+        #expect(broker.topics["t"]?.partitions.count == 4)
+        #expect(try consume(#require(broker.partition(added)), .readCommitted).map(\.value) == wanted)
+        if wanted.count == 1 { _ = try broker.produce(added, batch: batch("b"), now: 1_000) }
+      }
+    }
+  }
+
+  @Test func partitionsOnlyGrow() throws {
+    var limits = BrokerLimits()
+    limits.partitionsMax = 5
+    let broker = Broker(limits: limits)
+    try broker.createTopic("t", partitions: 2)
+    for count: Int32 in [.min, -1, 0, 1, 2, 6, .max] {
+      #expect(throws: KafkaError.invalidPartitions) { try broker.createPartitions("t", partitions: count) }
+    }
+    #expect(throws: KafkaError.unknownTopicOrPartition) { try broker.createPartitions("u", partitions: 3) }
+    try broker.createPartitions("t", partitions: 5, validateOnly: true)
+    #expect(broker.topics["t"]?.partitions.count == 2)
+    try broker.createPartitions("t", partitions: 5)
+    #expect(broker.topics["t"]?.partitions.count == 5)
+  }
+
   /// Entries whose checksum is right and that no broker wrote.
   @Test(
     arguments: [
@@ -258,6 +292,8 @@ final class TemporaryDirectory {
       .topicCreated(name: "u", number: .max, partitions: 1, configs: [:]),
       .topicCreated(name: "../u", number: 2, partitions: 1, configs: [:]),
       .topicCreated(name: "u", number: 2, partitions: 1, configs: ["max.message.bytes": "-1"]),
+      .partitionsAdded(name: "t", partitions: 2), .partitionsAdded(name: "t", partitions: .max),
+      .partitionsAdded(name: "nobody", partitions: 3),
       .logStart(TopicPartition("t", 0), .max), .logStart(TopicPartition("t", 0), -1),
       .counters(producerIds: .max, topics: 1, incarnation: 1),
       .counters(producerIds: 1, topics: .max, incarnation: 1),

@@ -108,6 +108,70 @@ extension Integration.OutageTests {
     }
   }
 
+  /// Keys are in other partitions than their states from then on, so nothing more may be folded; a new version goes on.
+  @Test func addedPartitionsEndTheService() async throws {
+    try await Integration.expectNone {
+      let seed = Integration.seed()
+      let site = try Site()
+      let events = try ShopEvents(site, seed: seed)
+      try events.produce(2_000)
+      try site.start(Site.Instance("a"), more: ["-X", "topic.metadata.refresh.interval.ms=500"])
+      _ = try Audit(site, seconds: 120)
+      try KafkaAuditor(brokers: site.brokers, group: "audit").addPartitions(
+        site.sourceTopic, to: Site.partitions + 1)
+      var status: Int32?
+      try waitUntil("the service ends: \(site.logs)", seconds: 120) {
+        status = try site.ended("a")
+        return status != nil
+      }
+      let told =
+        "had 3 partitions when this service started, and the group has assigned \(site.sourceTopic)-3"
+      var problems = status == 1 && site.logs.contains(told) ? [] : ["status \(status!)"]
+      let again = try site.command(["run", "--redis", site.redis.url])
+      let refusal = "had 3 partitions when its states were made, and has 4 now"
+      if try again.status(within: 60) != 1 || !again.text.contains(refusal) { problems.append(again.text) }
+      // What both have told to do.
+      let text = try String(contentsOfFile: site.definitions, encoding: .utf8)
+      let next = site.path("next.yaml")
+      try Data(text.replacingOccurrences(of: "\nversion: 1\n", with: "\nversion: 2\n").utf8)
+        .write(to: URL(fileURLWithPath: next))
+      for command in [["topics", "apply"], ["run", "--until", "end", "--redis", site.redis.url]] {
+        let process = try site.command(command, definitions: next)
+        if try process.status(within: 120) != 0 { problems.append("\(command): \(process.text)") }
+      }
+      return Integration.report(problems, seed, site)
+    }
+  }
+
+  /// Where every view is repartitioned, no state stands where a source's partitions have put it.
+  @Test func aSourceOfRepartitionedViewsMayGrow() async throws {
+    try await Integration.expectNone {
+      let seed = Integration.seed()
+      let all = ShopEvents.definitions
+      guard let users = all.range(of: "  users:\n"), let items = all.range(of: "  items:\n") else {
+        return [all]
+      }
+      let site = try Site(all.replacingCharacters(in: users.lowerBound..<items.lowerBound, with: ""))
+      let events = try ShopEvents(site, seed: seed)
+      try site.start(Site.Instance("a"), more: ["-X", "topic.metadata.refresh.interval.ms=500"])
+      try events.produce(2_000)
+      _ = try Audit(site, seconds: 120)
+      try KafkaAuditor(brokers: site.brokers, group: "audit").addPartitions(
+        site.sourceTopic, to: Site.partitions + 1)
+      // A producer that was there before learns of it minutes later.
+      let more = try ShopEvents(site, seed: seed &+ 1)
+      try waitUntil("the new partition is folded: \(site.logs)", seconds: 120) {
+        try more.produce(50)
+        if !site.complaints().isEmpty { throw Failure("\(site.complaints())") }
+        return try site.redis.positions(site.keys, ["clicks.3"])[0] ?? 0 > 0
+      }
+      guard try site.terminate("a") == 0 else { return [site.logs] }
+      let verify = try site.command(["verify", "--redis", site.redis.url])
+      let isSound = try verify.status(within: 120) == 0 && verify.text.contains("no difference")
+      return Integration.report(isSound ? [] : [verify.text], seed, site)
+    }
+  }
+
   /// Its offsets say nothing about the new topic, and its keys are elsewhere.
   @Test func aTopicThatIsAnotherOneEndsTheService() async throws {
     try await Integration.expectNone {
@@ -148,7 +212,23 @@ extension KafkaAuditor {
     return rd_kafka_commit(handle, list, 0) == RD_KAFKA_RESP_ERR_NO_ERROR
   }
 
-  fileprivate func deleteTopic(_ name: String) throws {
+  fileprivate func addPartitions(_ topic: String, to count: Int32) throws {
+    guard let queue = rd_kafka_queue_new(handle) else { throw Failure("out of memory") }
+    defer { rd_kafka_queue_destroy(queue) }
+    var request = rd_kafka_NewPartitions_new(topic, Int(count), nil, 0)
+    defer { rd_kafka_NewPartitions_destroy(request) }
+    rd_kafka_CreatePartitions(handle, &request, 1, nil, queue)
+    guard let event = rd_kafka_queue_poll(queue, 20_000) else { throw Failure("no answer") }
+    defer { rd_kafka_event_destroy(event) }
+    var results = 0
+    let topics = rd_kafka_CreatePartitions_result_topics(
+      rd_kafka_event_CreatePartitions_result(event), &results)
+    guard rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR, results == 1, let topics,
+      rd_kafka_topic_result_error(topics[0]) == RD_KAFKA_RESP_ERR_NO_ERROR
+    else { throw Failure("add partitions to \(topic)") }
+  }
+
+  func deleteTopic(_ name: String) throws {
     guard let queue = rd_kafka_queue_new(handle) else { throw Failure("out of memory") }
     defer { rd_kafka_queue_destroy(queue) }
     var request = rd_kafka_DeleteTopic_new(name)

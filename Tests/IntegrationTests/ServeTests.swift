@@ -9,37 +9,13 @@ extension Integration {
 }
 
 extension Integration.ServeTests {
-  private static let definitions =
-    ShopEvents.definitions.replacing(
-      "    entity: user\n", with: "    entity: user\n    owner: growth\n    tags: { tier: 1 }\n")
-      + """
-
-        pairs:
-          source: clicks
-          entity: [user, item]
-          features:
-            n: { aggregate: count, windows: lifetime }
-      services:
-        ranking:
-          features: [users.*, items.*, pairs.n_lifetime]
-          inputs: { price: double }
-          derive:
-            of_version: 1 + 0
-            price_per_event: price / nullif(users__events_lifetime, 0)
-          max_lag: 5s
-          served: { share: 1.0 }
-        plain: { features: [users.*, items.*] }
-        strict: { features: [users.*], max_lag: 5s, when_stale: fail }
-
-      """
-
   @Test func answersAreWhatIsInTheStore() async throws {
     try await Integration.expectNone {
-      let site = try Site(Self.definitions)
+      let site = try Site(ServedShop.definitions)
       let seed = Integration.seed()
-      try Self.fill(site, seed)
+      try ServedShop.fill(site, seed)
       let server = try Server(site)
-      let expected = try Self.expectedRows(site)
+      let expected = try ServedShop.expectedRows(site)
       var problems = try server.check("values", expected)
       problems += try server.check("records", expected)
       problems += try server.check("mistakes")
@@ -50,7 +26,7 @@ extension Integration.ServeTests {
       problems += try server.check("lags", "yes")
       problems += try server.check("crowd")
       problems += try Self.feast(server, expected)
-      problems += try Self.servedRecords(site, server)
+      problems += try ServedShop.checkLog(site, server)
       problems += try Self.contract(server, seed)
       guard try server.terminate() == 0 else { return ["the server ended badly: \(server.text)"] }
       return Integration.report(problems, seed, site)
@@ -59,9 +35,9 @@ extension Integration.ServeTests {
 
   @Test func withoutRedisItSaysSoAndComesBack() async throws {
     try await Integration.expectNone {
-      let site = try Site(Self.definitions)
+      let site = try Site(ServedShop.definitions)
       let seed = Integration.seed()
-      try Self.fill(site, seed)
+      try ServedShop.fill(site, seed)
       let server = try Server(site, ["--request-timeout-ms", "500"])
       var problems = try server.check("back")
       site.redis.freeze(true)
@@ -84,9 +60,9 @@ extension Integration.ServeTests {
   /// A flipped bit in one state: its entity's values are null and said to be invalid, and everything else is answered.
   @Test func aDamagedStateIsToldAndAnsweredAsNull() async throws {
     try await Integration.expectNone {
-      let site = try Site(Self.definitions)
+      let site = try Site(ServedShop.definitions)
       let seed = Integration.seed()
-      try Self.fill(site, seed)
+      try ServedShop.fill(site, seed)
       guard try site.terminate("a") == 0 else { return [site.logs] }
       let users = try site.redis.contents().filter {
         String(decoding: $0.key, as: UTF8.self).contains(":s:users:u")
@@ -109,11 +85,11 @@ extension Integration.ServeTests {
 
   @Test func aPromotionUnderLoadMixesNothing() async throws {
     try await Integration.expectNone {
-      let site = try Site(Self.definitions)
+      let site = try Site(ServedShop.definitions)
       let seed = Integration.seed()
-      try Self.fill(site, seed)
+      try ServedShop.fill(site, seed)
       let next = try site.addVersion(
-        Self.definitions.replacing("version: 1", with: "version: 2").replacing("1 + 0", with: "1 + 1")
+        ServedShop.definitions.replacing("version: 1", with: "version: 2").replacing("1 + 0", with: "1 + 1")
           .replacing(
             "      price_per", with: "      extra: pairs__n_lifetime * 2\n      price_per"))
       for arguments in [
@@ -144,8 +120,8 @@ extension Integration.ServeTests {
 
   @Test func tokensAreAskedFor() async throws {
     try await Integration.expectNone {
-      let site = try Site(Self.definitions)
-      try Self.fill(site, Integration.seed())
+      let site = try Site(ServedShop.definitions)
+      try ServedShop.fill(site, Integration.seed())
       let path = site.path("tokens")
       try "ranking-0123456789 read:ranking\nmetrics-0123456789 metrics\n"
         .write(toFile: path, atomically: true, encoding: .utf8)
@@ -160,8 +136,8 @@ extension Integration.ServeTests {
 
   @Test func tlsIsSpokenAndItsCertificateRenewed() async throws {
     try await Integration.expectNone {
-      let site = try Site(Self.definitions)
-      try Self.fill(site, Integration.seed())
+      let site = try Site(ServedShop.definitions)
+      try ServedShop.fill(site, Integration.seed())
       let (certificate, key) = (site.path("server.pem"), site.path("server.key"))
       try Self.certify(certificate, key, site)
       let server = try Server(site, ["--tls-cert", certificate, "--tls-key", key], isPlain: false)
@@ -189,28 +165,6 @@ extension Integration.ServeTests {
 
   // MARK: What they share
 
-  /// Runs the service until it has folded some events; it goes on running.
-  private static func fill(_ site: Site, _ seed: UInt64) throws {
-    let events = try ShopEvents(site, seed: seed)
-    try site.start(Site.Instance("a"))
-    for _ in 0..<10 { try events.produce(200) }
-    _ = try Audit(site, seconds: 120)
-  }
-
-  /// Rows of users and items, some of which nobody knows, as `plumb get --service` reads them.
-  private static func expectedRows(_ site: Site) throws -> String {
-    var lines = ""
-    for index in 0..<24 {
-      lines += try site.answer([
-        "get", "--service", "ranking", "user=u\(index * 13 % 310)", "item=i\(index * 29 % 210)", "price=10",
-        "--at", "2033-01-02T03:04:05Z",
-      ])
-    }
-    let path = site.path("expected.ndjson")
-    try lines.write(toFile: path, atomically: true, encoding: .utf8)
-    return path
-  }
-
   private static func feast(_ server: Server, _ expected: String) throws -> [String] {
     guard try Python.run(["-c", "import feast"], with: Python.feast).status == 0 else {
       print("Without Feast its client is not tried.")
@@ -237,77 +191,5 @@ extension Integration.ServeTests {
       "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance",
     ])
     return outcome.status == 0 ? [] : ["seed \(seed): \(outcome.output.suffix(4_000))"]
-  }
-
-  /// Every answer of the service that logs all is in the topic: a record a row and view, and one of what was derived.
-  private static func servedRecords(_ site: Site, _ server: Server) throws -> [String] {
-    let reader = try KafkaAuditor(brokers: site.brokers, group: site.group)
-    let partitions = (0..<Site.partitions).map { TopicPartition(site.routing.servedTopic, $0) }
-    func metric(_ name: String) throws -> Int64 {
-      let text = try HTTPGet.body(host: "127.0.0.1", port: server.port, path: "/metrics")
-      let line = text.split(separator: "\n").first { $0.hasPrefix("\(name) ") }
-      return line.flatMap { $0.split(separator: " ").last }.flatMap { Int64($0) } ?? -1
-    }
-    try waitUntil("all answers are logged: \(server.text)", seconds: 60) {
-      try metric("plumb_served_records_total") == reader.ends(partitions).reduce(0, +)
-    }
-    let (logged, dropped) = (
-      try metric("plumb_served_records_total"), try metric("plumb_served_dropped_total")
-    )
-    // 24 rows of three views and one of derived columns, at the least.
-    return logged >= 24 * 4 && dropped == 0 ? [] : ["\(logged) records logged, \(dropped) dropped"]
-  }
-}
-
-/// A feature server of a test, and what asks it.
-private final class Server {
-  let port: Int
-  private let process: ChildProcess
-  private let site: Site
-
-  init(_ site: Site, _ arguments: [String] = [], isPlain: Bool = true) throws {
-    self.site = site
-    let process = try site.command(
-      ["serve", "--redis", site.redis.url, "--listen", "127.0.0.1:0"] + arguments)
-    var port: Int?
-    try waitUntil("the server listens: \(process.text)", seconds: 60) {
-      port = process.text.firstMatch(of: /listening .*port=(\d+)/).flatMap { Int($0.1) }
-      return port != nil
-    }
-    self.process = process
-    self.port = port ?? 0
-    guard isPlain else { return }
-    try waitUntil("the server is ready: \(process.text)", seconds: 60) {
-      (try? HTTPGet.body(host: "127.0.0.1", port: self.port, path: "/readyz")) != nil
-    }
-  }
-
-  deinit { process.kill() }
-
-  var text: String { process.text }
-
-  /// SIGTERM; the exit status.
-  func terminate() throws -> Int32 {
-    process.signal(SIGTERM)
-    return try process.status(within: 60)
-  }
-
-  /// A check of serve_check.py beside the test.
-  func start(_ arguments: String...) throws -> ChildProcess {
-    try ChildProcess(
-      "/usr/bin/env",
-      [Python.executable, "-B", "\(Python.scripts)/serve_check.py", arguments[0], "\(port)"]
-        + arguments.dropFirst(), log: URL(fileURLWithPath: site.path("check-\(UUID().uuidString).log")))
-  }
-
-  /// What such a check finds.
-  func check(_ arguments: String...) throws -> [String] {
-    let outcome = try Python.run(
-      ["\(Python.scripts)/serve_check.py", arguments[0], "\(port)"] + arguments.dropFirst())
-    if outcome.status == 0 {
-      if !outcome.output.isEmpty { print(outcome.output) }
-      return []
-    }
-    return ["\(arguments): \(outcome.output)\n\(process.text.suffix(2_000))"]
   }
 }

@@ -43,6 +43,38 @@ extension Integration.StartTests {
     }
   }
 
+  /// A Redis that reads its data, and a broker that is started later, are waited for, and each is told of once.
+  @Test(.enabled(if: Broker.external == nil, "PLUMB_TEST_BROKERS names a broker that this test may not kill"))
+  func whoStartsLaterIsWaitedFor() async throws {
+    try await Integration.expectNone {
+      let seed = Integration.seed()
+      let site = try Site()
+      let events = try ShopEvents(site, seed: seed)
+      let redis = site.redis.nodes[0]
+      let fill = "for i = 1, 2000 do redis.call('SET', 'other' .. i, string.rep('x', 1000)) end"
+      try redis.ask("EVAL", [fill, "0"])
+      try redis.ask("SAVE", [])
+      redis.kill()
+      try redis.startLoading()
+      site.broker.kill()
+      try site.start(Site.Instance("a"))
+      try waitUntil("the brokers are waited for: \(site.logs)", seconds: 60) {
+        site.logs.contains("waiting: no broker answers at \(site.brokers)")
+      }
+      try site.broker.start()
+      try waitUntil("Redis is waited for: \(site.logs)", seconds: 60) { site.logs.contains(": LOADING ") }
+      try redis.ask("CONFIG", ["SET", "key-load-delay", "0"])
+      try site.awaitStarts()
+      try events.produce(200)
+      let told = site.logs.split(separator: "\n").filter { $0.contains("waiting: ") }
+      var problems = told.count == 2 ? [] : ["told: \(told)"]
+      if !site.logs.contains("Kafka and Redis answer") { problems.append("it doesn't say that it is over") }
+      try redis.ask("FLUSHALL", [])
+      let audit = try Audit(site, seconds: 120)
+      return Integration.report(try problems + audit.problems(events.written) + site.complaints(), seed, site)
+    }
+  }
+
   /// Retention removes everything, the marks of transactions included, while nothing is written.
   @Test func whatRetentionHasEmptiedIsGoneOnWith() async throws {
     try await Integration.expectNone {

@@ -1,4 +1,5 @@
 import EventFiles
+import EventLog
 import Foundation
 import OnlineStore
 import Processor
@@ -20,6 +21,10 @@ extension Integration.StoreReplayTests {
 
   @Test func aLostStoreIsFoldedAgainFromAnArchive() async throws {
     try await Integration.expectNone(Self.foldingFromAnArchive)
+  }
+
+  @Test func foreignSnapshotsAreLeftOut() async throws {
+    try await Integration.expectNone(Self.restoringBesideForeignSnapshots)
   }
 
   /// A site whose service has processed some events and was stopped, and what its store held.
@@ -194,6 +199,55 @@ extension Integration.StoreReplayTests {
     }
     problems += try archive.verify(0, "no difference")
     return Integration.report(problems + site.complaints(), stopped.seed, site)
+  }
+
+  /// What anybody may have put into the topic stops no restoration; other definitions do, before anything is written.
+  private static func restoringBesideForeignSnapshots() throws -> [String] {
+    let stopped = try Stopped(events: 4_000)
+    let site = stopped.site
+    let own = try KafkaAuditor(brokers: site.brokers, group: "audit").read(site.snapshotPartitions).joined()
+      .first { Snapshot($0.value)?.view == "users" }.unwrapped("no snapshots")
+    // Of a field that comes twice, the last one counts: another fingerprint, and a view that there isn't.
+    try forge(
+      [[0x39] + [UInt8](repeating: 7, count: 8), [0x0A, 6] + Array("nobody".utf8)], after: own, site)
+    let edited = site.path("edited.yaml")
+    try Data(
+      String(contentsOfFile: site.definitions, encoding: .utf8)
+        .replacingOccurrences(of: "windows: 24h", with: "windows: 48h").utf8
+    ).write(to: URL(fileURLWithPath: edited))
+    try site.redis.clear()
+    let other = try site.command(
+      ["replay", "--into", "redis", "--redis", site.redis.url, "--from-snapshots"], definitions: edited)
+    var problems: [String] = []
+    if try other.status(within: 60) != 1 || !other.text.contains("by other definitions of version 1") {
+      problems.append("other definitions: \(other.text)")
+    }
+    let left = try site.redis.contents().count
+    if left != 0 { problems.append("refused, with \(left) keys in Redis") }
+    let restore = try stopped.replay(["--from-snapshots"])
+    let status = try restore.status(within: 120)
+    let said = "2 records of other programs left out (of view 'nobody', 'users' by other definitions)"
+    if status != 0 || !restore.text.contains(said) { problems.append("status \(status): \(restore.text)") }
+    return Integration.report(
+      try problems + stopped.differences("beside foreign snapshots"), stopped.seed, site)
+  }
+
+  /// Puts copies of a record into the snapshot topic, each with something behind its value.
+  private static func forge(_ endings: [[UInt8]], after own: Record, _ site: Site) throws {
+    let forger = "\(site.group).forger"
+    let log = try KafkaLog(
+      KafkaOptions(brokers: site.brokers, group: forger, transactionalID: forger), topics: [site.sourceTopic]
+    ) { _, _ in }
+    defer { log.close(timeoutMilliseconds: 5_000) }
+    try log.begin()
+    for ending in endings {
+      try (own.key ?? []).withUnsafeBytes { key in
+        try ((own.value ?? []) + ending).withUnsafeBytes { value in
+          try log.send(topic: site.routing.snapshotTopic, partition: nil, key: key, value: value)
+        }
+      }
+    }
+    try log.commit([])
   }
 
   private static func restoring() throws -> [String] {

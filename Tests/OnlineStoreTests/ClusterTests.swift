@@ -103,6 +103,44 @@ struct ClusterTests {
     #expect(try store.claim(task) == TaskClaim(epoch: epoch + 1, position: 2))
   }
 
+  /// States of many tasks take one round trip a node, the question which version is live included; a node that is gone
+  /// fails those alone that it has.
+  @Test func manyRequestsTakeOneRoundTripANode() throws {
+    let store = RedisStateStore(cluster.options(0), keys: storeKeys)
+    let tasks = (0..<12).map { StoreKeys.task(source: "clicks", partition: $0) }
+    for task in tasks {
+      try store.commit(
+        task, epoch: try store.claim(task).epoch, from: nil, to: 1, states: states(["a": "of \(task)"]))
+    }
+    let slots = try ["shop:live"].map { try slot($0) } + tasks.map { try slot("shop:1:{\($0)}:p") }
+    let lost = slots[0] < 8192 ? 1 : 0
+    var options = cluster.options(1 - lost)
+    options.reconnectDelayMilliseconds = 0
+    let reader = BatchReader(options, name: "shop")
+    let lookups = tasks.map { BatchReader.Lookup(task: $0, view: "v", key: Array("a".utf8)) }
+    func texts(_ found: [BatchReader.Found]) -> [String?] {
+      found.map { $0.state.map { String(decoding: $0, as: UTF8.self) } }
+    }
+    // The first read learns where everything is.
+    #expect(texts(try reader.read(version: 1, lookups).found) == tasks.map { "of \($0)" })
+    let before = reader.roundTrips
+    #expect(
+      texts(try reader.read(version: 1, lookups.reversed()).found) == tasks.reversed().map { "of \($0)" })
+    #expect(reader.roundTrips - before == 2)
+    try cluster.nodes[1 - lost].ask("CONFIG", ["SET", "cluster-require-full-coverage", "no"])
+    cluster.nodes[lost].kill()
+    let found = try reader.read(version: 1, lookups).found
+    for (index, found) in found.enumerated() {
+      let isLost = (slots[1 + index] < 8192 ? 0 : 1) == lost
+      #expect((found.failure?.remedy == .retry) == isLost)
+      #expect((found.state == nil) == isLost)
+    }
+  }
+
+  private func slot(_ key: String) throws -> Int {
+    Int(try cluster.nodes[0].ask("CLUSTER", ["KEYSLOT", key])[0] ?? "") ?? -1
+  }
+
   @Test func anotherNodeIsAskedWhenOneIsGone() throws {
     var options = cluster.options(0)
     options.reconnectDelayMilliseconds = 0

@@ -44,6 +44,7 @@ import Testing
     var counts = LoopCounts()
     counts.records = 10
     counts.deadLetters = ["malformed_json": 2]
+    counts.fired = [TriggerName(view: "v", trigger: "worse"): 3]
     let owned = status([0, 1])
     workers[0].update(counts, owned, member, now: EventTime(microseconds: 9_000_000)) { _ in 5 }
     workers[1].update(counts, status([2]), member, now: EventTime(microseconds: 9_000_000)) { _ in 0 }
@@ -51,6 +52,7 @@ import Testing
     workers[0].update(counts, status([0]), member, now: EventTime(microseconds: 9_000_000)) { _ in 5 }
     #expect(registry.value("plumb_records_consumed_total") == 25)
     #expect(registry.value("plumb_dead_letters_total", [("reason", "malformed_json")]) == 4)
+    #expect(registry.value("plumb_trigger_fired_total", [("view", "v"), ("trigger", "worse")]) == 6)
     #expect(registry.value("plumb_tasks", [("state", "running")]) == 2)
     #expect(registry.value("plumb_cached_states") == 14)
     #expect(registry.value("plumb_partitions_owned") == 2)

@@ -81,25 +81,33 @@ final class Shop {
   static let byItem = "shop.1.clicks.by-item"
   static let snapshots = "shop.snapshots"
   static let letters = "shop.dead-letters"
+  static let triggers = "shop.triggers"
 
-  init(partitions: Int = 2) throws {
+  init(partitions: Int = 2, isWatched: Bool = false) throws {
     let source = Source(
       "clicks", topic: Self.clicks, key: "user", timestamp: .init(field: "ts", unit: .seconds),
       fields: [.init("user", .string), .init("item", .string), .init("price", .int64)])
-    let users = View(
+    var users = View(
       "users", source: "clicks", entity: ["user"],
       features: [
         Feature("n", .aggregate(.init(.count, windows: [.last("1h"), .lifetime]))),
         Feature("a_sum", .aggregate(.init(.sum, value: "price * 2", windows: [.lifetime]))),
       ])
-    let items = View(
+    var items = View(
       "items", source: "clicks", entity: ["item"], where: "price > 0",
       features: [Feature("n", .aggregate(.init(.count, windows: [.lifetime])))])
+    if isWatched {
+      users.triggers = [Trigger("often", when: "n_lifetime >= 3 and n_1h > 0", for: 2, every: 10_000_000)]
+      items.triggers = [
+        Trigger("seen", when: "n_lifetime > 0", every: 10_000_000, againAfter: 20_000_000)
+      ]
+    }
     plan = try Plan(Definitions(name: "shop", sources: [source], views: [users, items]))
     for topic in [Self.clicks, Self.byItem, Self.snapshots] {
       log.topics[topic] = Array(repeating: [], count: partitions)
     }
     log.topics[Self.letters] = [[]]
+    if isWatched { log.topics[Self.triggers] = [[], []] }
   }
 
   /// Writes events of four users and three items.
@@ -146,7 +154,12 @@ final class Shop {
     let end = Int64(log.topics[input.topic]![Int(partition)].count)
     if done > 0 { try log.read(place, 0..<done) { fold.fold($0) } }
     for view in fold.views.indices { _ = fold.takeChanged(view) }
+    fold.onDue = { [log] due in
+      guard due.topic == Self.triggers else { return }
+      log.append(due.topic, key: due.key.map(Array.init), value: due.value.map(Array.init))
+    }
     if end > done { try log.read(place, done..<end) { fold.fold($0) } }
+    fold.onDue = nil
     var task = store.tasks[name] ?? MemoryStore.Task()
     for (index, view) in fold.views.enumerated() {
       for key in fold.takeChanged(index) {

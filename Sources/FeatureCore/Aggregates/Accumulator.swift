@@ -53,6 +53,8 @@ struct Accumulator: Hashable, Sendable {
   var buckets = -1
   /// Histograms: words.
   var bucketCount = 0
+  /// Histograms: whether the last bucket is of nulls.
+  var countsNulls = false
 
   /// Words in a row.
   var wordCount: Int {
@@ -69,6 +71,8 @@ struct Accumulator: Hashable, Sendable {
 
   /// Whether it is of a table's last row: then a null replaces a value, and what comes later in the log replaces all.
   @inline(__always) var isOfRow: Bool { kind == .rowValue || kind == .rowText }
+  /// Whether a null is something to it.
+  @inline(__always) var takesNull: Bool { isOfRow || countsNulls }
   /// Whether it keeps a cell.
   var usesCell: Bool { wordCount == 0 }
   /// Whether its values are texts.
@@ -134,7 +138,9 @@ extension Accumulator {
     case .decayed: addDecayed(decayedInput(scalar), at: time, fresh: fresh, words)
     case .latestTime:
       if fresh || time > Int64(bitPattern: words[0]) { words[0] = UInt64(bitPattern: time) }
-    case .histogram: words[bucketTables[buckets].bucket(of: scalar)] &+= 1
+    case .histogram:
+      let isNull = countsNulls && !scalar.isValue
+      words[isNull ? bucketCount - 1 : bucketTables[buckets].bucket(of: scalar)] &+= 1
     case .rowValue: words[0] = scalar.bits
     case .minText, .maxText, .firstList, .lastList, .lastDistinct, .distinct, .quantiles, .topCounts,
       .heavyHitters, .rowText, .scores:

@@ -4,6 +4,8 @@ struct AggregateRule {
   let value: Register?
   let path: DefinitionPath
   private(set) var mistakes: [Mistake] = []
+  /// The place of the baseline among those of the view.
+  private var reference = -1
 
   init(_ aggregate: Aggregate, value: Register?, path: DefinitionPath) {
     self.aggregate = aggregate
@@ -18,9 +20,10 @@ struct AggregateRule {
   }
 
   /// The accumulator, without registers; nil after mistakes.
-  mutating func accumulator(tables: inout [BucketTable]) -> Accumulator? {
+  mutating func accumulator(tables: inout [BucketTable], baselines: inout [Baseline]) -> Accumulator? {
     checkParameters()
     checkLabel()
+    checkBaseline()
     checkValue()
     guard mistakes.isEmpty else { return nil }
     let type = value?.type ?? .int64
@@ -35,9 +38,15 @@ struct AggregateRule {
     case .decayedSum, .decayedCount: accumulator.halfLife = Double(aggregate.halfLife ?? 0)
     case .histogram:
       guard let table = bucketTable(aggregate.buckets ?? [], type) else { return nil }
-      accumulator.buckets = tables.firstIndex(of: table) ?? tables.count
-      if accumulator.buckets == tables.count { tables.append(table) }
-      accumulator.bucketCount = table.bucketCount
+      accumulator.count(by: table, among: &tables)
+    case .psi, .psiExcess, .js, .nullShare:
+      // Without a baseline, all values are in one bin.
+      accumulator.count(by: aggregate.baseline?.bucketTable ?? .texts([]), among: &tables)
+      accumulator.countsNulls = true
+      accumulator.bucketCount += 1
+      guard let baseline = aggregate.baseline else { break }
+      reference = baselines.firstIndex(of: baseline) ?? baselines.count
+      if reference == baselines.count { baselines.append(baseline) }
     default: break
     }
     return accumulator
@@ -50,7 +59,7 @@ struct AggregateRule {
     case .count, .countDistinct, .topKCertain: return .scalar(.int64)
     case .product, .mean, .variance, .stddev, .approxQuantile, .decayedSum, .decayedCount, .secondsSinceLast,
       .auc, .aucBound, .prAUC, .expectedAUC, .logLoss, .normalizedEntropy, .calibration, .ece, .brier,
-      .mae, .rmse, .bias:
+      .mae, .rmse, .bias, .psi, .psiExcess, .js, .nullShare:
       return .scalar(.double)
     case .sum, .min, .max, .first, .last: return type.map(FeatureType.scalar)
     case .firstK, .lastK, .lastDistinctK, .topK: return type.map(FeatureType.list)
@@ -90,6 +99,10 @@ struct AggregateRule {
     case .brier: .measure(.brier)
     case .mae, .bias: .mean
     case .rmse: .rootMean
+    case .psi: .drift(.psi, baseline: reference)
+    case .psiExcess: .drift(.psiExcess, baseline: reference)
+    case .js: .drift(.js, baseline: reference)
+    case .nullShare: .drift(.nullShare, baseline: reference)
     }
   }
 
@@ -122,7 +135,7 @@ struct AggregateRule {
     case .approxQuantile: return .quantiles
     case .topK where aggregate.counters == nil: return .topCounts
     case .topK, .topKCounts, .topKErrors, .topKCertain: return .heavyHitters
-    case .histogram: return .histogram
+    case .histogram, .psi, .psiExcess, .js, .nullShare: return .histogram
     case .decayedSum, .decayedCount: return .decayed
     case .secondsSinceLast: return .latestTime
     case .auc, .aucBound, .prAUC, .expectedAUC, .logLoss, .normalizedEntropy, .calibration, .ece, .brier:
@@ -178,6 +191,30 @@ struct AggregateRule {
     }
   }
 
+  private mutating func checkBaseline() {
+    let isTaken = aggregate.function.driftMeasure != nil
+    guard let baseline = aggregate.baseline else {
+      if isTaken, aggregate.function != .nullShare {
+        report(
+          nil, "\(name) needs 'baseline'",
+          "name a file that 'plumb baseline' has written, or write { edges: [...], counts: [...] }")
+      }
+      return
+    }
+    guard isTaken else { return report("baseline", "\(name) takes no 'baseline'", "remove it") }
+    let place = path.child("baseline")
+    for (key, message, suggestion) in baseline.mistakes {
+      mistakes.append(Mistake(place.child(key), message, suggestion: suggestion))
+    }
+    guard let type = value?.type, [.string, .int64, .double, .bool].contains(type) else { return }
+    if (type == .string) != baseline.isOfTexts {
+      let (has, needs) = baseline.isOfTexts ? ("categories", "texts") : ("edges", "numbers")
+      report(
+        "baseline", "the baseline has \(has), the value is a \(type.rawValue)",
+        "compare \(needs), or CAST the value")
+    }
+  }
+
   private mutating func checkValue() {
     guard let value else {
       let takesNone = [.count, .decayedCount, .secondsSinceLast].contains(aggregate.function)
@@ -196,7 +233,9 @@ struct AggregateRule {
     case .lastDistinctK, .topK, .topKCounts, .topKErrors, .topKCertain:
       require([.string, .int64, .bool, .timestamp], value.type, "a string, int64, timestamp or bool")
     case .histogram: require([.string, .int64, .double], value.type, "a string or a number")
-    case .count, .first, .last, .firstK, .lastK, .countDistinct: break
+    case .psi, .psiExcess, .js:
+      require([.string, .int64, .double, .bool], value.type, "a string, a number or a bool")
+    case .count, .first, .last, .firstK, .lastK, .countDistinct, .nullShare: break
     }
   }
 
@@ -233,6 +272,15 @@ struct AggregateRule {
     if zip(edges, edges.dropFirst()).allSatisfy(<) { return true }
     report("buckets", "the edges do not ascend", "sort them and remove doubles")
     return false
+  }
+}
+
+extension Accumulator {
+  /// Counts by a table, which features share.
+  fileprivate mutating func count(by table: BucketTable, among tables: inout [BucketTable]) {
+    buckets = tables.firstIndex(of: table) ?? tables.count
+    if buckets == tables.count { tables.append(table) }
+    bucketCount = table.bucketCount
   }
 }
 

@@ -186,6 +186,8 @@ public struct View: Sendable, Hashable {
   public var features: [Feature]
   /// When snapshots are emitted.
   public var emit: Emit
+  /// What is watched for, in the file's order.
+  public var triggers: [Trigger] = []
   /// What people are told of it.
   public var annotations = Annotations()
 
@@ -306,6 +308,14 @@ public struct Aggregate: Sendable, Hashable {
     case rmse
     /// Mean of prediction minus label.
     case bias
+    /// Population stability index of the values against those of a baseline.
+    case psi
+    /// `psi` minus what chance alone gives.
+    case psiExcess = "psi_excess"
+    /// Jensen-Shannon distance from the baseline, in nats.
+    case js
+    /// The share of events whose value is null.
+    case nullShare = "null_share"
   }
 
   /// The function.
@@ -329,12 +339,14 @@ public struct Aggregate: Sendable, Hashable {
   /// For histogram: ascending numeric edges e1..en (n + 1 counts: below e1, [e1, e2), ..., from en), or string
   /// values (one count each and a last one for every other value).
   public var buckets: [Literal]?
+  /// For measures of drift: what the values are compared with.
+  public var baseline: Baseline?
 
   /// An aggregate from its parts.
   public init(
     _ function: Function, value: String? = nil, label: String? = nil, where filter: String? = nil,
     windows: [Window], k: Int? = nil, counters: Int? = nil, q: Double? = nil, halfLife: Int64? = nil,
-    buckets: [Literal]? = nil
+    buckets: [Literal]? = nil, baseline: Baseline? = nil
   ) {
     self.function = function
     self.value = value
@@ -346,6 +358,7 @@ public struct Aggregate: Sendable, Hashable {
     self.q = q
     self.halfLife = halfLife
     self.buckets = buckets
+    self.baseline = baseline
   }
 }
 

@@ -2,9 +2,19 @@
 /// value, and nothing else.
 enum Fingerprint {
   static func of(
-    _ view: View, source: SourcePlan, calendars: [ZoneCalendar], zones: [String: TimeZoneRules]
+    _ view: View, source: SourcePlan, calendars: [ZoneCalendar], triggers: [TriggerPlan],
+    zones: [String: TimeZoneRules]
   ) -> UInt64 {
-    Hash64.hash(lines(view, source, calendars, zones).joined(separator: "\n"))
+    let lines = lines(view, source, calendars, zones) + triggers.map(line).sorted()
+    return Hash64.hash(lines.joined(separator: "\n"))
+  }
+
+  /// With the hop that is meant where none is given.
+  private static func line(_ trigger: TriggerPlan) -> String {
+    let clock = trigger.clock
+    return
+      "trigger \(trigger.name) when \(canonical(trigger.trigger.condition)) for \(clock.hops) every \(clock.every) "
+      + "again \(clock.againAfter ?? 0)"
   }
 
   private static func lines(
@@ -40,12 +50,12 @@ enum Fingerprint {
 
   /// Every expression that the view's values depend on.
   private static func expressions(_ view: View, _ source: Source) -> [Expression] {
-    var texts = source.fields.map(\.compute) + [view.filter]
+    var texts = source.fields.map(\.compute) + [view.filter] + view.triggers.map(\.condition)
     for feature in view.features {
       switch feature.computation {
       case .derive(let text): texts.append(text)
       case .column: break
-      case .aggregate(let aggregate): texts += [aggregate.value, aggregate.filter]
+      case .aggregate(let aggregate): texts += [aggregate.value, aggregate.label, aggregate.filter]
       }
     }
     return texts.compactMap { $0 }.compactMap { try? Expression.parse($0) }
@@ -92,6 +102,7 @@ enum Fingerprint {
       // Only where it is given: what had been defined before keeps its fingerprint.
       aggregate.counters.map { "counters \($0)" },
       aggregate.label.map { "label \(canonical($0))" },
+      aggregate.baseline.map { "baseline \(text($0))" },
     ].compactMap(\.self).joined(separator: " ")
   }
 
@@ -104,6 +115,15 @@ enum Fingerprint {
     case .session(let gap): "session \(gap)"
     case .calendar(let unit, let zone): "\(unit.rawValue) \(zone)"
     }
+  }
+
+  private static func text(_ baseline: Baseline) -> String {
+    let bins =
+      switch baseline.bins {
+      case .edges(let edges): edges.map { text(.double($0)) }
+      case .categories(let categories): categories.map { text(.string($0)) }
+      }
+    return "\(bins.joined(separator: ",")) counts \(baseline.counts) nulls \(baseline.nulls)"
   }
 
   private static func text(_ literal: Literal) -> String {
@@ -153,6 +173,7 @@ extension FeatureSummary {
       aggregate.counters.map { "counters: \($0)" }, aggregate.q.map { "q: \($0)" },
       aggregate.halfLife.map { "half_life: \(Duration.text($0))" },
       aggregate.buckets.map { "\($0.count) buckets" },
+      aggregate.baseline.map { "baseline of \($0.rowCount) rows" },
     ].compactMap(\.self)
     let filter = aggregate.filter.map { " where \($0)" } ?? ""
     return "\(aggregate.function.rawValue)(\(arguments.joined(separator: ", ")))\(filter)"

@@ -29,6 +29,8 @@ extension Aggregate.Function {
   var scoreMeasure: ScoreMeasure? { ScoreMeasure(rawValue: rawValue) }
   /// A measure of predicted numbers.
   var isErrorMeasure: Bool { self == .mae || self == .rmse || self == .bias }
+  /// A measure of drift.
+  var driftMeasure: DriftMeasure? { DriftMeasure(rawValue: rawValue) }
   /// What was predicted is compared with what has come of it.
   var takesLabel: Bool { isErrorMeasure || (scoreMeasure != nil && self != .expectedAUC) }
 }
@@ -38,6 +40,7 @@ extension ViewCompiler {
   mutating func compileValue(_ aggregate: Aggregate, at place: DefinitionPath) -> Register? {
     let function = aggregate.function
     let value = aggregate.value.flatMap { expression($0, at: place.child("value")) }
+    if function.driftMeasure != nil, let value { return binned(value, aggregate, at: place.child("value")) }
     let isMeasure = function.scoreMeasure != nil || function.isErrorMeasure
     let label = aggregate.label.flatMap {
       expression($0, at: place.child("label"), expecting: function.scoreMeasure == nil ? nil : .bool)
@@ -59,5 +62,16 @@ extension ViewCompiler {
     }
     return numbers.contains(label?.type ?? .string)
       ? expression(MeasureInput.error(function, score, label: outcome), at: place.child("value")) : value
+  }
+
+  /// A value as a baseline has it: a number is a double, and a bool is the text `true` or `false`.
+  private mutating func binned(_ value: Register, _ aggregate: Aggregate, at place: DefinitionPath)
+    -> Register?
+  {
+    let type: ValueType? = value.type == .int64 ? .double : value.type == .bool ? .string : nil
+    guard aggregate.baseline != nil, let type, let text = aggregate.value,
+      let parsed = try? Expression.parse(text)
+    else { return value }
+    return expression("CAST((\(parsed.canonicalText)) AS \(type.rawValue))", at: place)
   }
 }

@@ -8,6 +8,13 @@ public final class ServicePlan: Sendable {
     public let maxAge: Int64?
     /// Where the columns of the view's entity stand in `entity`.
     public let key: [Int]
+
+    /// Whether an entity whose latest event was at `asOf` has been silent for too long at a time: then its values are null.
+    /// One without events never is: its values are those of nothing.
+    public func isSilent(since asOf: EventTime?, at time: EventTime) -> Bool {
+      guard let maxAge, let asOf else { return false }
+      return time.microseconds - asOf.microseconds > maxAge
+    }
   }
 
   /// Where the value of a column comes from.
@@ -55,6 +62,9 @@ public final class ServicePlan: Sendable {
 
   /// The service's name.
   public var name: String { service.name }
+
+  /// Whether a row has more than views say of it: inputs, or columns that are derived.
+  public var computes: Bool { !derived.isEmpty || !service.inputs.isEmpty }
 
   /// The values of the columns. `features` are the values of each read's view, as `ViewPlan.evaluate` gives them; `inputs`
   /// one of each declared input, null if the request doesn't say. What can't be computed is null.

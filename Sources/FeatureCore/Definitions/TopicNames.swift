@@ -21,6 +21,10 @@ public struct TopicNames: Sendable {
   public var served: String { "\(app).served" }
   /// The topic of how far tables have been captured, of all versions.
   public var captured: String { "\(app).captured" }
+  /// The topic of triggers that have fired, of all versions.
+  public var triggers: String { "\(app).triggers" }
+  /// The topic of the commands that triggers have caused, of all versions.
+  public var trainings: String { "\(app).trainings" }
 
   /// The topic of what a join makes.
   public func joined(_ join: String) -> String { "\(app).\(version).\(join)" }
@@ -64,7 +68,7 @@ extension PlanCompiler {
     let names = TopicNames(app: definitions.name, version: definitions.version)
     var written = [
       names.snapshots: "of snapshots", names.deadLetters: "of dead letters", names.served: "of answers",
-      names.captured: "of captures",
+      names.captured: "of captures", names.triggers: "of triggers", names.trainings: "of trainings",
     ]
     // Kafka keeps no two topics that differ in '.' and '_' alone.
     var repartition: [String: String] = [:]

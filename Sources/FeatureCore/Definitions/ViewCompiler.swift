@@ -13,6 +13,7 @@ struct ViewCompiler {
   private var builder: ProgramBuilder
   private var levels: [(tiling: Tiling, accumulators: [Accumulator])] = []
   private var bucketTables: [BucketTable] = []
+  private var baselines: [Baseline] = []
   private var calendars: [ZoneCalendar] = []
   private var inputs: [AggregateInput] = []
 
@@ -49,13 +50,20 @@ struct ViewCompiler {
     let (outputs, derivedOrder) = derived.compile()
     mistakes += derived.mistakes
     checkOutputNames(outputs)
+    var compiler = TriggerCompiler(
+      view, path: path, outputs: outputs, derivedOrder: derivedOrder, zones: zones,
+      isComplete: mistakes.isEmpty)
+    let triggers = compiler.compile()
+    mistakes += compiler.mistakes
     guard mistakes.isEmpty else { return nil }
-    let layout = StateLayout(levels: levels, bucketTables: bucketTables, calendars: calendars)
+    let layout = StateLayout(
+      levels: levels, bucketTables: bucketTables, calendars: calendars, triggers: triggers.map(\.clock))
     let plan = ViewPlan(
       view: view, source: sourceIndex, entity: entity, program: builder.build(), filter: filter?.index ?? -1,
-      inputs: inputs, layout: layout, outputs: outputs, derivedOrder: derivedOrder,
-      summaries: FeatureSummary.make(view, outputs),
-      fingerprint: Fingerprint.of(view, source: source, calendars: calendars, zones: zones),
+      inputs: inputs, layout: layout, baselines: baselines, outputs: outputs,
+      derivedOrder: derivedOrder, triggers: triggers, summaries: FeatureSummary.make(view, outputs),
+      fingerprint: Fingerprint.of(
+        view, source: source, calendars: calendars, triggers: triggers, zones: zones),
       stateBytesMax: stateBytesMax)
     checkSizes(plan)
     return mistakes.isEmpty ? plan : nil
@@ -162,9 +170,9 @@ struct ViewCompiler {
     guard mistakes.count == before else { return [] }
     var rule = AggregateRule(aggregate, value: value, path: place)
     defer { mistakes += rule.mistakes }
-    guard var accumulator = rule.accumulator(tables: &bucketTables), let type = rule.resultType else {
-      return []
-    }
+    guard var accumulator = rule.accumulator(tables: &bucketTables, baselines: &baselines),
+      let type = rule.resultType
+    else { return [] }
     accumulator.filter = filter?.index ?? -1
     accumulator.value = value?.index ?? -1
     let fallback = rule.fallback(feature.fallback, type: type)

@@ -49,8 +49,8 @@ extension JoinPlan {
 
   private func append(_ name: String, _ scalar: Scalar, _ type: ValueType, to buffer: inout [UInt8]) {
     buffer.append(UInt8(ascii: ","))
-    JSONOutput.append(string: Array(name.utf8), to: &buffer)
+    ValueText.appendJSONString(Array(name.utf8), to: &buffer)
     buffer.append(UInt8(ascii: ":"))
-    JSONOutput.append(scalar, type, to: &buffer)
+    ValueText.appendJSON(scalar, type, to: &buffer)
   }
 }

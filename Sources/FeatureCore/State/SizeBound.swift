@@ -15,7 +15,9 @@ extension ViewPlan {
   public var sizeBound: StateSizeBound {
     // Format, fingerprint and as_of; a full as_of takes 9 bytes.
     let header = 1 + 8 + 9
-    var bound = StateSizeBound(levels: layout.levels.count, tiles: 0, bytes: header, bytesOfOneEvent: header)
+    var bound = StateSizeBound(
+      levels: layout.levels.count, tiles: 0, bytes: header + layout.triggers.count * TriggerProgress.bytesMax,
+      bytesOfOneEvent: header + layout.triggers.count)
     for level in layout.levels {
       let columns = layout.columns(of: level).map(\.accumulator)
       let mask = (level.columnCount + 7) / 8
@@ -43,7 +45,11 @@ extension ViewPlan {
   }
 
   private func elementsMax(of output: Output) -> Int {
-    guard case .window(let level, let column, _, _) = output.origin else { return 0 }
+    guard case .window(let level, let column, _, let result) = output.origin else { return 0 }
+    switch result {
+    case .top(let k), .topCounts(let k), .topErrors(let k): return k
+    default: break
+    }
     let accumulator = layout.columns(of: layout.levels[level])[column].accumulator
     return max(accumulator.k, accumulator.kind == .histogram ? accumulator.bucketCount : 0)
   }

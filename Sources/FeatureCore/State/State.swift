@@ -1,7 +1,7 @@
 /// Everything kept for one (view, entity key).
 ///
-/// In memory it is one array of words: as_of, the count of rows of each level, then the rows of each level in
-/// ascending order of tiles. Cells stand beside it in the same order. So a sparse entity is one small
+/// In memory it is one array of words: as_of, the count of rows of each level, where each trigger is, then the rows of
+/// each level in ascending order of tiles. Cells stand beside it in the same order. So a sparse entity is one small
 /// allocation, a fold touches few cache lines, and the order of tiles is the order in memory.
 /// Only a view's `fold` makes and changes states; `StateCodec` turns them into their canonical bytes.
 public struct State: Sendable {
@@ -246,7 +246,7 @@ extension Accumulator {
   @inline(__always)
   func takes(_ registers: UnsafePointer<Scalar>) -> Bool {
     (filter < 0 || registers[filter].isTrue)
-      && (value < 0 || registers[value].isValue || isOfRow && !registers[value].isKept)
+      && (value < 0 || registers[value].isValue || takesNull && !registers[value].isKept)
   }
 
   /// The event's value; null for aggregates of events.
@@ -266,7 +266,7 @@ extension Column {
     let bit = UInt64(1) << UInt64(index & 63)
     let fresh = mask.pointee & bit == 0
     let input = accumulator.input(registers)
-    if accumulator.value >= 0, !input.isValue {
+    if accumulator.isOfRow, !input.isValue {
       // Only a table's row takes a null: it has no value now.
       mask.pointee &= ~bit
       for empty in 0..<accumulator.wordCount { row[word + empty] = 0 }

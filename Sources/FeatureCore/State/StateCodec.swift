@@ -23,6 +23,9 @@ struct StateCodec {
         cell += state.rowCount(index) * level.cellCount
       }
     }
+    for (index, clock) in layout.triggers.enumerated() {
+      state.progress(index, layout).encode(clock, asOf: asOf, into: &writer)
+    }
   }
 
   private func encode(
@@ -95,6 +98,10 @@ struct StateCodec {
     for (index, level) in layout.levels.enumerated() {
       let rows = try decodeLevel(level, asOf: asOf, into: &state, &reader)
       state.words[1 + index] = UInt64(rows)
+    }
+    for (index, clock) in layout.triggers.enumerated() {
+      let progress = try TriggerProgress(clock, asOf: asOf, from: &reader)
+      state.setProgress(progress, index, layout)
     }
     guard reader.isAtEnd else { throw reader.corrupt("there are bytes after the last level") }
     return state

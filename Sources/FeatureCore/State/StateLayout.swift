@@ -31,15 +31,17 @@ final class StateLayout: Sendable {
   nonisolated(unsafe) let columns: UnsafeBufferPointer<Column>
   let bucketTables: [BucketTable]
   let calendars: [ZoneCalendar]
+  /// The clocks of the view's triggers.
+  let triggers: [TriggerClock]
 
-  /// Words before the first row: as_of, then the count of rows of each level.
+  /// Words before the first row: as_of, the count of rows of each level, then two words a trigger.
   let headerWords: Int
   /// Words of the widest row.
   let strideMax: Int
 
   init(
     levels groups: [(tiling: Tiling, accumulators: [Accumulator])], bucketTables: [BucketTable],
-    calendars: [ZoneCalendar]
+    calendars: [ZoneCalendar], triggers: [TriggerClock] = []
   ) {
     var levels: [Level] = []
     var columns: [Column] = []
@@ -64,7 +66,8 @@ final class StateLayout: Sendable {
     self.columns = UnsafeBufferPointer(Self.copy(columns))
     self.bucketTables = bucketTables
     self.calendars = calendars
-    headerWords = 1 + levels.count
+    self.triggers = triggers
+    headerWords = 1 + levels.count + 2 * triggers.count
     strideMax = levels.map(\.stride).max() ?? 0
   }
 

@@ -12,9 +12,8 @@ struct StateRoom: Sendable {
   let bytesMax: Int
   /// By level: bytes of a row without its cells, and of a row whose cells are full.
   private let rows: [(fixed: Int, full: Int)]
-
-  /// Format, fingerprint and as_of; a full as_of takes 9 bytes.
-  private static let headerBytes = 1 + 8 + 9
+  /// Format, fingerprint and as_of, which takes up to 9 bytes, and where the triggers are.
+  private let headerBytes: Int
   /// A count of rows of up to 2 bytes.
   private static let levelBytes = 2
 
@@ -22,7 +21,8 @@ struct StateRoom: Sendable {
     self.bytesMax = bytesMax
     var rows: [(fixed: Int, full: Int)] = []
     var (growth, usual) = (0, 0)
-    var fullest = Self.headerBytes
+    headerBytes = 1 + 8 + 9 + layout.triggers.count * TriggerProgress.bytesMax
+    var fullest = headerBytes
     for level in layout.levels {
       let columns = layout.columns(of: level).map(\.accumulator)
       let fixed =
@@ -44,7 +44,7 @@ struct StateRoom: Sendable {
   /// Whether an event of a time may be folded into a state. Always into one that holds nothing: `check` refuses views of which
   /// one event needs more than half of a state.
   func admits(_ time: Int64, _ state: State, _ layout: StateLayout) -> Bool {
-    var bound = Self.headerBytes + growthMax
+    var bound = headerBytes + growthMax
     var isEmpty = true
     for index in rows.indices {
       let count = state.rowCount(index)
@@ -57,7 +57,7 @@ struct StateRoom: Sendable {
   /// An upper bound of the bytes of a state once an event of a time has dropped what no window sees any more.
   private func bytes(_ state: State, after time: Int64, _ layout: StateLayout) -> Int {
     let asOf = max(time, state.asOf.microseconds)
-    var bytes = Self.headerBytes
+    var bytes = headerBytes
     var place = LevelPlace(index: 0, words: layout.headerWords, cells: 0)
     while place.index < layout.levels.count {
       let level = layout.levels[place.index]

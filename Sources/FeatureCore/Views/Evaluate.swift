@@ -13,26 +13,33 @@ extension ViewPlan {
 
   /// The same, replacing what an array holds: its memory is used again.
   public func evaluate(_ state: State?, at time: EventTime, into values: inout [FeatureValue]) {
+    evaluate(state, at: time, reading, into: &values)
+  }
+
+  /// The same of the outputs that a reading has; the others are null.
+  func evaluate(_ state: State?, at time: EventTime, _ reading: Reading, into values: inout [FeatureValue]) {
     precondition(state.map { $0.asOf <= time } ?? true, "Cannot evaluate a state before its as_of")
     values.removeAll(keepingCapacity: true)
     for _ in outputs { values.append(.null) }
     if let state {
-      values.withUnsafeMutableBufferPointer { read(state, at: time.microseconds, into: $0) }
+      values.withUnsafeMutableBufferPointer { read(state, at: time.microseconds, reading, into: $0) }
     }
-    for window in windows where values[window.output].isNull {
+    for window in reading.windows where values[window.output].isNull {
       let nothing = window.result.isCount ? FeatureValue.int64(0) : .null
       values[window.output] = nothing.isNull ? outputs[window.output].fallback : nothing
     }
-    if !derivedOrder.isEmpty { derive(into: &values, at: time) }
+    if !reading.derived.isEmpty { derive(reading.derived, into: &values, at: time) }
   }
 
   /// Reads what the windows see, level after level, as they stand in the state.
-  private func read(_ state: State, at time: Int64, into values: UnsafeMutableBufferPointer<FeatureValue>) {
+  private func read(
+    _ state: State, at time: Int64, _ reading: Reading, into values: UnsafeMutableBufferPointer<FeatureValue>
+  ) {
     withUnsafeTemporaryAllocation(of: UInt64.self, capacity: layout.strideMax) { merged in
       state.words.withUnsafeBufferPointer { words in
         guard let words = words.baseAddress, let merged = merged.baseAddress else { return }
         var place = LevelPlace(index: 0, words: layout.headerWords, cells: 0)
-        for group in windowGroups {
+        for group in reading.groups {
           while place.index < group.level { place.skip(layout.levels[place.index], in: state) }
           let level = layout.levels[group.level]
           guard let tile = firstTile(group.span, state, at: time, level.tiling) else { continue }
@@ -45,7 +52,7 @@ extension ViewPlan {
           while first < end, Int64(bitPattern: rows[first * level.stride]) < tile { first += 1 }
           if first >= end { continue }
           merge(level, rows, first..<end, into: merged)
-          for window in windows[group.windows] {
+          for window in reading.windows[group.windows] {
             values[window.output] = value(window, level, first..<end, state, place, at: time, merged)
           }
         }
@@ -85,6 +92,10 @@ extension ViewPlan {
   ) -> FeatureValue {
     guard merged[1 + (window.column >> 6)] >> UInt64(window.column & 63) & 1 == 1 else { return .null }
     let column = layout.columns[level.firstColumn + window.column]
+    if case .drift(let measure, let baseline) = window.result {
+      let counts = UnsafeBufferPointer(start: merged + column.word, count: column.accumulator.bucketCount)
+      return .double(Drift.value(measure, counts, baseline < 0 ? nil : baselines[baseline]))
+    }
     if column.cell < 0 {
       return column.accumulator.value(merged + column.word, Cell(), window.result, at: time)
     }
@@ -109,7 +120,7 @@ extension ViewPlan {
   }
 
   /// The first tile that a window sees; nil if it sees none.
-  private func firstTile(_ span: WindowSpan, _ state: State, at time: Int64, _ tiling: Tiling) -> Int64? {
+  func firstTile(_ span: WindowSpan, _ state: State, at time: Int64, _ tiling: Tiling) -> Int64? {
     switch span {
     case .sliding(let length, let hop): return floorDivide(time - length, hop)
     case .shifted(let length, let hop, let offset): return floorDivide(time - offset - length, hop)
@@ -133,16 +144,16 @@ extension ViewPlan {
   }
 
   /// Computes the derived features, each after those that it names.
-  private func derive(into values: inout [FeatureValue], at time: EventTime) {
+  private func derive(_ order: [Int], into values: inout [FeatureValue], at time: EventTime) {
     let arena = TextArena()
-    for index in derivedOrder {
+    for index in order {
       guard case .derived(let feature) = outputs[index].origin else { continue }
       let value = derive(feature, values, at: time, arena)
       values[index] = value.isNull ? outputs[index].fallback : value
     }
   }
 
-  private func derive(
+  func derive(
     _ feature: DerivedFeature, _ values: [FeatureValue], at time: EventTime, _ arena: TextArena
   ) -> FeatureValue {
     let operands = feature.operands.map { $0 == DerivedFeature.now ? .timestamp(time) : values[$0] }
@@ -193,6 +204,7 @@ extension Accumulator {
       let sum = kind == .meanInt64 ? int128Value(words + 1) : Double(bitPattern: words[1])
       return finite(sum / Double(words[0]))
     case .rootMean: return finite((Double(bitPattern: words[1]) / Double(words[0])).squareRoot())
+    case .drift: preconditionFailure("Cannot compare without a baseline")
     case .measure(let measure): return ScoreSketch.value(measure, cell).map(finite) ?? .null
     case .variance: return variance(words).map(finite) ?? .null
     case .stddev: return variance(words).map { finite($0.squareRoot()) } ?? .null

@@ -30,7 +30,7 @@ struct FoldInputs {
     }
     let sorted = kinds.sorted { $0.key < $1.key }.map { Slot(register: Int32($0.key), kind: $0.value) }
     // Behind the values, whose nulls they tell apart.
-    let kept = Set(layout.columns.map(\.accumulator).filter(\.isOfRow).map(\.value)).sorted()
+    let kept = Set(layout.columns.map(\.accumulator).filter(\.takesNull).map(\.value)).sorted()
     let all = sorted + kept.map { Slot(register: Int32($0), kind: .kept) }
     slots = .allocate(capacity: all.count)
     _ = slots.initialize(from: all)

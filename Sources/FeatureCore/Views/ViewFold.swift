@@ -91,6 +91,9 @@ public final class ViewFold {
   @exclusivity(unchecked) public private(set) var latest: EventTime?
 
   private let hasRoomAlways: Bool
+  /// Asked first: views without triggers retain nothing for an event.
+  private let hasTriggers: Bool
+  private let triggers: TriggerFold
   private let registers: UnsafeMutablePointer<Scalar>
   /// Texts that the program makes for one event.
   private let arena = TextArena()
@@ -112,6 +115,8 @@ public final class ViewFold {
   public init(_ view: ViewPlan) {
     self.view = view
     hasRoomAlways = view.room.isAlways
+    hasTriggers = !view.triggers.isEmpty
+    triggers = TriggerFold(view)
     registers = .allocate(capacity: view.program.registerCount)
     registers.initialize(repeating: .null, count: view.program.registerCount)
     view.program.prepare(registers)
@@ -148,6 +153,7 @@ public final class ViewFold {
         try check(slot, time, table)
         let isLate = table.update(slot) { fold(into: &$0, time: time) }
         count(isLate: isLate, time: time)
+        if hasTriggers { try name(firingsBy: row, index) }
       } catch {
         fail(index, error)
       }
@@ -171,7 +177,17 @@ public final class ViewFold {
     try check(slot, time, table)
     let isLate = table.update(slot) { fold(into: &$0, time: time) }
     count(isLate: isLate, time: time)
-    return key
+    if !hasTriggers { return key }
+    try name(firingsBy: row, index)
+    return try self.key(of: row)
+  }
+
+  /// The triggers that have fired since the last call, in the order of the events that closed their hops.
+  public func takeFirings() -> [Firing] { triggers.take() }
+
+  /// Says of which event and entity the triggers are that have fired just now.
+  private func name(firingsBy row: UnsafePointer<Scalar>, _ index: Int) throws(ViewFailure) {
+    if triggers.hasUnnamed { triggers.name(try key(of: row), row: index) }
   }
 
   /// The keys of the batch's events that the view takes and whose entities are not in the table, each once.
@@ -213,6 +229,7 @@ public final class ViewFold {
     let isLate = fold(into: &folded, time: time)
     state = folded
     count(isLate: isLate, time: time)
+    if hasTriggers { try name(firingsBy: row, 0) }
     return true
   }
 
@@ -228,7 +245,7 @@ public final class ViewFold {
   }
 
   /// Folds an event from what `writeInputs` wrote, by any fold of the same view, into the state of its entity, if that has
-  /// room for it.
+  /// room for it. For values alone: triggers are not asked.
   public func fold(inputs: UnsafeRawBufferPointer, time: Int64, into state: inout State?) {
     if !hasRoomAlways, let state, !view.room.admits(time, state, view.layout) { return }
     keptInputs.read(inputs, into: keptRegisters)
@@ -278,7 +295,8 @@ public final class ViewFold {
 
   @inline(__always)
   private func fold(into state: inout State, time: Int64) -> Bool {
-    state.fold(registers, time: time, layout: view.layout)
+    if hasTriggers { triggers.close(&state, before: time) }
+    return state.fold(registers, time: time, layout: view.layout)
   }
 
   @inline(__always)

@@ -49,6 +49,8 @@ public final class ViewPlan: Sendable {
   /// The inputs of every aggregate, for telling failures before anything is folded.
   let inputs: [AggregateInput]
   let layout: StateLayout
+  /// What measures of drift compare with.
+  let baselines: [Baseline]
   /// How large a state may get.
   let room: StateRoom
   let outputs: [Output]
@@ -57,12 +59,17 @@ public final class ViewPlan: Sendable {
   let windowGroups: [WindowGroup]
   /// Indices of the derived outputs, each after those that it names.
   let derivedOrder: [Int]
+  /// What all values together are read from.
+  let reading: Reading
+  /// What is watched for, in ascending order of the names.
+  public let triggers: [TriggerPlan]
   let codec: StateCodec
 
   init(
     view: View, source: Int, entity: [EntityColumn], program: Program, filter: Int,
-    inputs: [AggregateInput], layout: StateLayout, outputs: [Output], derivedOrder: [Int],
-    summaries: [FeatureSummary], fingerprint: UInt64, stateBytesMax: Int
+    inputs: [AggregateInput], layout: StateLayout, baselines: [Baseline], outputs: [Output],
+    derivedOrder: [Int],
+    triggers: [TriggerPlan], summaries: [FeatureSummary], fingerprint: UInt64, stateBytesMax: Int
   ) {
     name = view.name
     self.source = source
@@ -76,11 +83,14 @@ public final class ViewPlan: Sendable {
     self.filter = filter
     self.inputs = inputs
     self.layout = layout
+    self.baselines = baselines
     room = StateRoom(layout, bytesMax: stateBytesMax)
     self.outputs = outputs
-    windows = WindowOutput.sorted(outputs)
-    windowGroups = WindowGroup.groups(of: windows)
+    reading = Reading(outputs, derivedOrder: derivedOrder)
+    windows = reading.windows
+    windowGroups = reading.groups
     self.derivedOrder = derivedOrder
+    self.triggers = triggers
     codec = StateCodec(layout: layout, fingerprint: fingerprint)
   }
 
@@ -195,6 +205,22 @@ struct WindowGroup: Sendable {
   }
 }
 
+/// What is read of a state for some of a view's outputs.
+struct Reading: Sendable {
+  /// The outputs that are no derived ones, by level and span.
+  var windows: [WindowOutput]
+  var groups: [WindowGroup]
+  /// Indices of the derived outputs, each after those that it names.
+  var derived: [Int]
+
+  /// What the outputs that `isRead` names need; all that is derived from has to be among them.
+  init(_ outputs: [Output], derivedOrder: [Int], isRead: (Int) -> Bool = { _ in true }) {
+    windows = WindowOutput.sorted(outputs).filter { isRead($0.output) }
+    groups = WindowGroup.groups(of: windows)
+    derived = derivedOrder.filter(isRead)
+  }
+}
+
 /// A derived feature's program. Column i of the program is output `operands[i]`.
 struct DerivedFeature: Sendable {
   /// Stands for no output, but for the time of evaluation.
@@ -222,6 +248,8 @@ enum ResultKind: Hashable, Sendable {
   case decayed
   case quantile(Double)
   case measure(ScoreMeasure)
+  /// Against a baseline of the view; -1 for none.
+  case drift(DriftMeasure, baseline: Int)
   /// The root of a mean.
   case rootMean
   case top(Int)

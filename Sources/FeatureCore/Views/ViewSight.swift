@@ -27,7 +27,9 @@ extension ViewPlan {
   private func seesDay(of event: Int64, from time: Int64, _ unit: CalendarUnit, _ tiling: Tiling) -> Bool {
     guard case .days(let zone, _) = tiling else { preconditionFailure("Cannot see days in \(tiling)") }
     let calendar = layout.calendars[zone]
-    return calendar.day(event) >= ZoneCalendar.firstDay(of: unit, containing: calendar.day(time))
+    let (day, today) = (calendar.day(event), calendar.day(time))
+    return seesTile(
+      day, ZoneCalendar.firstDay(of: unit, containing: today), before: unit == .yesterday ? today : .max)
   }
 
   /// The longest silence, in microseconds, that some session of the view outlasts; nil if it has no sessions.

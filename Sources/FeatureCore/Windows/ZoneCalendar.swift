@@ -43,6 +43,17 @@ public struct ZoneCalendar: Sendable {
     return max(floorDivide(time + offsets[low], Self.dayMicroseconds), daysBefore[low])
   }
 
+  /// The first moment of the day that comes after the one of a moment. No day lasts three.
+  func nextDay(after time: Int64) -> Int64 {
+    let today = day(time)
+    var (low, high) = (time, time + 3 * Self.dayMicroseconds)
+    while high - low > 1 {
+      let middle = low + (high - low) / 2
+      if day(middle) > today { high = middle } else { low = middle }
+    }
+    return high
+  }
+
   /// The first day of the unit that a day belongs to.
   static func firstDay(of unit: CalendarUnit, containing day: Int64) -> Int64 {
     switch unit {

@@ -196,7 +196,7 @@ private enum JSONText {
 
   static func string(_ text: String) -> String {
     var bytes: [UInt8] = []
-    JSONOutput.append(string: Array(text.utf8), to: &bytes)
+    ValueText.appendJSONString(Array(text.utf8), to: &bytes)
     return String(decoding: bytes, as: UTF8.self)
   }
 

@@ -123,7 +123,7 @@ extension LineBuffer {
   }
 
   mutating func append(text: UnsafeRawBufferPointer) {
-    JSONOutput.append(string: text, to: &bytes)
+    ValueText.appendJSONString(text, to: &bytes)
   }
 
   mutating func append(literal: StaticString) {
@@ -133,7 +133,7 @@ extension LineBuffer {
   /// A member's name with its colon.
   static func label(_ name: String) -> [UInt8] {
     var label: [UInt8] = []
-    JSONOutput.append(string: [UInt8](name.utf8), to: &label)
+    ValueText.appendJSONString([UInt8](name.utf8), to: &label)
     label.append(UInt8(ascii: ":"))
     return label
   }

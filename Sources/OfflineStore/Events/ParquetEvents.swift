@@ -110,7 +110,7 @@ final class ParquetEvents {
     }
     switch vector.column.valueType {
     case .string: vector.withBytes(index) { buffer.append(text: $0) }
-    case .int64: JSONOutput.append(integer: Int64(bitPattern: vector.bits(index)), to: &buffer.bytes)
+    case .int64: ValueText.appendInteger(Int64(bitPattern: vector.bits(index)), to: &buffer.bytes)
     case .double: append(Double(bitPattern: vector.bits(index)))
     case .bool: append(vector.bits(index) == 1)
     case .timestamp: append(EventTime(microseconds: Int64(bitPattern: vector.bits(index))), column)
@@ -121,7 +121,7 @@ final class ParquetEvents {
     switch value {
     case .null, .list: buffer.append(literal: "null")
     case .string(let text): text.utf8.withUnsafeBytes { buffer.append(text: $0) }
-    case .int64(let number): JSONOutput.append(integer: number, to: &buffer.bytes)
+    case .int64(let number): ValueText.appendInteger(number, to: &buffer.bytes)
     case .double(let number): append(number)
     case .bool(let flag): append(flag)
     case .timestamp(let time): append(time, column)

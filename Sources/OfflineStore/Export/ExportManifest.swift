@@ -63,7 +63,7 @@ struct ExportManifest: ~Copyable {
 
   private static func line(_ header: Header) -> [UInt8] {
     var line = Array("{\"export\":1,\"topic\":".utf8)
-    JSONOutput.append(string: Array(header.topic.utf8), to: &line)
+    ValueText.appendJSONString(Array(header.topic.utf8), to: &line)
     let states = header.hasStates ? ",\"states\":true" : ""
     return line + Array(",\"version\":\(header.version)\(states)}\n".utf8)
   }

@@ -117,10 +117,8 @@ private struct ServedColumns {
 
   func values(_ row: JoinedRow) -> [FeatureValue] {
     let features = zip(service.reads, row.features).map { read, features in
-      guard let maxAge = read.maxAge, let asOf = features.asOf,
-        row.time.microseconds - asOf.microseconds > maxAge
-      else { return features.values }
-      // Silent for too long, as a request would have been told.
+      guard read.isSilent(since: features.asOf, at: row.time) else { return features.values }
+      // As a request would have been told.
       return [FeatureValue](repeating: .null, count: features.values.count)
     }
     return service.values(

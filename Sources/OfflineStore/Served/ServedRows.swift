@@ -152,10 +152,8 @@ extension ServicePlan {
 
   /// A view's values as the service answers them: null beyond its `max_age`.
   public func current(_ read: Read, _ values: [FeatureValue], _ record: ServedRecord) -> [FeatureValue] {
-    guard let maxAge = read.maxAge, !record.topic.isEmpty,
-      record.evaluatedAt.microseconds - record.asOf.microseconds > maxAge
-    else { return values }
-    return values.map { _ in .null }
+    let asOf = record.topic.isEmpty ? nil : record.asOf
+    return read.isSilent(since: asOf, at: record.evaluatedAt) ? values.map { _ in .null } : values
   }
 }
 

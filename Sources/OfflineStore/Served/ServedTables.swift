@@ -113,8 +113,3 @@ final class ServedTables: ExportTables {
     return inputs + derived
   }
 }
-
-extension ServicePlan {
-  /// Whether its answers hold more than what views say.
-  var computes: Bool { !service.inputs.isEmpty || columns.contains(where: \.isDerived) }
-}

@@ -85,7 +85,7 @@ public struct TableWriter: ~Copyable {
   private static func label(_ format: TableFormat, _ column: String, isFirst: Bool) -> [UInt8] {
     guard format == .ndjson else { return isFirst ? [] : [UInt8(ascii: ",")] }
     var label = [UInt8(ascii: isFirst ? "{" : ",")]
-    JSONOutput.append(string: [UInt8](column.utf8), to: &label)
+    ValueText.appendJSONString([UInt8](column.utf8), to: &label)
     label.append(UInt8(ascii: ":"))
     return label
   }

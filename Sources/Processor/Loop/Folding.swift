@@ -202,6 +202,7 @@ extension ProcessorLoop {
       defer { counts.add(view.fold.counts, since: before) }
       if view.fold.view.emit == .event, !task.isCatchingUp {
         try foldEmitting(view, task, records, &letters)
+        try sendFirings(of: view, task, records)
         continue
       }
       var full: [Int] = []
@@ -213,6 +214,7 @@ extension ProcessorLoop {
         letters.append((record, DeadLetter(failure, records[record].payload, sequence: Int64(record))))
       }
       for row in full { tellFull(row, view, task) }
+      try sendFirings(of: view, task, records)
     }
   }
 

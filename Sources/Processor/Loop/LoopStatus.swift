@@ -24,6 +24,8 @@ public struct LoopCounts: Hashable, Sendable {
   public var joined = 0
   /// Dead letters sent, by reason.
   public var deadLetters: [String: Int] = [:]
+  /// Triggers fired.
+  public var fired: [TriggerName: Int] = [:]
   /// Snapshots sent.
   public var snapshots = 0
   /// Commits of the log.
@@ -52,6 +54,7 @@ public struct LoopCounts: Hashable, Sendable {
   public mutating func add(_ other: LoopCounts) {
     for count in Self.numbers { self[keyPath: count] += other[keyPath: count] }
     deadLetters.merge(other.deadLetters, uniquingKeysWith: +)
+    fired.merge(other.fired, uniquingKeysWith: +)
   }
 
   private static var numbers: [WritableKeyPath<Self, Int>] {

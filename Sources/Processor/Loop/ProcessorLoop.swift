@@ -35,6 +35,7 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   var lastCommit: Int64
   var lastCheck: Int64
   var writer = ProtobufWriter()
+  let triggers: TriggerWriter
   /// The values of the latest snapshot.
   var values: [FeatureValue] = []
   /// The state of the latest snapshot of one event.
@@ -44,6 +45,7 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   /// What the log or the store refuses, if the last attempt failed.
   var outage: Outage?
   var lastAbort: ToldAbort?
+  var toldFirings = ToldFirings()
   /// What was done so far.
   public internal(set) var counts = LoopCounts()
 
@@ -83,6 +85,7 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
     self.store = store
     self.limits = limits
     routing = Routing(plan)
+    triggers = TriggerWriter(plan)
     inputs = Dictionary(uniqueKeysWithValues: routing.inputs.map { ($0.topic, $0) })
     lastCommit = now
     lastCheck = now

@@ -57,6 +57,11 @@ public struct Routing: Sendable {
   /// The topic of how far tables have been captured.
   public let capturedTopic: String
 
+  /// The topic of triggers that have fired.
+  public let triggerTopic: String
+  /// The topic of the commands that triggers have caused.
+  public let trainingTopic: String
+
   /// The routing of a plan.
   public init(_ plan: Plan) {
     let names = TopicNames(app: plan.name, version: plan.version)
@@ -64,6 +69,8 @@ public struct Routing: Sendable {
     deadLetterTopic = names.deadLetters
     servedTopic = names.served
     capturedTopic = names.captured
+    triggerTopic = names.triggers
+    trainingTopic = names.trainings
     var inputs: [Input] = []
     for (index, source) in plan.sources.enumerated() {
       let views = plan.views.indices.filter { plan.views[$0].source == index }

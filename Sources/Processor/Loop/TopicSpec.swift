@@ -16,6 +16,10 @@ public enum TopicKind: String, CaseIterable, Sendable {
   case served
   /// How far each table's topic has been captured.
   case captured
+  /// The triggers that have fired.
+  case triggers
+  /// The commands that they have caused.
+  case trainings
 
   /// How many partitions a topic has.
   public enum Partitions: String, Sendable {
@@ -23,6 +27,8 @@ public enum TopicKind: String, CaseIterable, Sendable {
     case asSource = "as many as the source's topic"
     /// As many as the source topic with the most: the tasks that write it are as many.
     case asWidestSource = "as many as the source topic that has the most"
+    /// One: whoever reads it has all records in one order, and one reader of a group has them all.
+    case one = "one"
     /// Any number will do.
     case atLeastOne = "one or more"
   }
@@ -33,7 +39,7 @@ public enum TopicKind: String, CaseIterable, Sendable {
     case .repartition: "<app>.<version>.<source>.by-<entity>"
     case .sides: "<app>.<version>.<join>.sides"
     case .joined: "<app>.<version>.<join>"
-    case .snapshots, .deadLetters, .served, .captured: "<app>.\(rawValue)"
+    case .snapshots, .deadLetters, .served, .captured, .triggers, .trainings: "<app>.\(rawValue)"
     }
   }
 
@@ -42,7 +48,8 @@ public enum TopicKind: String, CaseIterable, Sendable {
     switch self {
     case .repartition, .sides, .joined: .asSource
     case .snapshots: .asWidestSource
-    case .deadLetters, .served, .captured: .atLeastOne
+    case .triggers: .one
+    case .deadLetters, .served, .captured, .trainings: .atLeastOne
     }
   }
 
@@ -55,7 +62,7 @@ public enum TopicKind: String, CaseIterable, Sendable {
       case .snapshots: "-1"
       case .deadLetters: "2592000000"
       case .served: "7776000000"
-      case .captured: "-1"
+      case .captured, .triggers, .trainings: "-1"
       }
     return [
       "cleanup.policy": self == .captured ? "compact" : "delete", "retention.ms": retention,
@@ -76,6 +83,8 @@ public enum TopicKind: String, CaseIterable, Sendable {
     case .deadLetters: "the source record's"
     case .served: "the request's id"
     case .captured: "the captured topic's name"
+    case .triggers: "<view>:<entity key>"
+    case .trainings: "the trigger's id"
     }
   }
 
@@ -89,6 +98,8 @@ public enum TopicKind: String, CaseIterable, Sendable {
     case .deadLetters: "records that can't be used, and why"
     case .served: "the answers to requests for features, as they were given"
     case .captured: "how far each table's topic has been captured"
+    case .triggers: "the triggers that have fired, as JSON"
+    case .trainings: "the commands that triggers have caused: begin, end and exit status, as JSON"
     }
   }
 
@@ -111,6 +122,11 @@ public enum TopicKind: String, CaseIterable, Sendable {
     case .captured:
       "Only the last record of a topic counts: it is written in one transaction with the rows, so that each change is "
         + "captured once."
+    case .triggers:
+      "They are few, and they are why a model was trained: nothing is deleted. One partition, so that one process follows them at a "
+        + "time, in their order."
+    case .trainings:
+      "They are few, and the history of a model: nothing is deleted. A trigger's are in one partition, in their order."
     }
   }
 }
@@ -146,11 +162,17 @@ extension Routing {
     }
     let captures = plan.sources.contains { $0.source.capture != nil }
     let logsAnswers = plan.services.contains { ($0.service.servedShare ?? 0) > 0 }
+    let fires = plan.views.contains { !$0.triggers.isEmpty }
     return forwards + joined + [
       TopicSpec(name: snapshotTopic, kind: .snapshots, partitions: widest),
       TopicSpec(name: deadLetterTopic, kind: .deadLetters, partitions: 1),
     ] + (logsAnswers ? [TopicSpec(name: servedTopic, kind: .served, partitions: widest)] : [])
       + (captures ? [TopicSpec(name: capturedTopic, kind: .captured, partitions: 1)] : [])
+      + (fires
+        ? [
+          TopicSpec(name: triggerTopic, kind: .triggers, partitions: 1),
+          TopicSpec(name: trainingTopic, kind: .trainings, partitions: 1),
+        ] : [])
   }
 }
 

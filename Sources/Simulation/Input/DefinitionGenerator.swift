@@ -34,7 +34,10 @@ struct DefinitionGenerator {
         join.name, topic: "", key: join.on.count == 1 ? join.on[0] : nil,
         timestamp: .init(field: "ts", unit: .microseconds), fields: Self.fields)
     }
-    let views = (0..<count).map { index in view("v\(version)_\(index)", random.pick(sources + made + made)) }
+    let views = (0..<count).map { index in
+      var own = random
+      return watched(view("v\(version)_\(index)", random.pick(sources + made + made)), &own)
+    }
     var definitions = Definitions(name: "sim", version: version, sources: sources, views: views)
     definitions.joins = joins
     return definitions
@@ -104,10 +107,34 @@ struct DefinitionGenerator {
       emit: random.oneIn(2) ? .event : .commit, features: features)
   }
 
+  /// Some views with triggers on top. They draw from a generator of their own, so that all else is what it was without them.
+  private func watched(_ view: View, _ random: inout SplitMix64) -> View {
+    random = random.fork()
+    guard random.below(4) == 3 else { return view }
+    var view = view
+    view.features.append(
+      Feature(
+        "w", .aggregate(Aggregate(.count, windows: [.last("10m"), .last("24h"), .lifetime, .session("30m")])))
+    )
+    // As a feature of its own, the condition is evaluated by whoever evaluates features.
+    let condition = random.pick([
+      "w_10m > 0", "w_24h > 1", "w_lifetime > 2", "w_10m = 0 and w_24h > 0", "w_session_30m < 2",
+    ])
+    view.features.append(Feature("hot", .derive(condition)))
+    for index in 0..<(1 + random.below(2)) {
+      view.triggers.append(
+        Trigger(
+          "t\(index)", when: "hot", for: random.pick([1, 1, 2, 3]),
+          every: random.pick([600_000_000, 3_600_000_000]),
+          againAfter: random.pick([nil, nil, 600_000_000, 21_600_000_000])))
+    }
+    return view
+  }
+
   private mutating func aggregate() -> Aggregate {
     let windows = someWindows()
     let filter = random.pick([nil, nil, nil, "n > 2", "price < 5.5"])
-    switch random.below(17) {
+    switch random.below(18) {
     case 0: return Aggregate(.count, where: filter, windows: windows)
     case 1:
       return Aggregate(
@@ -134,6 +161,13 @@ struct DefinitionGenerator {
     case 15:
       return Aggregate(
         random.pick([.mae, .rmse, .bias]), value: "price", label: "n", where: filter, windows: windows)
+    case 16:
+      let ofPrices = Baseline(.edges([2.5, 5, 7.5]), counts: [10, 20, 20, 5], nulls: 1)
+      let ofItems = Baseline(.categories(["i0", "i1"]), counts: [10, 5, 5])
+      let isOfPrices = random.oneIn(2)
+      return Aggregate(
+        random.pick([.psi, .psiExcess, .js, .nullShare]), value: isOfPrices ? "price" : "item",
+        where: filter, windows: windows, baseline: isOfPrices ? ofPrices : ofItems)
     default: return Aggregate(.secondsSinceLast, where: filter, windows: windows)
     }
   }

@@ -15,6 +15,8 @@ final class Audit {
   /// Forwarded records that are due by repartition topic and value, with the place of their origin.
   private var dueForwards: [String: [[UInt8]: [(origin: Place, forwarded: TaskOracle.Forwarded)]]] = [:]
   private var lastForward: [Way: Int64] = [:]
+  /// Triggers that have fired, and are not there yet.
+  private var dueTriggers: [FiredTrigger: Int] = [:]
   /// Positions of the snapshots of each entity.
   private var snapshots: [[UInt8]: [Int64]] = [:]
   private var lastCommitted: [String: [Place: Int64]] = [:]
@@ -55,6 +57,7 @@ final class Audit {
     oracle.sync()
     let due = oracle.takeDue()
     for letter in due.letters { dueLetters[letter, default: 0] += 1 }
+    for trigger in due.fired { dueTriggers[trigger, default: 0] += 1 }
     for forwarded in due.forwarded {
       dueForwards[forwarded.topic, default: [:]][forwarded.key + forwarded.value, default: []]
         .append((oracle.place, forwarded))
@@ -107,6 +110,8 @@ final class Audit {
         judgeLetter(visible, place)
       } else if place.topic == deployments[0].routing.snapshotTopic {
         judgeSnapshot(visible)
+      } else if place.topic == deployments[0].routing.triggerTopic {
+        judgeTrigger(visible)
       } else {
         judgeForward(visible, place)
       }
@@ -124,6 +129,14 @@ final class Audit {
     if visible.record.key ?? [] != letter.key {
       world.violate("\(place.logged)@\(visible.offset) has another key than the record that it is about")
     }
+  }
+
+  private func judgeTrigger(_ visible: VisibleRecord) {
+    let trigger = FiredTrigger(key: visible.record.key ?? [], value: visible.record.value ?? [])
+    guard let due = dueTriggers[trigger], due > 0 else {
+      return world.violate("a trigger fired twice or should not have: \(trigger)")
+    }
+    dueTriggers[trigger] = due - 1
   }
 
   private func judgeForward(_ visible: VisibleRecord, _ place: Place) {
@@ -241,6 +254,7 @@ final class Audit {
   func checkEnd() {
     check()
     for (letter, count) in dueLetters where count > 0 { world.violate("a dead letter is missing: \(letter)") }
+    for (trigger, count) in dueTriggers where count > 0 { world.violate("a trigger is missing: \(trigger)") }
     for (topic, due) in dueForwards.sorted(by: { $0.key < $1.key }) where !due.isEmpty {
       world.violate("\(due.count) records are missing in \(topic)")
     }

@@ -45,6 +45,8 @@ final class TaskOracle {
   /// What has become due since it was last taken.
   private var letters: [LetterIdentity] = []
   private var forwarded: [Forwarded] = []
+  private var fired: [FiredTrigger] = []
+  private let watch: TriggerWatch
 
   init(_ plan: Plan, _ input: Routing.Input, _ log: VisibleLog, of partitionCount: Int32) {
     self.partitionCount = partitionCount
@@ -66,6 +68,7 @@ final class TaskOracle {
       )
     }
     batch = EventBatch(source.schema, capacity: 1)
+    watch = TriggerWatch(plan)
     noteJoin(at: log.first)
   }
 
@@ -111,9 +114,9 @@ final class TaskOracle {
     }
   }
 
-  func takeDue() -> (letters: [LetterIdentity], forwarded: [Forwarded]) {
-    defer { (letters, forwarded) = ([], []) }
-    return (letters, forwarded)
+  func takeDue() -> (letters: [LetterIdentity], forwarded: [Forwarded], fired: [FiredTrigger]) {
+    defer { (letters, forwarded, fired) = ([], [], []) }
+    return (letters, forwarded, fired)
   }
 
   /// The bytes of a state at a position; nil before its first event.
@@ -186,7 +189,13 @@ final class TaskOracle {
     do throws(ViewFailure) {
       guard try fold.takes(row) else { return }
       let key = StateKey.make(view: fold.view.name, try fold.key(of: row))
+      let before = fold.view.triggers.isEmpty ? nil : states[key] ?? nil
       guard try fold.fold(row, time: time, into: &states[key, default: nil]) else { return }
+      _ = fold.takeFirings()
+      if let before {
+        let entity = Array(try fold.key(of: row))
+        fired += watch.closed(by: time, before, fold.view, entity, at: (place, visible.offset))
+      }
       guard let state = states[key] ?? nil else { return }
       views[key] = fold.view
       let version = Version(offset: visible.offset + 1, bytes: fold.view.encode(state))

@@ -33,6 +33,7 @@ public enum RecoveryBranch: String, CaseIterable, Sendable {
   case forwarded = "record forwarded"
   case late = "late record"
   case tooLarge = "event of a state that has no room"
+  case fired = "trigger fired"
   case misplaced = "record in the wrong partition"
 }
 

@@ -41,6 +41,7 @@ final class Deployment {
     for input in routing.inputs { broker.createTopic(input.topic, partitions: partitions[input.source]) }
     broker.createTopic(routing.snapshotTopic, partitions: partitions.max() ?? 1)
     broker.createTopic(routing.deadLetterTopic, partitions: 1)
+    broker.createTopic(routing.triggerTopic, partitions: 1)
     for input in routing.inputs {
       oracles += broker.places(input.topic).map {
         TaskOracle(plan, input, broker.log($0), of: partitions[input.source])
@@ -50,7 +51,8 @@ final class Deployment {
 
   /// Everything that it writes.
   var outputTopics: [String] {
-    [routing.snapshotTopic, routing.deadLetterTopic] + routing.inputs.filter(\.isRepartitioned).map(\.topic)
+    [routing.snapshotTopic, routing.deadLetterTopic, routing.triggerTopic]
+      + routing.inputs.filter(\.isRepartitioned).map(\.topic)
       + plan.joins.map { plan.sources[$0.source].source.topic }
   }
 

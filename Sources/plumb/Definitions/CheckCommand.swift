@@ -78,6 +78,10 @@ struct CheckCommand: ParsableCommand {
       [$0.name, $0.type.description, $0.windows.joined(separator: " "), $0.computation]
     }
     for line in textTable(rows) { print("  \(line)") }
+    if view.triggers.isEmpty { return }
+    print("")
+    let triggers = view.triggers.map { [$0.name, $0.clock.text, $0.trigger.condition] }
+    for line in textTable([["trigger", "fires", "when"]] + triggers) { print("  \(line)") }
   }
 
   private func describe(_ service: ServicePlan, _ plan: Plan) {
@@ -117,6 +121,21 @@ extension JSONLine {
       line.add("name", feature.name)
       line.add("type", feature.type.description)
     }
+    add("triggers", each: view.triggers) { line, trigger in
+      line.add("name", trigger.name)
+      line.add("when", trigger.trigger.condition)
+      line.add("for", trigger.clock.hops)
+      line.add("every", Duration.text(trigger.clock.every))
+      line.add("again_after", trigger.clock.againAfter.map { .string(Text(Duration.text($0))) } ?? .null)
+    }
+  }
+}
+
+extension TriggerClock {
+  /// In words.
+  fileprivate var text: String {
+    let again = againAfter.map { "again after \(Duration.text($0))" } ?? "once an entity"
+    return "every \(Duration.text(every)), \(hops) in a row, \(again)"
   }
 }
 

@@ -30,7 +30,11 @@ struct ReplayCommand: ParsableCommand {
       With --into features, a range of a view's topic is folded from nothing into a file with a row for each entity; with \
       --into snapshots, a row for each event with the features after it. No group is joined, and no offset changed.
 
+      With --triggers, the triggers that would have fired are written, as the service writes them and with the same ids: over event \
+      files, or without --events over the topics that the views fold from (--from, --until, --archive).
+
       Examples:
+        plumb replay -d shop.yaml --triggers --events last-year.ndjson.zst
         plumb replay -d shop.yaml --into redis --workers 2
         plumb replay -d shop.yaml --into features --view user_activity \\
           --from 2026-01-02T00:00:00Z --out users.csv
@@ -58,6 +62,11 @@ struct ReplayCommand: ParsableCommand {
   var spine: String?
   @Option(help: "The spine's column of times. Without it, the one named like the source's time field.")
   var spineTime: String?
+  @Flag(
+    help:
+      "Write the triggers that would have fired, one JSON object a line; without --out to the standard output."
+  )
+  var triggers = false
   @Option(help: "The file to write; - is the standard output.")
   var out: String?
   @Option(
@@ -71,6 +80,7 @@ struct ReplayCommand: ParsableCommand {
   @OptionGroup var topics: TopicReplayFlags
 
   func validate() throws {
+    if triggers { return try validateTriggers() }
     switch topics.into {
     case .redis:
       let isOther = !events.isEmpty || featuresAt != nil || spine != nil || out != nil || source != nil
@@ -83,6 +93,24 @@ struct ReplayCommand: ParsableCommand {
     case nil: try validateFiles()
     }
     if format == nil, let out { try FeatureTableFormat.check(path: out) }
+  }
+
+  private func validateTriggers() throws {
+    if topics.into != nil || featuresAt != nil || spine != nil || spineTime != nil || format != nil {
+      throw ValidationError(
+        "--triggers writes triggers alone: leave --into, --features-at, --spine and --format out.")
+    }
+    if topics.fromSnapshots || topics.from == .store {
+      throw ValidationError("--triggers folds events: leave --from-snapshots and --from store out.")
+    }
+    if !events.isEmpty { try topics.refuse() }
+    if events.isEmpty, deadLetters != nil {
+      throw ValidationError("--dead-letters goes with --events: the topics' are in the dead-letter topic.")
+    }
+    let outputs = [out, deadLetters].compactMap { $0 }
+    if let clash = OutputClash.find(inputs: [definitions] + events, outputs: outputs) {
+      throw ValidationError(clash)
+    }
   }
 
   private func validateTable() throws {
@@ -111,6 +139,7 @@ struct ReplayCommand: ParsableCommand {
   }
 
   func run() throws {
+    if triggers { return try writeTriggers() }
     if topics.into == .redis { return try topics.run(definitions) }
     guard let out else { preconditionFailure("Cannot write without a file") }
     let format = try format ?? FeatureTableFormat(path: out)
@@ -131,6 +160,21 @@ struct ReplayCommand: ParsableCommand {
             .run(events, out: out, format: format, letters: letters)
         }
       StandardError.print(summary)
+      if letters.areLost { throw Outcome.lostRecords }
+    }
+  }
+}
+
+extension ReplayCommand {
+  private func writeTriggers() throws {
+    let out = out ?? "-"
+    if events.isEmpty { return try topics.run(definitions, source: source, views: view, triggersOut: out) }
+    try reporting {
+      let plan = try DefinitionFile.compile(path: definitions)
+      let selection = try Selection(plan, source: source, views: view)
+      let letters = try DeadLetterFile(path: deadLetters)
+      StandardError.print(
+        try TriggerReplay(plan, selection).run(events, of: selection.source, out: out, letters: letters))
       if letters.areLost { throw Outcome.lostRecords }
     }
   }

@@ -5,19 +5,16 @@ import Processor
 import SwiftProtobuf
 
 /// Takes the last snapshot before the group's offset of every entity into a store: a transaction held both, so there is
-/// nothing to fold. Memory is bounded by a batch: a later snapshot is simply written over an earlier one, and only the last
-/// write gives the task a position that a worker accepts.
+/// nothing to fold. The topic is read twice: whether these are the definitions that it was made by is known before
+/// anything is written. Memory is bounded by a batch: a later snapshot is simply written over an earlier one, and only the
+/// last write gives the task a position that a worker accepts.
 final class SnapshotRestore<Store: StateStorePort> {
   private let plan: Plan
-  private let store: Store
+  private let offsets: [TopicPartition: Int64]
   private var tasks: [TopicPartition: Progress] = [:]
   private var held = 0
   private var heldBytes = 0
   private var restored = 0
-  private var foreign = 0
-  /// Records that are no snapshots, and where the first stands.
-  private var unusable = 0
-  private var firstUnusable = ""
 
   private struct Progress {
     let task: RestoredTask
@@ -27,120 +24,186 @@ final class SnapshotRestore<Store: StateStorePort> {
     var states: [[UInt8]: [UInt8]] = [:]
   }
 
-  /// Writes the states of these tasks into a store.
-  init(_ plan: Plan, _ tasks: [RestoredTask], _ store: Store) throws {
+  /// Restores these tasks.
+  init(_ plan: Plan, _ tasks: [RestoredTask]) {
     self.plan = plan
-    self.store = store
-    for task in tasks {
-      let claim = try store.claim(task.name)
-      self.tasks[task.partition] = Progress(task: task, epoch: claim.epoch, position: claim.position)
-    }
+    offsets = Dictionary(uniqueKeysWithValues: tasks.map { ($0.partition, $0.offset) })
   }
 
-  /// Reads the snapshot topic to its end. Returns a summary.
-  func run(_ reader: TopicReader) throws -> String {
-    for partition in tasks.keys { try invalidate(partition) }
+  // MARK: What the topic holds
+
+  /// Reads the snapshot topic to its end, without a store. Throws if it was made by other definitions.
+  func survey(_ reader: TopicReader) throws -> SnapshotSurvey {
+    var survey = SnapshotSurvey()
+    try read(reader, what: "snapshots, looked through") { record, partition in
+      survey.add(judge(record), "\(partition)@\(record.offset)")
+    }
+    if let view = survey.foreignView(of: plan.views.map(\.name)) {
+      throw ProcessorError(
+        remedy: .stop,
+        description:
+          "every snapshot of view '\(view)' was made by other definitions of version \(plan.version): give the file that "
+          + "the service ran with, or raise version: and fill the new one. Redis was left as it is")
+    }
+    return survey
+  }
+
+  /// What a record is to this restoration. Nobody can take a record out of the topic again, so none that another program
+  /// has put there may be what a restoration fails at.
+  private func judge(_ record: LogRecord) -> JudgedSnapshot {
+    guard let value = record.value else { return .none }
+    guard let snapshot = try? Plumbline_Snapshot(serializedBytes: Array(value)) else { return .unusable }
+    let place = TopicPartition(snapshot.topic, snapshot.partition)
+    guard snapshot.version == Int64(plan.version), let offset = offsets[place], snapshot.offset <= offset
+    else { return .leftOut }
+    guard let view = plan.view(snapshot.view), view.fingerprint == snapshot.fingerprint else {
+      return .foreign(view: snapshot.view)
+    }
+    let (name, state) = (StateKey.make(view: view.name, snapshot.entityKey), Array(snapshot.state))
+    // A worker would stop at a state that it can't read, and read one under another entity's key as that entity's.
+    guard record.key?.elementsEqual(name) ?? false,
+      (try? state.withUnsafeBytes { try view.decode($0) }) != nil
+    else { return .unusable }
+    return .state(view: view.name, place, key: name, state)
+  }
+
+  private func read(_ reader: TopicReader, what: String, _ take: (LogRecord, TopicPartition) throws -> Void)
+    throws
+  {
     let ranges = try reader.ranges(of: [Routing(plan).snapshotTopic], from: .beginning)
     try reader.open(ranges)
-    let progress = ReplayProgress("snapshots")
+    let progress = ReplayProgress(what)
     while let poll = try reader.poll(recordsMax: 1_000, timeoutMilliseconds: 500) {
       for record in poll.records { try take(record, poll.partitions[record.partition]) }
-      if held >= RestoreLimits.states || heldBytes >= RestoreLimits.bytes { try flush() }
       for (range, place) in zip(ranges, reader.positions) {
         progress.report(
           range.partition, position: place.offset, target: range.to ?? place.offset,
           isDone: place.offset >= range.to ?? .max)
       }
     }
-    try flush()
-    for partition in tasks.keys { try complete(partition) }
-    let skipped = foreign == 0 ? "" : "; \(foreign) of other versions, or not committed, were left out"
-    let strange =
-      unusable == 0
-      ? ""
-      : "; \(counted(unusable, "record")) of other programs left out, first \(firstUnusable): plumb verify tells whether "
-        + "anything is missing"
-    return
-      "\(counted(restored, "snapshot")) restored into \(counted(tasks.count, "task"))\(skipped)\(strange)"
   }
 
-  /// Counts a record that another program has put into the topic. Nobody can take it out again, so it must not be what
-  /// a restoration fails at.
-  private func leaveOut(_ record: LogRecord, _ partition: TopicPartition) {
-    if unusable == 0 { firstUnusable = "\(partition)@\(record.offset)" }
-    unusable += 1
+  // MARK: The restoration
+
+  /// Writes the states into a store. Returns a summary.
+  func run(_ reader: TopicReader, _ tasks: [RestoredTask], into store: Store) throws -> String {
+    for task in tasks {
+      let claim = try store.claim(task.name)
+      self.tasks[task.partition] = Progress(task: task, epoch: claim.epoch, position: claim.position)
+    }
+    for task in self.tasks.values { try refuseAhead(task) }
+    for partition in self.tasks.keys { try invalidate(partition, store) }
+    try read(reader, what: "snapshots") { record, _ in
+      if case .state(_, let place, let key, let state) = judge(record) { hold(state, of: key, place) }
+      if held >= RestoreLimits.states || heldBytes >= RestoreLimits.bytes { try flush(store) }
+    }
+    try flush(store)
+    for partition in self.tasks.keys { try complete(partition, store) }
+    return "\(counted(restored, "snapshot")) restored into \(counted(tasks.count, "task"))"
   }
 
-  private func take(_ record: LogRecord, _ partition: TopicPartition) throws {
-    guard let value = record.value else { return }
-    guard let snapshot = try? Plumbline_Snapshot(serializedBytes: Array(value)) else {
-      return leaveOut(record, partition)
-    }
-    let place = TopicPartition(snapshot.topic, snapshot.partition)
-    guard snapshot.version == Int64(plan.version), let offset = tasks[place]?.task.offset,
-      snapshot.offset <= offset
-    else {
-      foreign += 1
-      return
-    }
-    guard let view = plan.view(snapshot.view), view.fingerprint == snapshot.fingerprint else {
-      throw ProcessorError(
-        remedy: .stop,
-        description:
-          "a snapshot of view '\(snapshot.view)' was made by other definitions of version \(plan.version): "
-          + "give the file that the service ran with, or raise version: and fill the new one")
-    }
-    let (name, state) = (StateKey.make(view: view.name, snapshot.entityKey), Array(snapshot.state))
-    // A worker would stop at a state that it can't read, and read one under another entity's key as that entity's.
-    guard record.key?.elementsEqual(name) ?? false,
-      (try? state.withUnsafeBytes { try view.decode($0) }) != nil
-    else { return leaveOut(record, partition) }
-    if tasks[place]?.states.updateValue(state, forKey: name) == nil {
+  private func hold(_ state: [UInt8], of key: [UInt8], _ place: TopicPartition) {
+    if tasks[place]?.states.updateValue(state, forKey: key) == nil {
       held += 1
-      heldBytes += name.count
+      heldBytes += key.count
     }
     heldBytes += state.count
   }
 
   // MARK: Writes
 
-  /// From here on no worker takes the task's states for whole.
-  private func invalidate(_ partition: TopicPartition) throws {
-    guard var task = tasks[partition] else { return }
+  private func refuseAhead(_ task: Progress) throws {
     if let position = task.position, position > task.task.offset {
       throw ProcessorError(
         remedy: .stop,
         description:
           "task \(task.task.name): the store is at offset \(position), ahead of the consumer group's "
-          + "\(task.task.offset): set the group's offset to \(position)")
+          + "\(task.task.offset): plumb offsets --set-to-store puts that right")
     }
-    if task.position.map({ $0 >= 0 }) ?? true { try write(&task, to: RestoringPosition.first) }
+  }
+
+  /// From here on no worker takes the task's states for whole.
+  private func invalidate(_ partition: TopicPartition, _ store: Store) throws {
+    guard var task = tasks[partition] else { return }
+    if task.position.map({ $0 >= 0 }) ?? true { try write(&task, store, to: RestoringPosition.first) }
     tasks[partition] = task
   }
 
-  private func flush() throws {
+  private func flush(_ store: Store) throws {
     for partition in tasks.keys {
       guard var task = tasks[partition], !task.states.isEmpty else { continue }
-      try write(&task, to: (task.position ?? RestoringPosition.first) + 1)
+      try write(&task, store, to: (task.position ?? RestoringPosition.first) + 1)
       tasks[partition] = task
     }
     held = 0
     heldBytes = 0
   }
 
-  private func complete(_ partition: TopicPartition) throws {
+  private func complete(_ partition: TopicPartition, _ store: Store) throws {
     guard var task = tasks[partition] else { return }
-    try write(&task, to: task.task.offset)
+    try write(&task, store, to: task.task.offset)
     tasks[partition] = task
   }
 
-  private func write(_ task: inout Progress, to position: Int64) throws {
+  private func write(_ task: inout Progress, _ store: Store, to position: Int64) throws {
     try store.commit(
       task.task.name, epoch: task.epoch, from: task.position, to: position,
       states: KeyedStates(task.states.map { (key: $0.key, value: $0.value) }))
     restored += task.states.count
     task.states.removeAll(keepingCapacity: true)
     task.position = position
+  }
+}
+
+/// What a record of the snapshot topic is to a restoration.
+enum JudgedSnapshot {
+  /// Nothing: a tombstone.
+  case none
+  case state(view: String, TopicPartition, key: [UInt8], [UInt8])
+  /// Of another version, or not committed.
+  case leftOut
+  /// Of this version, and of definitions that these are not.
+  case foreign(view: String)
+  /// No snapshot, or one that nobody could use.
+  case unusable
+}
+
+/// How many records of which kind a snapshot topic holds.
+struct SnapshotSurvey {
+  private var matching: [String: Int] = [:]
+  private var foreign: [String: Int] = [:]
+  private var leftOut = 0
+  private var unusable = 0
+  /// Where the first of those stands that this service can't have written.
+  private var first = ""
+
+  mutating func add(_ snapshot: JudgedSnapshot, _ place: @autoclosure () -> String) {
+    switch snapshot {
+    case .none: return
+    case .state(let view, _, _, _): return matching[view, default: 0] += 1
+    case .leftOut: return leftOut += 1
+    case .foreign(let view): foreign[view, default: 0] += 1
+    case .unusable: unusable += 1
+    }
+    if first.isEmpty { first = place() }
+  }
+
+  /// A view that has snapshots of other definitions, and none of these.
+  func foreignView(of views: [String]) -> String? {
+    views.first { foreign[$0] != nil && matching[$0] == nil }
+  }
+
+  /// What was left out, to be said behind what was restored.
+  var leftOutText: String {
+    let skipped = leftOut == 0 ? "" : "; \(leftOut) of other versions, or not committed, were left out"
+    let others = unusable + foreign.values.reduce(0, +)
+    if others == 0 { return skipped }
+    let views = foreign.keys.sorted().map { "'\($0)'" }.joined(separator: ", ")
+    let ofViews = views.isEmpty ? "" : " (of view \(views) by other definitions)"
+    return
+      skipped
+      + "; \(counted(others, "record")) of other programs left out\(ofViews), first \(first): plumb verify tells "
+      + "whether anything is missing"
   }
 }
 

@@ -34,6 +34,8 @@ struct StoreReplay {
   /// signal came first.
   func fold(fromBeginning: Bool, until: ReplayPlace) throws -> String {
     let (committed, counts) = try prepare()
+    try RedisStateStore(redis, keys: keys).publish(
+      StoreMetadata(fingerprint: plan.fingerprint, partitions: counts))
     let ends = try self.ends(until, committed)
     if fromBeginning {
       try StoreCleaner(redis, keys: keys).clear(tasks: ends.keys.map(task))
@@ -52,11 +54,16 @@ struct StoreReplay {
 
   /// Takes the last snapshot of every entity.
   func restore() throws -> String {
-    let tasks = try prepare().committed.map { partition, offset in
+    let (committed, counts) = try prepare()
+    let tasks = committed.map { partition, offset in
       RestoredTask(name: task(partition), partition: partition, offset: offset)
     }
-    let restore = try SnapshotRestore(plan, tasks, RedisStateStore(redis, keys: keys))
-    return try restore.run(try TopicReader(options, report: reportKafka))
+    let restore = SnapshotRestore<RedisStateStore>(plan, tasks)
+    let survey = try restore.survey(try TopicReader(options, report: reportKafka))
+    let store = RedisStateStore(redis, keys: keys)
+    try store.publish(StoreMetadata(fingerprint: plan.fingerprint, partitions: counts))
+    return try restore.run(try TopicReader(options, report: reportKafka), tasks, into: store)
+      + survey.leftOutText
   }
 
   static let interrupted = ProcessorError(
@@ -64,7 +71,7 @@ struct StoreReplay {
 
   // MARK: Parts
 
-  /// Sees that the service stands still, and tells readers where states are. Returns what it has committed, and the
+  /// Sees that the service stands still, and that Redis has no states of other definitions. Returns what it has committed, and the
   /// partitions of every input.
   private func prepare() throws -> (committed: [TopicPartition: Int64], counts: [String: Int32]) {
     let members = try TopicAdmin(options, report: reportKafka).lastingMembers(of: options.group)
@@ -81,7 +88,6 @@ struct StoreReplay {
     if let conflict = try OnlineReader(redis, keys: keys).stored()?.conflict(with: metadata) {
       throw ProcessorError(remedy: .stop, description: conflict)
     }
-    try RedisStateStore(redis, keys: keys).publish(metadata)
     let all = Routing(plan).inputs.flatMap { input in
       (0..<(counts[input.name] ?? 0)).map { TopicPartition(input.topic, $0) }
     }

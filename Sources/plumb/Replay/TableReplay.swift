@@ -67,13 +67,10 @@ struct TableReplay {
 
   private func input(_ counts: [String: Int32]) throws -> Routing.Input {
     let name = Routing(plan).input(of: view, plan)
-    guard let input = Routing(plan).inputs.first(where: { $0.name == name }), counts[name] != nil else {
-      throw ProcessorError(
-        remedy: .stop,
-        description:
-          "the view '\(view.name)' folds from the topic of '\(name)', which doesn't exist: its order is made by the "
-          + "service; create it with plumb topics apply, and fill it with plumb run --until end")
+    guard let input = Routing(plan).inputs.first(where: { $0.name == name }) else {
+      preconditionFailure("Cannot find the input '\(name)' that a view folds from")
     }
+    _ = try counts.partitions(of: input, view)
     return input
   }
 
@@ -87,6 +84,18 @@ struct TableReplay {
     return (
       starts, Dictionary(uniqueKeysWithValues: starts.map { ($0.key, max($0.value, ends[$0.key] ?? 0)) })
     )
+  }
+}
+
+extension [String: Int32] {
+  /// How many partitions the input of a view has, of those that exist.
+  func partitions(of input: Routing.Input, _ view: ViewPlan) throws(ProcessorError) -> Int32 {
+    if let count = self[input.name] { return count }
+    throw ProcessorError(
+      remedy: .stop,
+      description:
+        "the view '\(view.name)' folds from the topic of '\(input.name)', which doesn't exist: its order is made by the "
+        + "service; create it with plumb topics apply, and fill it with plumb run --until end")
   }
 }
 

@@ -74,11 +74,24 @@ struct TopicReplayFlags: ParsableArguments, SettingFlags {
     }
   }
 
-  /// Refuses what only goes with `--into`.
+  /// Writes the triggers that would have fired over the topics.
+  func run(_ definitions: String, source: String?, views: [String], triggersOut out: String) throws {
+    try reportingService {
+      let plan = try DefinitionFile.compile(path: definitions)
+      let replay = try TriggerReplay(plan, Selection(plan, source: source, views: views, orAll: true))
+      StandardError.print(
+        try replay.run(
+          replaySettings(), archive: archive.map(TopicArchive.init), from: from ?? .beginning,
+          until: until ?? .end, out: out))
+    }
+  }
+
+  /// Refuses what only goes with topics.
   func refuse() throws {
     if from != nil || until != nil || fromSnapshots || archive != nil || !flags.isEmpty {
       throw ValidationError(
-        "--from, --until, --from-snapshots, --archive, --workers and the addresses go with --into.")
+        "--from, --until, --from-snapshots, --archive, --workers and the addresses go with --into, or with --triggers "
+          + "without --events.")
     }
   }
 

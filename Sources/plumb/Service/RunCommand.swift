@@ -60,8 +60,10 @@ struct RunCommand: ParsableCommand {
         for line in settings.lines(isSecret: KafkaOptions.isSecret) { print(line) }
         return
       }
-      try Service(DefinitionFile.compile(path: definitions), settings, archive: archive)
-        .logging { try $0.run(untilEnd: until == .end) }
+      try settings.logging {
+        try Service(DefinitionFile.compile(path: definitions), settings, archive: archive)
+          .run(untilEnd: until == .end)
+      }
     }
   }
 }

@@ -48,18 +48,22 @@ struct ServeCommand: ParsableCommand {
         for line in settings.lines(isSecret: KafkaOptions.isSecret) { print(line) }
         return
       }
-      let plans = try definitions.map { path throws(DefinitionFileError) in
-        try DefinitionFile.compile(path: path)
-      }
-      let names = Set(plans.map(\.name)).sorted()
-      guard names.count == 1 else {
-        throw ValidationError("The definitions files are of different names: \(names).")
-      }
-      guard Set(plans.map(\.version)).count == plans.count else {
-        throw ValidationError("Two of the definitions files are of one version.")
-      }
-      try Serving(plans, settings).run()
+      try settings.logging { try serve(settings) }
     }
+  }
+
+  private func serve(_ settings: ServiceSettings) throws {
+    let plans = try definitions.map { path throws(DefinitionFileError) in
+      try DefinitionFile.compile(path: path)
+    }
+    let names = Set(plans.map(\.name)).sorted()
+    guard names.count == 1 else {
+      throw ValidationError("The definitions files are of different names: \(names).")
+    }
+    guard Set(plans.map(\.version)).count == plans.count else {
+      throw ValidationError("Two of the definitions files are of one version.")
+    }
+    try Serving(plans, settings).run()
   }
 }
 
@@ -77,10 +81,20 @@ struct ServeFlags: ParsableArguments {
   var tlsKey: String?
   @Option(help: "Rows of one request. (default: 1000)")
   var rowsMax: String?
+  @Option(help: "Bytes of one request. (default: 1048576)")
+  var requestBytesMax: String?
+  @Option(help: "MiB of all requests that are being received or answered. (default: 64)")
+  var requestsMegabytesMax: String?
   @Option(help: "Connections of clients. (default: 4096)")
   var connectionsMax: String?
+  @Option(help: "Seconds in which a client has to send a request, and to take an answer. (default: 10)")
+  var clientTimeoutS: String?
+  @Option(help: "Seconds that a connection is kept without a request. (default: 75)")
+  var idleTimeoutS: String?
   @Option(help: "Milliseconds that a request may wait for Redis. (default: 2000)")
   var requestTimeoutMs: String?
+  @Option(help: "Rows of answers that wait to be logged; more are dropped. (default: 50000)")
+  var servedRowsMax: String?
   @Option(help: "Threads that read Redis. (default: 2)")
   var readers: String?
   @Option(help: "Threads that parse requests and write answers. (default: 1)")
@@ -99,8 +113,11 @@ private struct ServeSettings: SettingFlags {
   var flags: [(name: String, text: String)] {
     let more = [
       ("listen", own.listen), ("tokens", own.tokens), ("tls_cert", own.tlsCert), ("tls_key", own.tlsKey),
-      ("rows_max", own.rowsMax), ("connections_max", own.connectionsMax),
-      ("request_timeout_ms", own.requestTimeoutMs), ("readers", own.readers), ("event_loops", own.eventLoops),
+      ("rows_max", own.rowsMax), ("request_bytes_max", own.requestBytesMax),
+      ("requests_megabytes_max", own.requestsMegabytesMax), ("connections_max", own.connectionsMax),
+      ("client_timeout_s", own.clientTimeoutS), ("idle_timeout_s", own.idleTimeoutS),
+      ("request_timeout_ms", own.requestTimeoutMs), ("served_rows_max", own.servedRowsMax),
+      ("readers", own.readers), ("event_loops", own.eventLoops),
       ("log_level", own.logLevel), ("log_format", own.logFormat),
     ]
     return service.flags + more.compactMap { name, text in text.map { (name, $0) } }
@@ -134,8 +151,9 @@ struct Serving {
     (options.host, options.port) = (settings.listen.host, settings.listen.port)
     options.eventLoops = settings.eventLoops
     options.readers = settings.readers
-    options.limits.connectionsMax = settings.connectionsMax
+    options.limits = limits
     options.rowsMax = settings.rowsMax
+    options.servedRowsMax = settings.servedRowsMax
     options.timeoutMilliseconds = settings.requestTimeoutMilliseconds
     do {
       options.tokens = try settings.tokens.map(Tokens.init(path:))
@@ -161,6 +179,17 @@ struct Serving {
     logger.info("stopped")
   }
 
+  private var limits: HTTPLimits {
+    var limits = HTTPLimits(
+      connectionsMax: settings.connectionsMax, bodyBytesMax: settings.requestBytesMax)
+    limits.bodiesBytesMax = settings.requestsMegabytesMax << 20
+    (limits.readSeconds, limits.writeSeconds) = (
+      Int64(settings.clientTimeoutSeconds), Int64(settings.clientTimeoutSeconds)
+    )
+    limits.idleSeconds = Int64(settings.idleTimeoutSeconds)
+    return limits
+  }
+
   /// Whoever reaches the port could read every entity's features.
   private func refuseStrangers() throws {
     let host = settings.listen.host
@@ -184,72 +213,6 @@ struct Serving {
     return ServedTopic(logger) { () throws(LogError) -> TopicWriter in
       try TopicWriter(options, topic: topic, report: { logger.kafka($0, $1) })
     }
-  }
-}
-
-/// The topic of answers, written by the server's one thread for that. Answers don't wait for Kafka: without it nothing is
-/// logged, which is told once.
-private final class ServedTopic: @unchecked Sendable {
-  private let make: () throws(LogError) -> TopicWriter
-  private let logger: Logger
-  private var writer: TopicWriter?
-  private var isFailing = false
-  private var nextAttempt = ContinuousClock.now
-
-  /// Between two attempts to reach Kafka.
-  private static let retrySeconds = 5
-
-  init(_ logger: Logger, make: @escaping () throws(LogError) -> TopicWriter) {
-    self.logger = logger
-    self.make = make
-  }
-
-  func write(_ key: [UInt8], _ value: [UInt8]) -> Bool {
-    if writer == nil && ContinuousClock.now < nextAttempt { return false }
-    do throws(LogError) {
-      let writer = if let writer { writer } else { try make() }
-      self.writer = writer
-      try key.span.bytes.withUnsafeBytes { (key: UnsafeRawBufferPointer) throws(LogError) in
-        try value.span.bytes.withUnsafeBytes { (value: UnsafeRawBufferPointer) throws(LogError) in
-          try writer.send(key: key, value: value)
-        }
-      }
-      if isFailing { logger.notice("answers are logged again") }
-      isFailing = false
-      return true
-    } catch {
-      nextAttempt = .now + .seconds(Self.retrySeconds)
-      if !isFailing {
-        logger.error(
-          "answers are not logged; plumb topics apply creates their topic",
-          metadata: ["error": "\(error.message)"])
-      }
-      isFailing = true
-      return false
-    }
-  }
-
-  /// Waits until what was taken is delivered, but not for ever.
-  func finish(milliseconds: Int) {
-    guard let writer else { return }
-    // Never let go of: that would wait for the brokers once more.
-    let kept = Unmanaged.passRetained(writer)
-    let done = DispatchSemaphore(value: 0)
-    let job = Flushing(writer: writer)
-    Thread.detachNewThread {
-      try? job.writer.flush()
-      done.signal()
-    }
-    if done.wait(timeout: .now() + .milliseconds(milliseconds)) == .success {
-      kept.release()
-    } else {
-      logger.error("the last answers could not be logged in time")
-    }
-  }
-
-  /// The writer on its way to the thread that flushes it; no other uses it any more.
-  private struct Flushing: @unchecked Sendable {
-    let writer: TopicWriter
   }
 }
 

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DefinitionFiles
 import EventLog
 import FeatureCore
 import Foundation
@@ -27,11 +28,7 @@ struct Service {
     self.settings = settings
     redis = try settings.redisOptions()
     keys = StoreKeys(name: plan.name, version: plan.version)
-    let format = LogFormat(rawValue: settings.logFormat) ?? .text
-    let level = Logger.Level(rawValue: settings.logLevel) ?? .info
-    logger = Logger(label: "plumb") { _ in
-      LineLogHandler(format, level: level, write: StandardError.print)
-    }
+    logger = settings.logger
     health = Health(workers: settings.workers, now: 0)
     lags = LagMetrics(registry)
   }
@@ -79,16 +76,6 @@ struct Service {
     }
   }
 
-  /// Runs a body; where log lines are for machines, what it throws becomes one, too.
-  func logging(_ body: (Service) throws -> Void) throws {
-    do {
-      try body(self)
-    } catch  where settings.logFormat == LogFormat.json.rawValue {
-      logger.critical("\(error)")
-      throw ExitCode.failure
-    }
-  }
-
   /// An outage costs a worker one or two; two processes of one name cost each other several a second.
   private static let restartsMax = 8
   /// How long one attempt at the brokers may take.
@@ -109,37 +96,29 @@ struct Service {
     }
   }
 
-  /// Runs a body that talks to Kafka and Redis until they answer: they may be started together with the service.
+  /// Runs a body that talks to Kafka and Redis until they answer.
   private func awaitPeers<Result>(_ body: () throws -> Result) throws -> Result {
-    let begin = now
-    var isTold = false
+    var patience = StartPatience(now: now)
     while true {
-      let (problem, isLoading): (String, Bool)
+      let answer: StartPatience.Answer
       do {
         let result = try body()
-        if isTold {
-          logger.info("Kafka and Redis answer", metadata: ["after_seconds": "\((now - begin) / 1_000)"])
+        if let seconds = patience.succeeded(now: now) {
+          logger.info("Kafka and Redis answer", metadata: ["after_seconds": "\(seconds)"])
         }
         return result
       } catch let error as LogError where error.remedy == .retry {
-        (problem, isLoading) = ("no broker answers at \(settings.brokers): \(error)", false)
+        answer = patience.failed(.brokers, "no broker answers at \(settings.brokers): \(error)", now: now)
       } catch let error as StoreError where error.remedy == .retry {
-        (problem, isLoading) = ("\(error)", error.saysLoading)
+        answer = patience.failed(error.saysLoading ? .loadingStore : .store, "\(error)", now: now)
       }
-      guard isLoading || now - begin < Self.startPatienceMilliseconds else {
-        throw ProcessorError(
-          remedy: .stop,
-          description:
-            "\(problem); waited for \((now - begin) / 1_000) s: see whether it runs, or correct its address")
+      switch answer {
+      case .giveUp(let reason): throw ProcessorError(remedy: .stop, description: reason)
+      case .wait(let news): if let news { logger.warning("\(news)") }
       }
-      if !isTold { logger.warning("waiting: \(problem)") }
-      isTold = true
       Thread.sleep(forTimeInterval: 0.5)
     }
   }
-
-  /// How long brokers and Redis are waited for at the start; a Redis that reads its data, without end.
-  private static let startPatienceMilliseconds: Int64 = 60_000
 
   /// Sees that the topics are there and that the store's states can be carried on, and tells readers where states are.
   private func prepare() throws -> StoreMetadata {
@@ -218,7 +197,39 @@ struct Service {
       let log = try KafkaLog(options, topics: topics, report: { own.kafka($0, $1) })
       return ObservedLog(ArchivedEventLog(log, archive), registry)
     }
-    return try runner.run()
+    do throws(ProcessorError) {
+      return try runner.run()
+    } catch {
+      // Whatever a client library says of a topic that has gone, a person is told that it has.
+      guard error.remedy == .stop, let missing = try? TopicSurvey(plan, settings).missing(), !missing.isEmpty,
+        !error.description.contains(missing[0])
+      else { throw error }
+      throw ProcessorError(
+        remedy: .stop, description: missing.joined(separator: "\n") + "\n\(error.description)")
+    }
+  }
+}
+
+extension ServiceSettings {
+  /// What writes the service's lines.
+  var logger: Logger {
+    let format = LogFormat(rawValue: logFormat) ?? .text
+    let level = Logger.Level(rawValue: logLevel) ?? .info
+    return Logger(label: "plumb") { _ in LineLogHandler(format, level: level, write: StandardError.print) }
+  }
+
+  /// Runs a body; where log lines are for machines, what it throws becomes one, too.
+  func logging(_ body: () throws -> Void) throws {
+    do {
+      try body()
+    } catch  where !(error is ExitCode) && logFormat == LogFormat.json.rawValue {
+      logger.critical("\((error as? ValidationError)?.message ?? "\(error)")")
+      throw switch error {
+      case is DefinitionFileError: Outcome.mistakes
+      case is ValidationError, is SettingError: ExitCode.validationFailure
+      default: ExitCode.failure
+      }
+    }
   }
 }
 

@@ -73,6 +73,7 @@ struct ServiceReading {
         task: StoreKeys.task(source: input, partition: partition), view: view.name, key: key)
     }
     let found = try reader.read(version: plan.version, lookups).found
+    if let failure = found.compactMap(\.failure).first { throw failure }
     var latest = time
     var values: [[FeatureValue]] = []
     for (read, found) in zip(service.reads, found) {
@@ -84,7 +85,7 @@ struct ServiceReading {
       }
       let moment = max(time, state?.asOf ?? time)
       latest = max(latest, moment)
-      if let asOf = state?.asOf, let maxAge = read.maxAge, moment.microseconds - asOf.microseconds > maxAge {
+      if read.isSilent(since: state?.asOf, at: moment) {
         values.append([FeatureValue](repeating: .null, count: view.features.count))
       } else {
         values.append(view.evaluate(state, at: moment))

@@ -22,6 +22,17 @@ struct JSONLine {
     add("\(name)_hex", hexadecimal(value))
   }
 
+  /// The members of an object that is JSON already.
+  mutating func add(membersOf object: UnsafeRawBufferPointer) {
+    var members = object.trimmingSpace
+    guard members.first == UInt8(ascii: "{"), members.last == UInt8(ascii: "}") else { return }
+    members = members.dropFirst().dropLast()
+    if needsComma, !members.isEmpty { bytes.append(UInt8(ascii: ",")) }
+    needsComma = needsComma || !members.isEmpty
+    // Between tokens alone: inside of a text JSON has no bare line feeds.
+    for byte in members { bytes.append(byte == 0x0A || byte == 0x0D ? 0x20 : byte) }
+  }
+
   mutating func add(_ name: String, object: (inout JSONLine) -> Void) {
     label(name)
     var inner = JSONLine()
@@ -67,8 +78,18 @@ struct JSONLine {
   private mutating func label(_ name: String) {
     if needsComma { bytes.append(UInt8(ascii: ",")) }
     needsComma = true
-    JSONOutput.append(string: Array(name.utf8), to: &bytes)
+    ValueText.appendJSONString(Array(name.utf8), to: &bytes)
     bytes.append(UInt8(ascii: ":"))
+  }
+}
+
+extension UnsafeRawBufferPointer {
+  /// Without what JSON calls white space around it.
+  fileprivate var trimmingSpace: Slice<UnsafeRawBufferPointer> {
+    func isSpace(_ byte: UInt8) -> Bool { byte == 0x20 || 0x09...0x0D ~= byte }
+    let begin = firstIndex { !isSpace($0) } ?? endIndex
+    let end = lastIndex { !isSpace($0) }.map { $0 + 1 } ?? begin
+    return self[begin..<end]
   }
 }
 

@@ -6,8 +6,20 @@ struct Selection {
   let source: SourcePlan
   let views: [ViewPlan]
 
-  init(_ plan: Plan, source name: String?, views names: [String]) throws(ValidationError) {
+  /// `orAll`: without the name of a source, the views of all of them.
+  init(
+    _ plan: Plan, source name: String?, views names: [String], orAll: Bool = false
+  ) throws(ValidationError) {
     let sourceNames = plan.sources.map(\.source.name)
+    if orAll, name == nil {
+      let known = plan.views.map(\.name)
+      for name in names where !known.contains(name) {
+        throw ValidationError(Self.unknown("view", name, known))
+      }
+      views = names.isEmpty ? plan.views : plan.views.filter { names.contains($0.name) }
+      source = plan.sources[views.first?.source ?? 0]
+      return
+    }
     let index: Int
     if let name {
       guard let found = sourceNames.firstIndex(of: name) else {

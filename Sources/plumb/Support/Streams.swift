@@ -1,4 +1,5 @@
 import ArgumentParser
+import FeatureCore
 import Glibc
 import Synchronization
 
@@ -26,7 +27,11 @@ enum StandardOutput {
 
 /// Standard error: what isn't the result of a command.
 enum StandardError {
-  static func print(_ line: String) { write(line + "\n") }
+  /// Errors and warnings quote what users have sent: nothing of it acts on a terminal.
+  static func print(_ text: String) {
+    let lines = text.split(separator: "\n", omittingEmptySubsequences: false)
+    write(lines.map { Text(String($0)).escaped }.joined(separator: "\n") + "\n")
+  }
 
   /// Text as it is, for a line that is written over.
   static func write(_ text: String) { _ = writeAll(text, to: STDERR_FILENO) }

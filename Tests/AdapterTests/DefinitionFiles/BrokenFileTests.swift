@@ -341,7 +341,7 @@ import Testing
     (
       "a / b",
       [
-        #"3:52: expected a feature: a mapping with the keys aggregate, derive, column, default, value, label, where, windows, k, counters, q, half_life, buckets, owner, description, tags, found 'a / b'; write { derive: "..." } or { aggregate: ..., windows: [...] }"#
+        #"3:52: expected a feature: a mapping with the keys aggregate, derive, column, default, value, label, where, windows, k, counters, q, half_life, buckets, baseline, owner, description, tags, found 'a / b'; write { derive: "..." } or { aggregate: ..., windows: [...] }"#
       ]
     ),
     (
@@ -359,7 +359,7 @@ import Testing
     (
       "{ aggregate: blah, windows: 1h }",
       [
-        "3:65: unknown aggregate 'blah'; one of count, sum, product, mean, min, max, variance, stddev, first, last, first_k, last_k, last_distinct_k, count_distinct, approx_quantile, top_k, top_k_counts, top_k_errors, top_k_certain, histogram, decayed_sum, decayed_count, seconds_since_last, auc, auc_bound, pr_auc, expected_auc, log_loss, normalized_entropy, calibration, ece, brier, mae, rmse, bias"
+        "3:65: unknown aggregate 'blah'; one of count, sum, product, mean, min, max, variance, stddev, first, last, first_k, last_k, last_distinct_k, count_distinct, approx_quantile, top_k, top_k_counts, top_k_errors, top_k_certain, histogram, decayed_sum, decayed_count, seconds_since_last, auc, auc_bound, pr_auc, expected_auc, log_loss, normalized_entropy, calibration, ece, brier, mae, rmse, bias, psi, psi_excess, js, null_share"
       ]
     ),
     (

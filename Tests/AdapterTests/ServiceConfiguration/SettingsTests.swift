@@ -30,6 +30,22 @@ import Testing
     }
   }
 
+  @Test func limitsOfTheFeatureServerAreSettings() throws {
+    let limits = [
+      ("rows_max", "7"), ("request_bytes_max", "2000"), ("requests_megabytes_max", "3"),
+      ("connections_max", "19"), ("client_timeout_s", "4"), ("idle_timeout_s", "5"),
+      ("request_timeout_ms", "600"), ("served_rows_max", "8"),
+    ]
+    var settings = ServiceSettings()
+    try settings.apply(flags: limits)
+    let lines = settings.lines(isSecret: { _ in false })
+    for (name, text) in limits {
+      let flag = "--\(name.replacing("_", with: "-"))"
+      #expect(lines.contains("\(name) = \(text) (\(flag))"))
+      #expect(throws: SettingError.self) { try settings.set(name, "0", from: "x") }
+    }
+  }
+
   @Test func masksSecrets() throws {
     var settings = ServiceSettings()
     try settings.set("redis", "redis://plumb:ge@heim@db:6379/2", from: "x")

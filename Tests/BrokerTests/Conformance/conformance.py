@@ -29,6 +29,7 @@ from confluent_kafka import (
 from confluent_kafka.admin import (
     AdminClient,
     ConfigResource,
+    NewPartitions,
     NewTopic,
     OffsetSpec,
     ResourceType,
@@ -164,6 +165,37 @@ def eventually(condition, what):
 
 
 # Topics
+
+
+@check
+def partitions_are_added_and_never_taken_away():
+    topic = new_topic(2)
+    writer = producer()
+    produce(writer, topic, ["0"], partition=0)
+    produce(writer, topic, ["1"], partition=1)
+
+    def grow(name, count, assignment=None, validate_only=False):
+        wanted = NewPartitions(name, count, assignment) if assignment else NewPartitions(name, count)
+        return admin().create_partitions([wanted], validate_only=validate_only)[name].result(PATIENCE)
+
+    def count():
+        return len(admin().list_topics(topic, timeout=PATIENCE).topics[topic].partitions)
+
+    expect(KafkaError.UNKNOWN_TOPIC_OR_PART, lambda: grow(unique("nobody"), 3))
+    expect(KafkaError.INVALID_PARTITIONS, lambda: grow(topic, 2))
+    expect(KafkaError.INVALID_PARTITIONS, lambda: grow(topic, 1))
+    node = next(iter(admin().list_topics(timeout=PATIENCE).brokers))
+    expect(KafkaError.INVALID_REPLICA_ASSIGNMENT, lambda: grow(topic, 4, [[node]]))
+    expect(KafkaError.INVALID_REPLICA_ASSIGNMENT, lambda: grow(topic, 3, [[node + 1000]]))
+    grow(topic, 3, validate_only=True)
+    equal(count(), 2)
+    grow(topic, 3, [[node]])
+    grow(topic, 5)
+    eventually(lambda: count() == 5, "there are five partitions")
+    # Producers learn of it with their next metadata.
+    produce(producer(), topic, ["4"], partition=4)
+    for partition in (0, 1, 4):
+        equal(values(topic, 1, partition=partition, extra=0), [b"%d" % partition])
 
 
 @check

@@ -62,6 +62,15 @@ import Testing
     }
   }
 
+  private static func drift(_ edges: [Double], _ counts: [Int64], nulls: Int64 = 0) -> Definitions {
+    var definitions = base
+    definitions.views[0].features[3].computation = .aggregate(
+      Aggregate(
+        .psi, value: "price", windows: [.last("7d")],
+        baseline: Baseline(.edges(edges), counts: counts, nulls: nulls)))
+    return definitions
+  }
+
   @Test func sameMeaning() throws {
     let same: [(String, Definitions)] = [
       ("order of features", changed { $0.views[0].features.reverse() }),
@@ -148,6 +157,10 @@ import Testing
             Aggregate(.bias, value: "price", label: "n + 1", windows: [.last("7d")]))
         }
       ),
+      ("drift", Self.drift([1, 2, 3], [4, 5, 6, 7])),
+      ("an edge of a baseline", Self.drift([1, 2, 4], [4, 5, 6, 7])),
+      ("a count of a baseline", Self.drift([1, 2, 3], [4, 5, 6, 8])),
+      ("nulls of a baseline", Self.drift([1, 2, 3], [4, 5, 6, 7], nulls: 1)),
       ("q", aggregate(3) { $0.q = 0.51 }),
       ("half-life", aggregate(4) { $0.halfLife = 1001 }),
       ("buckets", aggregate(5) { $0.buckets = [.int64(1), .int64(6)] }),
@@ -164,6 +177,18 @@ import Testing
       let found = try fingerprints(definitions, zones: TestZones.all)
       if let same = seen.updateValue(name, forKey: found) { Issue.record("\(name) is the same as \(same)") }
     }
+  }
+
+  /// Also one that only a label names.
+  @Test func zonesOfLabelsCount() throws {
+    let definitions = aggregate(3) {
+      $0 = Aggregate(
+        .bias, value: "price", label: "extract(hour from at at time zone 'Pacific/Apia')",
+        windows: [.last("7d")])
+    }
+    var zones = TestZones.all
+    zones["Pacific/Apia"]!.transitions = []
+    #expect(try fingerprints(definitions, zones: zones) != fingerprints(definitions))
   }
 
   /// A machine with another time zone database must not fold into the same states.

@@ -86,7 +86,8 @@ extension GoldenVector {
         "\"fingerprint\":\(quoted(fingerprintText(view.fingerprint)))",
         "\"fields\":{\(fields.joined(separator: ","))}", "\"event_time\":\"ts, in microseconds\"",
         isTable ? "\"table\":true" : nil,
-        list("features", features.map(Self.text)), list("levels", levels(view)),
+        list("features", features.map(Self.text)),
+        watched.isEmpty ? nil : list("triggers", view.triggers.map(Self.text)), list("levels", levels(view)),
         list("events", events.map(\.json)),
         "\"as_of\":\(state.asOf.microseconds)", "\"state\":\(quoted(hex(view.encode(state))))",
         list("values", moments(state).map { values(view, state, at: $0) }),
@@ -151,12 +152,29 @@ extension GoldenVector {
       if let q = aggregate.q { parts.append("\"q\":\(q)") }
       if let counters = aggregate.counters { parts.append("\"counters\":\(counters)") }
       if let halfLife = aggregate.halfLife { parts.append("\"half_life\":\(halfLife)") }
+      if let baseline = aggregate.baseline {
+        let bins =
+          switch baseline.bins {
+          case .edges(let edges): "\"edges\":[\(edges.map { text(.double($0)) }.joined(separator: ","))]"
+          case .categories(let categories):
+            "\"categories\":[\(categories.map { text(.string($0)) }.joined(separator: ","))]"
+          }
+        let counts = baseline.counts.map(String.init).joined(separator: ",")
+        parts.append("\"baseline\":{\(bins),\"counts\":[\(counts)],\"nulls\":\(baseline.nulls)}")
+      }
       if let buckets = aggregate.buckets {
         parts.append("\"buckets\":[\(buckets.map(text).joined(separator: ","))]")
       }
       parts.append("\"windows\":[\(aggregate.windows.map(text).joined(separator: ","))]")
     }
     return "{\(parts.joined(separator: ","))}"
+  }
+
+  /// In the order of the bytes, with the hop that is meant.
+  private static func text(_ plan: TriggerPlan) -> String {
+    let again = plan.clock.againAfter.map { ",\"again_after\":\($0)" } ?? ""
+    return "{\"name\":\(TestEvent.quoted(plan.name)),\"when\":\(TestEvent.quoted(plan.trigger.condition)),"
+      + "\"for\":\(plan.clock.hops),\"every\":\(plan.clock.every)\(again)}"
   }
 
   private static func text(_ window: Window) -> String {

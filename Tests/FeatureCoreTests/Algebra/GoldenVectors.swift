@@ -11,6 +11,7 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
   var events: [TestEvent]
   /// Distances from as_of at which the file holds values.
   var later: [Int64] = [0, 3_600_000_000]
+  var watched: [Trigger] = []
 
   var testDescription: String { name }
 
@@ -28,6 +29,7 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     get throws {
       var definitions = TestSource.definitions(features)
       definitions.sources[0].isTable = isTable
+      definitions.views[0].triggers = watched
       return try Plan(definitions, zones: Self.zones).views[0]
     }
   }
@@ -49,13 +51,13 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     _ name: String, _ function: Aggregate.Function, _ value: String? = nil, label: String? = nil,
     where filter: String? = nil, over windows: [Window], k: Int? = nil, counters: Int? = nil,
     q: Double? = nil, halfLife: Int64? = nil,
-    buckets: [Literal]? = nil,
+    buckets: [Literal]? = nil, baseline: Baseline? = nil,
     default fallback: Literal? = nil
   ) -> Feature {
     let aggregate = Aggregate(
       function, value: value, label: label, where: filter, windows: windows, k: k, counters: counters, q: q,
       halfLife: halfLife,
-      buckets: buckets)
+      buckets: buckets, baseline: baseline)
     return Feature(name, .aggregate(aggregate), default: fallback)
   }
 
@@ -64,7 +66,7 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     distinctExact,
     distinctDense, quantilesCollapsed, topCountsFull, topCountsEqual, topCountsMerged, heavyHitters, calendar,
     session, nineColumns, seventyColumns, derived, products, windowsBefore,
-    measures, tableRow, tableRowDeleted,
+    measures, drift, tableRow, tableRowDeleted, triggers,
   ]
 
   private static let rowFeatures =
@@ -265,6 +267,28 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
     events: [event(start - day), event(start - hour), event(start - 1200 * second), event(start)],
     later: [0, 1_800_000_000, day])
 
+  static let drift = GoldenVector(
+    name: "drift",
+    about: "Numbers and texts against baselines, over two tiles, with nulls: the last bin of each.",
+    features: [Aggregate.Function.psi, .psiExcess, .js, .nullShare].flatMap { function in
+      [
+        feature(
+          "d_\(function.rawValue)", function, "d", over: [.last("1h"), .lifetime],
+          baseline: Baseline(.edges([0.25, 0.5]), counts: [40, 30, 0], nulls: 1)),
+        feature(
+          "s_\(function.rawValue)", function, "s", over: [.last("1h"), .lifetime],
+          baseline: Baseline(.categories(["de", "fr"]), counts: [7, 2, 1])),
+      ]
+    },
+    events: [0.1, 0.25, 0.9, -0.0, 0.3].enumerated().map { index, value in
+      event(
+        start + Int64(index) * 800 * second,
+        [
+          "d": index == 4 ? .null : .double(value),
+          "s": index == 1 ? .null : .string(index < 3 ? "de" : "it"),
+        ])
+    })
+
   static let measures = GoldenVector(
     name: "measures",
     about:
@@ -282,6 +306,18 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
         start + Int64(index) * 400 * second,
         ["d": .double(score), "b": index == 8 ? .null : .bool(index % 2 == 1), "i": .int64(Int64(index % 3))])
     })
+
+  static let triggers = GoldenVector(
+    name: "triggers",
+    about:
+      "Triggers by name: one that counts, one that has fired for good, one that may fire again, one that never held.",
+    features: [feature("n", .count, over: [.last("1h")])],
+    events: [0, 60, 600, 1_500].map { event(start + $0 * second) },
+    watched: [
+      Trigger("counting", when: "n_1h >= 3", for: 5), Trigger("fired", when: "n_1h >= 2", for: 2),
+      Trigger("again", when: "n_1h >= 1", every: 60 * second, againAfter: 20 * 60 * second),
+      Trigger("never", when: "n_1h > 100"),
+    ])
 
   static let numbers = GoldenVector(
     name: "numbers", about: "Every aggregate of numbers, over two tiles of an hour's window and a lifetime.",

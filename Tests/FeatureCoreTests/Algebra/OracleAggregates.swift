@@ -40,6 +40,8 @@ extension WindowOracle {
       return .exactly(decayed(tiles, Double(aggregate.halfLife!), at: time))
     case .auc, .aucBound, .prAUC, .expectedAUC, .logLoss, .normalizedEntropy, .calibration, .ece, .brier:
       return ScoreOracle(all).value(of: aggregate.function).map { .within($0, 1e-9) } ?? .exactly(.null)
+    case .psi, .psiExcess, .js, .nullShare:
+      return .within(DriftOracle.value(of: aggregate, all.map(\.value)), 1e-12)
     case .mae, .rmse, .bias: return .exactly(errorMeasure(aggregate.function, all.count, tiles))
     case .secondsSinceLast: return .exactly(.double(Double(time - all.map(\.time).max()!) / 1e6))
     }

@@ -39,13 +39,55 @@ import Testing
     _ function: Aggregate.Function, _ value: String? = nil, label: String? = nil,
     where filter: String? = nil, windows: [Window] = [.last("1h")], k: Int? = nil, q: Double? = nil,
     halfLife: Int64? = nil,
-    buckets: [Literal]? = nil, default fallback: Literal? = nil
+    buckets: [Literal]? = nil, baseline: Baseline? = nil, default fallback: Literal? = nil
   ) -> String {
     let aggregate = Aggregate(
       function, value: value, label: label, where: filter, windows: windows, k: k, q: q, halfLife: halfLife,
-      buckets: buckets)
+      buckets: buckets, baseline: baseline)
     let text = mistakes { $0.views[0].features = [Feature("x", .aggregate(aggregate), default: fallback)] }
     return text.replacing("views.activity.features.", with: "")
+  }
+
+  private func expectBaselines() {
+    let edges = Baseline(.edges([1, 2]), counts: [3, 4, 5])
+    expect(
+      feature(.psi, "price"),
+      "x: psi needs 'baseline' (name a file that 'plumb baseline' has written, or write { edges: [...], counts: [...] })"
+    )
+    expect(feature(.psi, baseline: edges), "x: psi needs 'value' (add 'value': a field or an expression)")
+    expect(feature(.sum, "price", baseline: edges), "x.baseline: sum takes no 'baseline' (remove it)")
+    expect(
+      feature(.js, "user", baseline: edges),
+      "x.baseline: the baseline has edges, the value is a string (compare numbers, or CAST the value)")
+    expect(
+      feature(.js, "n", baseline: Baseline(.categories(["a"]), counts: [1, 2])),
+      "x.baseline: the baseline has categories, the value is a double (compare texts, or CAST the value)")
+    expect(
+      feature(.psi, "price", baseline: Baseline(.edges([2, 1]), counts: [3, 4, 5])),
+      "x.baseline.edges: the baseline's edges do not ascend (sort them and remove doubles)")
+    expect(
+      feature(.psi, "price", baseline: Baseline(.edges([1, .nan]), counts: [3, 4, 5])),
+      "x.baseline.edges: the baseline's edges do not ascend (sort them and remove doubles)")
+    expect(
+      feature(.psi, "user", baseline: Baseline(.categories(["a", "a"]), counts: [3, 4, 5])),
+      "x.baseline.categories: a category of the baseline is named twice (remove one)")
+    expect(
+      feature(.psi, "price", baseline: Baseline(.edges([]), counts: [3])),
+      "x.baseline.edges: the baseline has 0 edges (use 1 to 50)")
+    expect(
+      feature(.psi, "price", baseline: Baseline(.edges([1]), counts: [3])),
+      "x.baseline.counts: the baseline has 1 edges and 1 counts (write 2 counts: one more than edges)")
+    for counts in [[-1, 4], [.max, 4]] as [[Int64]] {
+      expect(
+        feature(.psi, "price", baseline: Baseline(.edges([1]), counts: counts)),
+        "x.baseline.counts: a count of the baseline is out of range (count rows: 0 or more)")
+    }
+    expect(
+      feature(.psi, "price", baseline: Baseline(.edges([1]), counts: [0, 0])),
+      "x.baseline.counts: the baseline has no rows (count those that the model was trained on)")
+    expect(feature(.nullShare, "b"), "nothing")
+    expect(feature(.psi, "b", baseline: Baseline(.categories(["true"]), counts: [1, 2])), "nothing")
+    expect(feature(.psi, "n", baseline: edges), "nothing")
   }
 
   @Test(
@@ -325,6 +367,7 @@ import Testing
       x.label: mae needs a number, the label is a string (change the label, or CAST it)
       """)
     expect(feature(.expectedAUC, "price", label: "b"), "x.label: expected_auc takes no 'label' (remove it)")
+    expectBaselines()
     expect(feature(.sum, "price", label: "n"), "x.label: sum takes no 'label' (remove it)")
     expect(
       feature(.firstK, "n"),

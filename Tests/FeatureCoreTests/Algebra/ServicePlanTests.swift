@@ -78,6 +78,18 @@ import Testing
     #expect(unknown == [.int64(2), .null, .null, .null, .null])
   }
 
+  @Test func anEntityIsSilentForAsLongAsItMayBe() throws {
+    let plan = try plan(Service("ranker", features: ["activity.*", "pairs.*"], maxAge: [.init("pairs", 90)]))
+    let reads = try #require(plan.service("ranker")).reads
+    func time(_ microseconds: Int64) -> EventTime { EventTime(microseconds: microseconds) }
+    #expect(!reads[1].isSilent(since: time(1_000), at: time(1_090)))
+    #expect(reads[1].isSilent(since: time(1_000), at: time(1_091)))
+    // Before its latest event, without events, and without a bound nobody is.
+    #expect(!reads[1].isSilent(since: time(1_000), at: time(0)))
+    #expect(!reads[1].isSilent(since: nil, at: time(1_091)))
+    #expect(!reads[0].isSilent(since: time(1_000), at: time(.max)))
+  }
+
   @Test func mistakesNamePlaceAndRemedy() {
     func expect(_ service: Service, _ expected: String) { #expect(mistakes(service) == expected) }
     expect(

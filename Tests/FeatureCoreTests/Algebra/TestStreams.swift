@@ -43,13 +43,13 @@ struct TestStreams {
         _ function: Aggregate.Function, _ value: String?, label: String? = nil, k: Int? = nil,
         counters: Int? = nil,
         q: Double? = nil,
-        halfLife: Int64? = nil, buckets: [Literal]? = nil
+        halfLife: Int64? = nil, buckets: [Literal]? = nil, baseline: Baseline? = nil
       ) {
         let aggregate = Aggregate(
           function, value: value, label: label, where: filter, windows: windows, k: k, counters: counters,
           q: q,
           halfLife: halfLife,
-          buckets: buckets)
+          buckets: buckets, baseline: baseline)
         features.append(Feature("x\(features.count)_\(function.rawValue)", .aggregate(aggregate)))
       }
       add(.count, nil)
@@ -92,6 +92,13 @@ struct TestStreams {
       add(.expectedAUC, "d")
       add(.brier, "small", label: "b")
       for measure in [Aggregate.Function.mae, .rmse, .bias] { add(measure, "small", label: "i") }
+      for measure in [Aggregate.Function.psi, .psiExcess, .js, .nullShare] {
+        add(measure, "d", baseline: Baseline(.edges([-1.5, 0, 1e300]), counts: [5, 0, 12, 1], nulls: 2))
+        add(measure, "s", baseline: Baseline(.categories(["", "a", "é"]), counts: [3, 8, 0, 4]))
+      }
+      add(.psi, "i", baseline: Baseline(.edges([-10, 0, 7]), counts: [1, 2, 3, 4], nulls: 5))
+      add(.js, "b", baseline: Baseline(.categories(["true"]), counts: [30, 50], nulls: 1))
+      for value in ["i", "b", "t"] { add(.nullShare, value) }
       add(.histogram, "i", buckets: [.int64(-10), .int64(0), .int64(7)])
       add(.histogram, "d", buckets: [.double(-1.5), .int64(0), .double(1e300)])
       add(.histogram, "s", buckets: [.string(""), .string("a"), .string("é")])

@@ -44,7 +44,8 @@ struct WindowOracle {
         // Features share what they see, only to save the tests' time.
         let key = TileKey(
           window: window, value: aggregate.value, label: aggregate.label,
-          isScore: aggregate.function.scoreMeasure != nil, filter: aggregate.filter)
+          isScore: aggregate.function.scoreMeasure != nil, isDrift: aggregate.function.driftMeasure != nil,
+          filter: aggregate.filter)
         let visible = seen[window] ?? self.seen(window.span, at: time)
         seen[window] = visible
         let tiles = grouped[key] ?? self.tiles(aggregate, visible)
@@ -59,6 +60,7 @@ struct WindowOracle {
     var value: String?
     var label: String?
     var isScore: Bool
+    var isDrift: Bool
     var filter: String?
   }
 
@@ -95,7 +97,7 @@ struct WindowOracle {
     for (tile, index) in seen {
       if aggregate.filter != nil, events[index]["f"] != .bool(true) { continue }
       let value = aggregate.value.map { events[index][$0] }
-      if value == .some(.null) { continue }
+      if value == .some(.null), aggregate.function.driftMeasure == nil { continue }
       let label = aggregate.label.map { events[index][$0] }
       if label == .some(.null) { continue }
       let sample = Sample(

@@ -308,6 +308,96 @@ def back(port):
     wait("it is ready again", lambda: client.ask("/readyz")[0] == 200)
 
 
+def prompt(port, count):
+    """So many requests of one row, each answered, and none held up."""
+    client = Client(port)
+    for index in range(int(count)):
+        start = time.monotonic()
+        status, _, answer = client.rank([{"user": f"u{index}", "item": f"i{index}"}])
+        took = time.monotonic() - start
+        expect(status == 200, f"{status} {answer}")
+        expect(took < 3, f"request {index} took {took} s")
+
+
+def same_values(client, rows):
+    """Asks for the rows of `plumb get --service`; the status, and whether the values are theirs."""
+    status, _, answer = client.rank([{"user": r["user"], "item": r["item"]} for r in rows], at=rows[0]["at"])
+    if status != 200:
+        return status, True
+    return status, all(got["values"] == [row[n] for n in answer["names"]] for row, got in zip(rows, answer["rows"]))
+
+
+def steady(port, expected, marker):
+    """Asks until the file MARKER is there, and for a moment longer. An answer has the right values, or says when to ask again."""
+    import os
+    client = Client(port)
+    rows = [json.loads(line) for line in open(expected)]
+    seen, end = {}, None
+    while end is None or time.monotonic() < end:
+        status, is_same = same_values(client, rows)
+        expect(is_same and status in (200, 503), f"{status}, other values")
+        seen[status] = seen.get(status, 0) + 1
+        if seen.get(200) == 10:
+            open(marker + ".loaded", "w").close()
+        if end is None and os.path.exists(marker):
+            end = time.monotonic() + 1
+    wait("everything is answered again", lambda: same_values(client, rows) == (200, True))
+    print(f"answers by status while a slot moved: {seen}")
+
+
+def partly(port, expected, tasks, user_tasks):
+    """A node that has so many of the tasks, and so many of the users' three, is away: the other users are answered with
+    their values, and these with when to ask again."""
+    client = Client(port)
+    users = {row["user"]: row["users__total_lifetime"] for row in map(json.loads, open(expected))}
+    answered, refused = set(), set()
+    for user, total in users.items():
+        status, headers, body = client.ask(
+            "/get-online-features", {"entities": {"user": [user]}, "features": ["users:total_lifetime"]})
+        if status == 200:
+            got = json.loads(body)["results"][1]["values"]
+            expect(got == [total], f"{user}: {got} is not {total}")
+            answered.add(user)
+        else:
+            expect(status == 503 and headers.get("retry-after") == "1", f"{status} {body}")
+            refused.add(user)
+    expect(bool(answered) == (user_tasks != "3"), f"answered: {answered} without {user_tasks} of 3 tasks")
+    expect(bool(refused) == (user_tasks != "0"), f"refused: {refused} without {user_tasks} of 3 tasks")
+    print(f"without {tasks} tasks, {user_tasks} of them users': {len(answered)} answered, {len(refused)} refused")
+    if tasks != "0":
+        wait("it is not ready", lambda: client.ask("/readyz")[0] == 503)
+
+
+def bounds(port):
+    """A server with narrow bounds."""
+    client = Client(port)
+    status, _, body = client.ask("/v1/services/ranking", "x" * 2001)
+    expect(status == 413 and b"2000 bytes" in body, f"{status} {body}")
+    row = {"user": "u1", "item": "i1", "price": 1}
+    status, _, body = client.ask("/v1/services/ranking", {"rows": [row] * 4})
+    expect(status == 413 and b"more than 3" in body, f"{status} {body}")
+    # Whoever says nothing, or half of something, is gone after a second; so is one more than there is room for.
+    start = time.monotonic()
+    sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(24)]
+    for index, s in enumerate(sockets):
+        s.settimeout(30)
+        if index % 2:
+            s.sendall(b"GET /healthz HTTP/1.1\r\n")
+    answers = []
+    for s in sockets:
+        try:
+            answers.append(s.recv(1000))
+        except ConnectionError:
+            answers.append(b"")
+    expect(sum(a.startswith(b"HTTP/1.1 503") for a in answers) >= 3, f"{answers}")
+    expect(time.monotonic() - start < 8, "silent clients are kept")
+    wait("there is room again", lambda: Client(port).ask("/healthz")[0] == 200)
+
+
+def ready(port):
+    wait("it is ready", lambda: Client(port).ask("/readyz")[0] == 200)
+
+
 def lags(port, is_stale):
     """Whether the answer says that the service has stopped."""
     client = Client(port)
@@ -361,6 +451,78 @@ def load(port, marker):
     for thread in threads:
         thread.join()
     print(f"answers by version: {seen}, of version 1 after the promotion began: {seen.get(1, 0) - before}")
+
+
+def record(port, marker, out):
+    """Asks with some clients until the file MARKER is there, and writes each request with its answer, a JSON object a line."""
+    import os
+    import random
+    lines = []
+
+    def run(number):
+        client, random_ = Client(port), random.Random(number)
+        while not os.path.exists(marker):
+            # Some that nobody knows, and some that aren't told.
+            rows = [{"user": f"u{random_.randrange(330)}", "item": random_.choice([f"i{random_.randrange(220)}", None]),
+                     "price": random_.choice([None, 1.5, random_.random() * 100])} for _ in range(random_.randrange(1, 12))]
+            status, _, body = client.ask("/v1/services/ranking", {"rows": rows})
+            answer = json.loads(body)
+            expect(status == 200 and len(answer["rows"]) == len(rows), f"{status} {answer}")
+            lines.append(json.dumps({"rows": rows, "answer": answer}))
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with open(out, "w") as file:
+        file.write("\n".join(lines))
+    print(f"{len(lines)} requests were answered while events came")
+
+
+def rows_of_answers(port, answers, table, share):
+    """The rows that were made of the log are the answers that clients got: of some requests all, of the others none."""
+    made = {}
+    for line in open(table):
+        row = json.loads(line)
+        made.setdefault(row["request_id"], {})[row["row"]] = row
+    asked = [json.loads(line) for line in open(answers)]
+    chosen = 0
+    for request in asked:
+        answer = request["answer"]
+        rows = made.pop(answer["request_id"], None)
+        if rows is None:
+            continue
+        chosen += 1
+        expect(sorted(rows) == list(range(len(request["rows"]))), f"{answer['request_id']}: rows {sorted(rows)}")
+        for index, (sent, got) in enumerate(zip(request["rows"], answer["rows"])):
+            expected = {"request_id": answer["request_id"], "row": index, "requested_at": answer["at"], **sent,
+                        **dict(zip(answer["names"], got["values"]))}
+            expect(rows.get(index) == expected, f"{rows.get(index)} is not {expected}")
+    expect(not made, f"rows of requests that nobody made: {list(made)[:3]}")
+    expect(len(asked) > 100 and abs(chosen / len(asked) - float(share)) < 0.2, f"{chosen} of {len(asked)} are logged")
+    views = [v for r in asked for row in r["answer"]["rows"] for v in row["views"]]
+    seen = {status: sum(v["status"] == status for v in views) for status in ("PRESENT", "NOT_FOUND", "OUTSIDE_MAX_AGE", "INVALID")}
+    expect(all(seen.values()), f"not every kind of answer was there: {seen}")
+    print(f"{chosen} of {len(asked)} requests are rows; states: {seen}")
+
+
+def threefold(port, got, table):
+    """The rows of `plumb get --service`, those of `plumb training-set --service` and answers for one time have the same
+    columns and values."""
+    client = Client(port)
+    rows = [json.loads(line) for line in open(got)]
+    trained = {(r["user"], r["item"]): r for r in map(json.loads, open(table))}
+    status, _, answer = client.rank([{"user": r["user"], "item": r["item"]} for r in rows], at=rows[0]["at"])
+    expect(status == 200, f"{status} {answer}")
+    for row, answered in zip(rows, answer["rows"]):
+        values = dict(zip(answer["names"], answered["values"]))
+        expect(list(row) == ["service", "version", "at", "user", "item"] + answer["names"], f"get: {list(row)}")
+        expect({n: row[n] for n in answer["names"]} == values, f"get: {row} is not {values}")
+        training = trained[row["user"], row["item"]]
+        expect(list(training) == ["user", "item", "price", "ts"] + answer["names"], f"training-set: {list(training)}")
+        expect({n: training[n] for n in answer["names"]} == values, f"training-set: {training} is not {values}")
+    kinds = {v["status"] for r in answer["rows"] for v in r["views"]}
+    expect({"PRESENT", "NOT_FOUND", "OUTSIDE_MAX_AGE"} <= kinds, f"{kinds}")
 
 
 def tls(port, authority):

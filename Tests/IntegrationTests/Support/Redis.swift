@@ -107,6 +107,37 @@ final class Redis {
 
   // MARK: Cluster
 
+  /// The node that has a key, by its index.
+  func node(of key: [UInt8]) throws -> Int {
+    for (index, node) in nodes.enumerated() where try node.has(key) { return index }
+    throw Failure("no node has the slot of \(String(decoding: key, as: UTF8.self))")
+  }
+
+  /// Moves the slot of a key from the node that has it to the next one, with all its keys, one after the other.
+  func moveSlot(of key: [UInt8]) throws {
+    let source = try node(of: key)
+    let (from, to) = (nodes[source], nodes[(source + 1) % nodes.count])
+    var slot = ""
+    try from.ask("CLUSTER", bytes: [Array("KEYSLOT".utf8), key]) { slot = "\($0.integer)" }
+    let names = try [from, to].map { node in
+      var name = ""
+      try node.ask("CLUSTER", ["MYID"]) { name = $0.text }
+      return name
+    }
+    try to.ask("CLUSTER", ["SETSLOT", slot, "IMPORTING", names[0]])
+    try from.ask("CLUSTER", ["SETSLOT", slot, "MIGRATING", names[1]])
+    while true {
+      var keys: [[UInt8]] = []
+      try from.ask("CLUSTER", ["GETKEYSINSLOT", slot, "10"]) { reply in
+        keys = (0..<reply.count).map { Array(reply[$0].bytes) }
+      }
+      if keys.isEmpty { break }
+      let head = ["127.0.0.1", to.port, "", "0", "5000", "KEYS"].map { Array($0.utf8) }
+      try from.ask("MIGRATE", bytes: head + keys)
+    }
+    for node in [to, from] { try node.ask("CLUSTER", ["SETSLOT", slot, "NODE", names[1]]) }
+  }
+
   private static func cluster(in folder: URL) throws -> [RedisNode] {
     let ports = try FreePorts.find(6)
     let nodes = try (0..<3).map { index in
@@ -168,6 +199,27 @@ final class RedisNode {
     self.url = url
     options = try RedisOptions(url: url)
     self.arguments = arguments
+  }
+
+  /// Whether it has the slot of a key: the others send elsewhere.
+  func has(_ key: [UInt8]) throws -> Bool {
+    do {
+      try ask("EXISTS", bytes: [key])
+      return true
+    } catch let error as StoreError {
+      guard error.message.contains("MOVED") else { throw error }
+      return false
+    }
+  }
+
+  /// Starts it so that it reads its file for ever, until it is told to hurry.
+  func startLoading() throws {
+    guard let executable = Self.executable else { throw Failure("redis-server is missing") }
+    let slow = ["--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024"]
+    let process = try ChildProcess(
+      executable, arguments + slow, log: folder.appendingPathComponent("\(name).log"))
+    self.process = process
+    try waitUntil("redis-server loads: \(process.text)") { process.text.contains("Loading RDB") }
   }
 
   func start() throws {
