@@ -9,6 +9,9 @@ public final class TaskFold {
   /// Records folded.
   public private(set) var records = 0
 
+  /// Called with the offset and the event time of every event that the source's task can use.
+  public var onEvent: ((Int64, Int64) -> Void)?
+
   /// Called with every record that the task has to send besides snapshots. Its bytes are borrowed.
   public var onDue: ((Due) -> Void)?
 
@@ -80,6 +83,9 @@ public final class TaskFold {
       let end = min(records.count, start + batch.recordsMax)
       let slice = UnsafeBufferPointer(rebasing: records[start..<end])
       var letters = decode(slice)
+      if let onEvent {
+        for row in 0..<batch.count { onEvent(slice[Int(batch.sequence(row))].offset, batch.time(row)) }
+      }
       for (fold, box) in zip(folds, tables) {
         fold.fold(batch, into: &box.table) { row, failure in
           // The source's task has sent this one.
@@ -199,6 +205,24 @@ public final class TaskFold {
 
   /// Goes on to an offset before which there is nothing more to fold: marks of transactions take offsets too.
   public func skip(to offset: Int64) { position = max(position, offset) }
+
+  /// The keys of everything that the task of a join has in the store; empty for others.
+  public var joinKeys: [[UInt8]] {
+    guard let join else { return [] }
+    let prefix = StateKey.prefix(view: join.plan.name)
+    return join.keys.map { prefix + $0 } + [StateKey.progress(of: join.plan.name)]
+  }
+
+  /// What it has under one of them.
+  public func joinBytes(_ key: [UInt8]) -> [UInt8]? {
+    guard let join else { return nil }
+    if key == StateKey.progress(of: join.plan.name) {
+      var bytes: [UInt8] = []
+      join.progress.encode(join.plan, into: &bytes)
+      return bytes
+    }
+    return join.bytes(Array(key.dropFirst(StateKey.prefix(view: join.plan.name).count)))
+  }
 
   /// What the task of a join has in the store that was changed since the last call, by its key there.
   public func takeChangedOfJoin() -> [(key: [UInt8], bytes: [UInt8])] {

@@ -35,6 +35,7 @@ public final class WorkerMetrics {
       (\.folded, counter("plumb_events_folded_total")), (\.late, counter("plumb_events_late_total")),
       (\.filtered, counter("plumb_events_filtered_total")),
       (\.forwarded, counter("plumb_records_forwarded_total")),
+      (\.joined, counter("plumb_records_joined_total")),
       (\.snapshots, counter("plumb_snapshots_total")), (\.commits, counter("plumb_commits_total")),
       (\.aborts, counter("plumb_aborts_total")),
       (\.fenced, counter("plumb_refused_writes_total", [("reason", "fenced")])),

@@ -13,11 +13,16 @@ extension Verifier {
       repartitions[input.topic] = Int32(ends.count)
       for (partition, end) in ends {
         try collect(partition, end) { record in
-          guard share.contains(record.key.map(Array.init) ?? []) else { return }
-          ledger.add(
-            .found, topic: partition.topic, partition: partition.partition, key: record.key,
-            value: record.value, place: partition, offset: record.offset)
+          if takeMark(record, partition, input) { return }
+          addFound(record, partition, to: ledger)
         }
+      }
+    }
+    for join in plan.joins {
+      let ends = try log.ends(of: plan.sources[join.source].source.topic)
+      if let topic = ends.first?.partition.topic { repartitions[topic] = Int32(ends.count) }
+      for (partition, end) in ends {
+        try collect(partition, end) { addFound($0, partition, to: ledger) }
       }
     }
     for (partition, end) in try log.ends(of: routing.deadLetterTopic) {
@@ -28,6 +33,13 @@ extension Verifier {
     for (partition, end) in try log.ends(of: routing.triggerTopic) {
       try collect(partition, end) { addTrigger($0, partition, reader, to: ledger) }
     }
+  }
+
+  private func addFound(_ record: LogRecord, _ partition: TopicPartition, to ledger: OutputLedger) {
+    guard share.contains(record.key.map(Array.init) ?? []) else { return }
+    ledger.add(
+      .found, topic: partition.topic, partition: partition.partition, key: record.key, value: record.value,
+      place: partition, offset: record.offset)
   }
 
   private func addTrigger(

@@ -43,9 +43,11 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
   var report = VerificationReport()
   /// How many partitions each repartition topic has: its source's may have become more.
   var repartitions: [String: Int32] = [:]
+  /// What the logs of joins say of each source's partition.
+  var marks: [TopicPartition: [VerifiedMark]] = [:]
 
   /// States that are read at once.
-  private static var statesPerRead: Int { 500 }
+  static var statesPerRead: Int { 500 }
 
   /// A verification. `share` are the entities that are compared. With `expectsEverySnapshot` each commit must have a
   /// snapshot of everything that it changed, as exactly-once delivery promises.
@@ -187,6 +189,8 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
     let fold = TaskFold(plan, task.input, task.partition.partition, of: task.partitionCount, from: 0)
     var side = OutputLedger.Side.due
     fold.onDue = { [self] in add($0, of: task, side, to: ledger) }
+    var marks = MarkComparison(marks[task.partition] ?? [])
+    if !marks.isEmpty { fold.onEvent = { marks.pass($0, time: $1) { [self] in report.add($0) } } }
     var comparison = SnapshotComparison(
       task, fold, snapshots, expectsEverySnapshot: expectsEverySnapshot, share)
     if cut > 0 {
@@ -195,6 +199,8 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
       }
     }
     try comparison.finish(at: cut) { report.add($0) }
+    marks.finish(upTo: cut) { report.add($0) }
+    fold.onEvent = nil
     report.snapshots += comparison.compared
     report.snapshotsAhead += try comparison.countRest(end: end) { report.add($0) }
     side = .allowed
@@ -228,6 +234,7 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
   // MARK: States
 
   private func verifyStates(_ task: VerifiedTask, _ fold: TaskFold) throws {
+    if let join = task.input.join { return try verifyStates(of: plan.joins[join], task, fold) }
     var differing: [DifferingState] = []
     for (index, view) in fold.views.enumerated() {
       let keys = fold.keys(index).filter { share.contains($0) }
@@ -300,7 +307,7 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
   }
 
   /// Folds on to where the store was when it was read.
-  private func follow(_ task: VerifiedTask, _ fold: TaskFold, _ position: Int64?) throws {
+  func follow(_ task: VerifiedTask, _ fold: TaskFold, _ position: Int64?) throws {
     guard let position, position >= fold.position else {
       throw VerificationError(
         "task \(task.name): the store went back from offset \(fold.position) to "

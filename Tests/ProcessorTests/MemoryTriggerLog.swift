@@ -57,6 +57,12 @@ final class MemoryTriggerLog: EventLogPort {
     }
   }
 
+  func read(
+    _ partition: TopicPartition, cursor: Int, from offset: Int64, recordsMax: Int
+  ) throws(LogError) -> UnsafeBufferPointer<LogRecord> {
+    throw LogError(.fatal, "Nothing reads triggers twice")
+  }
+
   func assign(_ partitions: [(partition: TopicPartition, offset: Int64)]) { next = partitions[0].offset }
   func unassign(_ partitions: [TopicPartition]) { next = nil }
   func pause(_ partitions: [TopicPartition]) { isPaused = true }

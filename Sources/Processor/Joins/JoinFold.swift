@@ -91,6 +91,21 @@ final class JoinFold {
     rights.forEachChanged { key, events in body(key.utf8) { events.encode(plan, into: &$0) } }
   }
 
+  /// The keys that something is kept of, in ascending order.
+  var keys: [[UInt8]] {
+    var keys = rights.sortedKeys.map(\.utf8)
+    rows.young.forEachSorted { key, _ in keys.append(Array(key)) }
+    return keys
+  }
+
+  /// The bytes of what is kept of a key.
+  func bytes(_ key: [UInt8]) -> [UInt8]? {
+    if isTable { return key.withUnsafeBytes { rows.young.state($0) }.map(plan.right.encode) }
+    var bytes: [UInt8] = []
+    rights[Text(utf8: key)]?.encode(plan, into: &bytes)
+    return bytes.isEmpty ? nil : bytes
+  }
+
   // MARK: The head
 
   /// The keys whose right events or rows have to be in memory before records of the head are folded.

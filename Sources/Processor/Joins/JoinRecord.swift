@@ -1,4 +1,4 @@
-import FeatureCore
+public import FeatureCore
 
 /// A record of a join's log: an event of a side as its source's task has forwarded it, or a mark of how far that has come.
 enum JoinRecord {
@@ -78,6 +78,14 @@ extension JoinMark {
       side: side, partition: Int(partition), count: Int(count),
       time: numbers[Field.time].map(Int64.init(bitPattern:)), isIdle: numbers[Field.isIdle] == 1,
       offset: Int64(bitPattern: offset))
+  }
+}
+
+extension JoinMark {
+  /// The mark that a record of a join's log is; nil: it is none.
+  public init?(_ bytes: UnsafeRawBufferPointer) {
+    guard case .mark(let mark)? = JoinRecord(bytes) else { return nil }
+    self = mark
   }
 }
 

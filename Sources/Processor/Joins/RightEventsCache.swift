@@ -15,6 +15,9 @@ final class RightEventsCache {
 
   var count: Int { keys.count }
 
+  /// The keys in memory, in ascending order.
+  var sortedKeys: [Text] { keys.keys.sorted() }
+
   /// nil: not in memory.
   subscript(key: Text) -> RightEvents? { keys[key] }
 

@@ -28,7 +28,10 @@ struct DefinitionGenerator {
   ]
 
   mutating func definitions(_ sources: [Source], version: Int, views count: Int) -> Definitions {
-    let joins = joins(sources, version)
+    // Drawn apart, so that a seed's views are the same with and without joins.
+    var apart = self
+    apart.random = apart.random.fork()
+    let joins = apart.joins(sources, version)
     let made = joins.map { join in
       Source(
         join.name, topic: "", key: join.on.count == 1 ? join.on[0] : nil,
@@ -46,7 +49,7 @@ struct DefinitionGenerator {
   /// A join in some runs, of streams or of a stream and a table.
   private mutating func joins(_ sources: [Source], _ version: Int) -> [Join] {
     let events = sources.filter { !$0.isTable && $0.each == nil }
-    guard !events.isEmpty, random.oneIn(2) else { return [] }
+    guard !events.isEmpty, random.oneIn(3) else { return [] }
     let name = "j\(version)"
     let left = Join.Side(random.pick(events).name, where: random.pick([nil, nil, "n > 0"]))
     if let table = sources.first(where: \.isTable), let key = table.key {

@@ -26,6 +26,7 @@ struct CheckCommand: ParsableCommand {
     try reporting {
       let plan = try DefinitionFile.compile(path: definitions)
       print("\(plan.name), version \(plan.version), fingerprint \(fingerprintText(plan.fingerprint))")
+      for join in plan.joins { describe(join, plan) }
       for view in plan.views { describe(view, plan) }
       for service in plan.services { describe(service, plan) }
     }
@@ -38,6 +39,11 @@ struct CheckCommand: ParsableCommand {
         line.add("name", plan.name)
         line.add("version", plan.version)
         line.add("fingerprint", fingerprintText(plan.fingerprint))
+        line.add("joins", each: plan.joins) { line, join in
+          line.add("name", join.name)
+          line.add("fingerprint", fingerprintText(join.fingerprint))
+          line.add("topic", plan.sources[join.source].source.topic)
+        }
         line.add("views", each: plan.views) { $0.add($1, plan) }
         line.add("mistakes", each: [DefinitionFileError.Problem]()) { _, _ in }
       }
@@ -82,6 +88,27 @@ struct CheckCommand: ParsableCommand {
     print("")
     let triggers = view.triggers.map { [$0.name, $0.clock.text, $0.trigger.condition] }
     for line in textTable([["trigger", "fires", "when"]] + triggers) { print("  \(line)") }
+  }
+
+  private func describe(_ join: JoinPlan, _ plan: Plan) {
+    let source = plan.sources[join.source]
+    func side(_ side: Join.Side) -> String { side.source + (side.filter.map { " where \($0)" } ?? "") }
+    print("")
+    print("join \(join.name), fingerprint \(fingerprintText(join.fingerprint))")
+    print("  left     \(side(join.join.left))")
+    switch join.join.kind {
+    case .table: print("  table    \(side(join.join.right)), its row at the event's turn")
+    case .outcome(let within, let wait, let lateness):
+      print("  right    \(side(join.join.right)), the first within \(Duration.text(within))")
+      print(
+        "  due      when both streams have come \(Duration.text(within)) and \(Duration.text(wait)) past the left event; "
+          + (lateness > 0 ? "corrected for \(Duration.text(lateness)) more" : "never corrected"))
+    }
+    print("  on       \(join.left.entity.map(\.name).joined(separator: ", "))")
+    print("  topic    \(source.source.topic)")
+    for line in textTable(
+      [["column", "type"]] + source.schema.columns.map { [$0.name, $0.type.rawValue] })
+    { print("  \(line)") }
   }
 
   private func describe(_ service: ServicePlan, _ plan: Plan) {
