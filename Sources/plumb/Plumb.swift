@@ -16,8 +16,8 @@ struct Plumb: AsyncParsableCommand {
       GetCommand.self,
       WatchCommand.self, VerifyCommand.self,
       SnapshotsCommand.self, DeadLettersCommand.self, TriggersCommand.self, ExportCommand.self,
-      ArchiveCommand.self,
-      TrainingSetCommand.self, TopicsCommand.self, CaptureCommand.self, BrokerCommand.self,
+      ArchiveCommand.self, TrainingSetCommand.self, BaselineCommand.self, TopicsCommand.self,
+      CaptureCommand.self, BrokerCommand.self,
       SimulateCommand.self, DiffCommand.self, PromoteCommand.self, RetireCommand.self,
       FeastCommand.self, OffsetsCommand.self, OnTriggerCommand.self,
     ])

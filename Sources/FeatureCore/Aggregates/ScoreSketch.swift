@@ -72,7 +72,7 @@ enum ScoreSketch {
 }
 
 /// A measure of scores against labels, named like its aggregate.
-enum ScoreMeasure: String, Hashable, Sendable {
+enum ScoreMeasure: String, Hashable, Sendable, CaseIterable {
   case auc
   case aucBound = "auc_bound"
   case prAUC = "pr_auc"

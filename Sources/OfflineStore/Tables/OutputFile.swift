@@ -98,3 +98,13 @@ struct OutputFile: ~Copyable {
     return "\(path[..<slash]).\(path[slash...]).\(getpid()).partial"
   }
 }
+
+/// A file of text that is written at once.
+public enum WholeFile {
+  /// Writes a file that appears whole or not at all; `-` is the standard output.
+  public static func write(_ text: String, to path: String) throws(TableError) {
+    var output = try OutputFile(path: path)
+    output.buffer += text.utf8
+    try output.finish()
+  }
+}

@@ -96,6 +96,32 @@ import Testing
     #expect(value(.psi).isFinite)
   }
 
+  /// What Evidently 0.7.23 (with pandas 2.3.3, numpy 2.4.6, scipy 1.17.1) gives for these samples, whose bins it chooses like this.
+  @Test func equalThoseOfEvidently() {
+    let edges = (1..<14).map { Double(72 * $0) }
+    func counts(_ values: [Double]) -> [UInt64] {
+      let table = BucketTable.double(edges)
+      return values.reduce(into: Array(repeating: 0, count: 15)) {
+        $0[table.bucket(of: Scalar(bits: $1.bitPattern))] += 1
+      }
+    }
+    let reference = counts((0..<4_000).map { Double($0 * 7_919 % 1_009) })
+    let current = counts(
+      (0..<1_500).map { index in
+        let value = Double(index * 104_729 % 1_009)
+        return value * value / 1_008
+      })
+    let numbers = Baseline(.edges(edges), counts: reference.dropLast().map { Int64($0) })
+    let texts = Baseline(.categories(["de", "fr", "it"]), counts: [700, 200, 100, 0])
+    func value(_ measure: DriftMeasure, _ counts: [UInt64], _ baseline: Baseline) -> Double {
+      counts.withUnsafeBufferPointer { Drift.value(measure, $0, baseline) }
+    }
+    #expect(abs(value(.psi, current, numbers) - 0.3942672577291476) <= 1e-9)
+    #expect(abs(value(.js, current, numbers) - 0.21681026287525917) <= 1e-9)
+    #expect(abs(value(.psi, [150, 90, 10, 0, 0], texts) - 0.16443837827951416) <= 1e-9)
+    #expect(abs(value(.js, [150, 90, 10, 0, 0], texts) - 0.1419710633136616) <= 1e-9)
+  }
+
   /// Of windows that are drawn from the baseline itself, `psi` is what chance gives and `psi_excess` about nothing.
   @Test(arguments: [200, 500, 5_000]) func chanceIsTakenOut(events: Int) {
     var random = SystemlessRandom(state: 5)

@@ -63,6 +63,20 @@ import Testing
     #expect(try abs(ours(.prAUC) - #require(theirs["exact_pr_auc"])) <= 5e-3)
   }
 
+  /// Without a label, against NannyML 0.13.1's CBPE, which first learns to calibrate from 20,000 rows before these; and what came of it.
+  @Test func expectedAUCIsThatOfNannyML() throws {
+    var cell = Cell()
+    for index in 20_000..<30_000 {
+      let position = Double(index * 7_919 % 10_007) / 10_007
+      let score = 1 / (1 + exp(4.3 - 6 * position * position))
+      let isTrue = Double(index * 104_729 % 9_973) / 9_973 < score
+      ScoreSketch.insert(isTrue ? score : -score, into: &cell)
+    }
+    let expected = try #require(ScoreSketch.value(.expectedAUC, cell))
+    #expect(abs(expected - 0.889241) <= 1e-3, "\(expected)")
+    #expect(try abs(#require(ScoreSketch.value(.auc, cell)) - 0.8895366349850782) <= 5e-4)
+  }
+
   /// SplitMix64.
   private struct Draws {
     var state: UInt64

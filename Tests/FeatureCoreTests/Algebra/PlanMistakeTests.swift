@@ -489,6 +489,26 @@ import Testing
       x.windows.0: a window of 400d with a hop of 10m has 57600 tiles (use a hop of at least 1d)
       """)
     expect(
+      feature(.count, windows: [.last("1h", offset: "0s")]),
+      """
+      x.windows.0: the window reaches back 1h from 0s ago (use an offset of more than 0s, and at most 400d together)
+      """)
+    expect(
+      feature(.count, windows: [.last("300d", offset: "101d")]),
+      """
+      x.windows.0: the window reaches back 300d from 101d ago (use an offset of more than 0s, and at most 400d together)
+      """)
+    expect(
+      feature(.count, windows: [.last("10m", offset: "30d")]),
+      """
+      x.windows.0: 10m and the offset have 43210 tiles of 1m (use a larger hop)
+      """)
+    expect(
+      feature(.count, windows: [.last("5s", offset: "1h")]),
+      """
+      x.windows.0: the window is 5s long (use 10s to 400d, or lifetime)
+      """)
+    expect(
       feature(.count, windows: [.session("0s")]),
       """
       x.windows.0: the session gap is 0s (use more than 0s and at most 400d)

@@ -109,6 +109,11 @@ import Testing
     let mistakes = #expect(throws: DefinitionMistakes.self) { try TestSource.plan(lists) }
     #expect(mistakes?.description.contains("the values of a snapshot can take") == true)
     _ = try TestSource.plan(Array(lists.prefix(9)))
+    let tops = (0..<12).map { number in
+      let top = Aggregate(.topK, value: "s", windows: [.last("1h", hop: "1h")], k: 100, counters: 100)
+      return Feature("t\(number)", .aggregate(top))
+    }
+    #expect(throws: DefinitionMistakes.self) { try TestSource.plan(tops) }
   }
 
   @Test func derivedTextsAreBounded() throws {

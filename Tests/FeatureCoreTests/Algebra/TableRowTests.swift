@@ -103,6 +103,23 @@ import Testing
     bytes.withUnsafeBytes { Array(stateText($0)) }
   }
 
+  /// To the share of nulls, a value that an update has left alone is none at all, also where it comes as an input.
+  @Test func keptValuesAreNoNulls() throws {
+    let folds = try Folds(
+      Self.definitions { _, view in
+        let share = Aggregate(.nullShare, value: "s", windows: [.lifetime])
+        view.features = [Feature("missing", .aggregate(share))]
+      })
+    for (index, row) in [#""s": "gold""#, #""s": null"#, #""_kept": ["s"]"#, #""s": "tin""#, "\"i\": 1"]
+      .enumerated()
+    {
+      let time = Int64(index + 1) * 1_000_000
+      try folds.add("{\"user\": \"u\", \"ts\": \(time), \(row)}", key: "u", time: time)
+    }
+    #expect(folds.value("missing_lifetime") == .double(0.5))
+    #expect(folds.view.encode(folds.joined!) == folds.view.encode(folds.state!))
+  }
+
   /// A deleted row leaves nothing of its values, and its changes stay.
   @Test func deletionsForgetTheRowAlone() throws {
     let folds = try Folds(Self.definitions())
