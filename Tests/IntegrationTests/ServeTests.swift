@@ -14,7 +14,7 @@ extension Integration.ServeTests {
       let site = try Site(ServedShop.definitions)
       let seed = Integration.seed()
       try ServedShop.fill(site, seed)
-      let server = try Server(site)
+      let server = try Server(site, ["--predictions", "clicks"])
       let expected = try ServedShop.expectedRows(site)
       var problems = try server.check("values", expected)
       problems += try server.check("records", expected)
