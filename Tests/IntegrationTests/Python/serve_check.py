@@ -342,7 +342,7 @@ def steady(port, expected, marker):
         if end is None and os.path.exists(marker):
             end = time.monotonic() + 1
     wait("everything is answered again", lambda: same_values(client, rows) == (200, True))
-    print(f"answers by status while a slot moved: {seen}")
+    print(f"answers by status meanwhile: {seen}")
 
 
 def partly(port, expected, tasks, user_tasks):
