@@ -269,6 +269,13 @@ def tokens(port):
     expect(Client(port).ask("/healthz")[0] == 200 and Client(port).ask("/readyz")[0] == 200, "probes need no token")
 
 
+def renewed(port):
+    """Of the tokens that the file had before, none holds."""
+    row = [{"user": "u1", "item": "i1"}]
+    wait("the new token holds", lambda: Client(port, "renewed-0123456789").rank(row)[0] == 200)
+    expect(Client(port, "ranking-0123456789").rank(row)[0] == 401, "the old token holds on")
+
+
 def crowd(port):
     """A thousand clients that say little or nothing, and one that asks."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
