@@ -24,7 +24,7 @@ public final class AcknowledgedWriter {
   /// The number of the next record. None is 0: that is a record without one.
   private var next = 1
   /// Whether the client has met something that it can't overcome: another one is needed.
-  public private(set) var hasDied = false
+  public var hasDied: Bool { producer.hasDied }
 
   /// How long the client may take beyond the records' time to say that it has given them up.
   private static let graceMilliseconds = 5_000
@@ -61,7 +61,6 @@ public final class AcknowledgedWriter {
         waiting += 1
       } catch {
         outcomes[index] = error
-        if error.remedy == .fatal { hasDied = true }
       }
     }
     let deadline = ContinuousClock.now + patience

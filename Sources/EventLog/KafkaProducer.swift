@@ -31,6 +31,9 @@ final class KafkaProducer {
     topics.removeAll()
   }
 
+  /// Whether the client can't go on.
+  var hasDied: Bool { rd_kafka_fatal_error(handle.raw, nil, 0) != RD_KAFKA_RESP_ERR_NO_ERROR }
+
   /// Runs the callbacks that are due.
   func serve() { rd_kafka_poll(handle.raw, 0) }
 
