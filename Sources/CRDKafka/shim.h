@@ -4,9 +4,9 @@
 // library can come between.
 static inline rd_kafka_resp_err_t plumb_produce(
     rd_kafka_topic_t *topic, int32_t partition, const void *key, size_t key_size, const void *value,
-    size_t value_size) {
+    size_t value_size, void *opaque) {
   int failed = rd_kafka_produce(
-      topic, partition, RD_KAFKA_MSG_F_COPY, (void *)value, value_size, key, key_size, NULL);
+      topic, partition, RD_KAFKA_MSG_F_COPY, (void *)value, value_size, key, key_size, opaque);
   return failed ? rd_kafka_last_error() : RD_KAFKA_RESP_ERR_NO_ERROR;
 }
 

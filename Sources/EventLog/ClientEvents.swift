@@ -31,6 +31,8 @@ final class ClientEvents {
   private var failure: LogError?
   /// That the brokers no longer know a topic that was assigned, since the last `takeUnknown`.
   private var unknown: String?
+  /// What became of records that were sent with numbers.
+  private var deliveries: [(number: Int, failure: LogError?)] = []
   /// Whether the group has told this member anything yet.
   private(set) var hasRebalanced = false
   /// Whether the group counts this member in, with or without partitions.
@@ -67,6 +69,11 @@ final class ClientEvents {
   func takeUnknown() -> String? {
     defer { unknown = nil }
     return unknown
+  }
+
+  func takeDeliveries() -> [(number: Int, failure: LogError?)] {
+    defer { deliveries.removeAll() }
+    return deliveries
   }
 
   func report(_ severity: KafkaSeverity, _ text: String) { log(severity, text) }
@@ -168,11 +175,20 @@ final class ClientEvents {
     let code = message.pointee.err
     // Purged records belong to a transaction that is being aborted: nobody waits for them.
     let isPurged = code == RD_KAFKA_RESP_ERR__PURGE_QUEUE || code == RD_KAFKA_RESP_ERR__PURGE_INFLIGHT
+    let number = Int(bitPattern: message.pointee._private)
+    if number != 0 {
+      let isDelivered = code == RD_KAFKA_RESP_ERR_NO_ERROR
+      return deliveries.append((number, isDelivered ? nil : Self.failure(of: message)))
+    }
     guard code != RD_KAFKA_RESP_ERR_NO_ERROR, !isPurged, failure == nil else { return }
+    failure = Self.failure(of: message)
+  }
+
+  private static func failure(of message: UnsafePointer<rd_kafka_message_t>) -> LogError {
     let topic = message.pointee.rkt.map { String(cString: rd_kafka_topic_name($0)) } ?? "?"
     let partition = message.pointee.partition
     let place = partition < 0 ? "the topic '\(topic)'" : "\(TopicPartition(topic, partition))"
-    failure = LogError(code, "A record could not be written to \(place)")
+    return LogError(message.pointee.err, "A record could not be written to \(place)")
   }
 
   private func onRebalance(

@@ -31,20 +31,24 @@ final class KafkaProducer {
     topics.removeAll()
   }
 
+  /// Whether the client can't go on.
+  var hasDied: Bool { rd_kafka_fatal_error(handle.raw, nil, 0) != RD_KAFKA_RESP_ERR_NO_ERROR }
+
   /// Runs the callbacks that are due.
   func serve() { rd_kafka_poll(handle.raw, 0) }
 
   // MARK: Records
 
-  /// Adds a record; `timestamp`, in milliseconds since the epoch, goes with any partition.
+  /// Adds a record; `timestamp`, in milliseconds since the epoch, goes with any partition. What becomes of one with a
+  /// number, which is not 0 and has no timestamp, `takeDeliveries` tells.
   func send(
     topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?,
-    timestamp: Int64? = nil
+    timestamp: Int64? = nil, number: Int = 0
   ) throws(LogError) {
     let handleOfTopic = try topics.find(topic, client: handle.raw)
     var deadline: ContinuousClock.Instant?
     while true {
-      let code = enqueue(handleOfTopic, partition, key, value, timestamp)
+      let code = enqueue(handleOfTopic, partition, key, value, timestamp, number)
       if code == RD_KAFKA_RESP_ERR_NO_ERROR {
         recordsSent += 1
         return
@@ -65,7 +69,7 @@ final class KafkaProducer {
 
   private func enqueue(
     _ topic: OpaquePointer, _ partition: Int32?, _ key: UnsafeRawBufferPointer?,
-    _ value: UnsafeRawBufferPointer?, _ timestamp: Int64?
+    _ value: UnsafeRawBufferPointer?, _ timestamp: Int64?, _ number: Int
   ) -> rd_kafka_resp_err_t {
     // A pointer tells what is empty from what is null, and Swift's empty buffers have none.
     withUnsafeBytes(of: 0 as UInt8) { something in
@@ -76,7 +80,8 @@ final class KafkaProducer {
           handle.raw, topic, timestamp, keyBytes, key?.count ?? 0, valueBytes, value?.count ?? 0)
       }
       return plumb_produce(
-        topic, partition ?? RD_KAFKA_PARTITION_UA, keyBytes, key?.count ?? 0, valueBytes, value?.count ?? 0)
+        topic, partition ?? RD_KAFKA_PARTITION_UA, keyBytes, key?.count ?? 0, valueBytes, value?.count ?? 0,
+        UnsafeMutableRawPointer(bitPattern: number))
     }
   }
 
@@ -105,6 +110,9 @@ final class KafkaProducer {
     if failure.remedy == .retry { failure.remedy = .abort }
     return failure
   }
+
+  /// What became of records with numbers since the last call.
+  func takeDeliveries() -> [(number: Int, failure: LogError?)] { events.takeDeliveries() }
 
   /// Waits until every record is delivered or has failed. Cut short by the deadline, it may be called again.
   func flush() throws(LogError) {

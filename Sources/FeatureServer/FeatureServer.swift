@@ -36,6 +36,8 @@ public final class FeatureServer: Sendable {
     public var writeServed: ServedWriter?
     /// Rows of answers that wait to be written; more are dropped.
     public var servedRowsMax = 50_000
+    /// The sources that clients write to; nil: none.
+    public var predictions: Predictions?
 
     /// The defaults.
     public init() {}
@@ -47,6 +49,7 @@ public final class FeatureServer: Sendable {
   private let queue: ReadQueue
   private let metrics: ServerMetrics
   private let served: ServedLog?
+  private let predictionLog: PredictionLog?
   private let logger: Logger
   private let listener: HTTPListener
   private nonisolated(unsafe) let timer: any DispatchSourceTimer
@@ -75,9 +78,14 @@ public final class FeatureServer: Sendable {
     served = options.writeServed.map { write in
       ServedLog(registry, rowsMax: options.servedRowsMax, logger: logger, write: write)
     }
+    let log = options.predictions.map(PredictionLog.init)
+    predictionLog = log
+    let predictions = options.predictions.flatMap { [limits, metrics] predictions in
+      log.map { PredictionAPI(predictions: predictions, log: $0, limits: limits, metrics: metrics) }
+    }
     let front = Front(
       options: options, limits: limits, watch: watch, queue: queue, metrics: metrics, served: served,
-      logger: logger)
+      predictions: predictions, logger: logger)
     do {
       listener = try HTTPListener(
         host: options.host, port: options.port, threads: options.eventLoops, tls: options.tls, options.limits
@@ -86,6 +94,7 @@ public final class FeatureServer: Sendable {
       queue.stop()
       watch.stop()
       served?.stop()
+      log?.stop()
       throw error
     }
     timer = DispatchSource.makeTimerSource()
@@ -105,6 +114,7 @@ public final class FeatureServer: Sendable {
     queue.stop()
     watch.stop()
     served?.stop()
+    predictionLog?.stop()
   }
 }
 
@@ -116,6 +126,7 @@ struct Front: Sendable {
   let queue: ReadQueue
   let metrics: ServerMetrics
   let served: ServedLog?
+  let predictions: PredictionAPI?
   let logger: Logger
 
   typealias Answer = @Sendable (HTTPAnswer) -> Void
@@ -150,6 +161,7 @@ struct Front: Sendable {
       "/openapi.json":
       path
     case _ where path.hasPrefix("/v1/services/"): "/v1/services"
+    case _ where path.hasPrefix("/v1/predictions/"): "/v1/predictions"
     case _ where feastWrites.contains(path): "write"
     default: "other"
     }
@@ -165,6 +177,9 @@ struct Front: Sendable {
     case "/v1/services":
       try require(request, "POST")
       try readNative(request, start, reply)
+    case "/v1/predictions":
+      try require(request, "POST")
+      try takePredictions(request, start, reply)
     case "/v1/registry":
       try require(request, "GET", "HEAD")
       try authorize(request, ["registry", "read"])
@@ -175,8 +190,8 @@ struct Front: Sendable {
       reply(metrics.registry.answer)
     case "/openapi.json":
       try require(request, "GET", "HEAD")
-      let catalog = watch.catalog ?? watch.versions[watch.versions.count - 1]
-      reply(OpenAPI.answer(catalog, needsToken: options.tokens != nil, limits))
+      let sources = options.predictions?.sources(of: catalog) ?? []
+      reply(OpenAPI.answer(catalog, sources, needsToken: options.tokens != nil, limits))
     case "/healthz":
       try require(request, "GET", "HEAD")
       reply(.text(200, "ok\n"))
@@ -201,6 +216,24 @@ struct Front: Sendable {
 
   private func authorize(_ request: HTTPRequest, _ scopes: [String]) throws(Problem) {
     try options.tokens?.check(request.header("authorization"), scopes)
+  }
+
+  /// Of the version that is served, or of the latest before that is known.
+  private var catalog: Catalog { watch.catalog ?? watch.versions[watch.versions.count - 1] }
+
+  // MARK: Predictions
+
+  private func takePredictions(
+    _ request: HTTPRequest, _ start: ContinuousClock.Instant, _ reply: @escaping Answer
+  ) throws(Problem) {
+    let name = String(request.path.dropFirst("/v1/predictions/".count))
+    try authorize(request, ["predictions", "predictions:\(name)"])
+    guard let predictions else {
+      throw Problem(.notFound, "this server takes no predictions: start it with --predictions SOURCE")
+    }
+    try predictions.answer(
+      request, name, catalog, now: Self.now, deadline: start + .milliseconds(options.timeoutMilliseconds),
+      reply)
   }
 
   // MARK: Features

@@ -3,7 +3,9 @@ import HTTPListener
 
 /// The OpenAPI 3.0 document of the server: each service has a path with the types of its rows.
 enum OpenAPI {
-  static func answer(_ catalog: Catalog, needsToken: Bool, _ limits: RequestLimits) -> HTTPAnswer {
+  static func answer(
+    _ catalog: Catalog, _ predictions: [PredictionSource], needsToken: Bool, _ limits: RequestLimits
+  ) -> HTTPAnswer {
     var text = JSONText(capacity: 16_384)
     text.raw("{\"openapi\":\"3.0.3\",\"info\":{\"title\":")
     text.string("Features of \(catalog.plan.name)")
@@ -12,6 +14,10 @@ enum OpenAPI {
     text.raw("},\"paths\":{")
     for service in catalog.plan.services {
       path(&text, service, needsToken, limits)
+      text.raw(",")
+    }
+    for source in predictions {
+      path(&text, source, limits)
       text.raw(",")
     }
     text.raw(
@@ -107,6 +113,35 @@ enum OpenAPI {
       "format":"binary"}}}},
       """)
     errors(&text, [400, 401, 403, 404, 406, 409, 413, 422, 500, 503], "application/problem+json", "Problem")
+    text.raw("}}")
+  }
+
+  private static func path(_ text: inout JSONText, _ source: PredictionSource, _ limits: RequestLimits) {
+    text.string("/v1/predictions/\(source.name)")
+    text.raw(":{\"post\":{\"summary\":")
+    text.string(source.plan.source.annotations.description ?? "Rows for the topic of \(source.name)")
+    text.raw(
+      """
+      ,"requestBody":{"required":true,"content":{"application/json":{"schema":{"type":"object","required":["rows"],
+      "additionalProperties":false,"properties":{"rows":{"type":"array","minItems":1,"maxItems":
+      """)
+    text.number(limits.rowsMax)
+    // What a field may be is told row by row: a unit, a path or a time decides it.
+    text.raw(",\"items\":{\"type\":\"object\",\"additionalProperties\":false,\"properties\":{")
+    for (index, member) in source.members.enumerated() {
+      if index > 0 { text.raw(",") }
+      text.string(member)
+      text.raw(":{}")
+    }
+    text.raw(
+      """
+      }}}}}}}},"responses":{"200":{"description":"What became of each row: the brokers have those that are accepted",
+      "content":{"application/json":{"schema":{"type":"object","additionalProperties":false,
+      "required":["accepted","refused","rows"],"properties":{"accepted":{"type":"integer"},"refused":{"type":"integer"},
+      "rows":{"type":"array","items":{"type":"object","additionalProperties":false,"required":["status"],
+      "properties":{"status":{"type":"string","enum":["accepted","refused"]},"detail":{"type":"string"}}}}}}}}},
+      """)
+    errors(&text, [400, 401, 403, 404, 413, 500, 503], "application/problem+json", "Problem")
     text.raw("}}")
   }
 

@@ -20,6 +20,9 @@ extension MetricDescription {
     Self("plumb_store_failures_total", .counter, "Reads of Redis that failed."),
     Self("plumb_damaged_states_total", .counter, "States that could not be read; their values were null."),
     Self("plumb_stale_answers_total", .counter, "Answers with features that lag by more than max_lag."),
+    Self(
+      "plumb_predictions_total", .counter,
+      "Rows of predictions accepted, refused, and not acknowledged by Kafka."),
     Self("plumb_connections", .gauge, "Connections of clients."),
     Self("plumb_served_records_total", .counter, "Records of answers that were logged."),
     Self("plumb_served_dropped_total", .counter, "Records of answers that could not be logged in time."),
@@ -78,6 +81,15 @@ final class ServerMetrics: Sendable {
     let damages = evaluation.states.count { $0.damage != nil }
     if damages > 0 { damaged.increment(by: damages) }
     if evaluation.states.contains(where: \.isStale) { stale.increment() }
+  }
+
+  func predicted(_ source: String, accepted: Int = 0, refused: Int = 0, failed: Int = 0) {
+    for (outcome, count) in [("accepted", accepted), ("refused", refused), ("failed", failed)] where count > 0
+    {
+      let dimensions = [("source", source), ("outcome", outcome)]
+      Counter(label: "plumb_predictions_total", dimensions: dimensions, factory: registry).increment(
+        by: count)
+    }
   }
 
   func connected(_ count: Int) { connections.set(count) }

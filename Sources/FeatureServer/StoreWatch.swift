@@ -122,7 +122,8 @@ final class StoreWatch: @unchecked Sendable {
       return true
     } catch {
       let isNew = state.withLock { state in
-        let isNew = state.problem != error.message
+        // An outage is told once, whatever its attempts meet; what somebody has to mend is told when it changes.
+        let isNew = state.failedSince == nil || error.remedy != .retry && state.problem != error.message
         state.problem = error.message
         if state.failedSince == nil { state.failedSince = .now }
         return isNew

@@ -6,7 +6,8 @@ import Synchronization
 /// Who may ask for what: bearer tokens from a file that is read again when it changes.
 ///
 /// A line is a token and its scopes: `s3cret read:ranker,metrics`. `read` is every service and view, `read:NAME` one service
-/// or view; `registry` and `metrics` are what they say, `*` is everything. Lines that begin with `#` are for people.
+/// or view, `predictions` and `predictions:NAME` let write to every source that takes them or to one; `registry` and
+/// `metrics` are what they say, `*` is everything. Lines that begin with `#` are for people.
 public final class Tokens: Sendable {
   private struct Entry {
     var token: [UInt8]
@@ -38,7 +39,7 @@ public final class Tokens: Sendable {
 
   /// Shorter ones are guessed.
   static let tokenBytesMin = 16
-  private static let kinds = ["read", "registry", "metrics", "*"]
+  private static let kinds = ["read", "predictions", "registry", "metrics", "*"]
 
   /// Reads a file.
   public init(path: String) throws(Failure) {
@@ -120,10 +121,11 @@ public final class Tokens: Sendable {
       guard words.count == 2 else { throw fail("write a token and its scopes: TOKEN read,registry") }
       var scopes: Set<String> = []
       for scope in words[1].split(separator: ",") {
-        guard kinds.contains(String(scope)) || scope.hasPrefix("read:") else {
+        guard kinds.contains(String(scope)) || scope.hasPrefix("read:") || scope.hasPrefix("predictions:")
+        else {
           let meant =
             Suggestion.didYouMean(String(scope), among: kinds)
-            ?? "there are read, read:NAME, registry, metrics and *"
+            ?? "there are read, read:NAME, predictions, predictions:NAME, registry, metrics and *"
           throw fail("there is no scope '\(scope)'; \(meant)")
         }
         scopes.insert(String(scope))

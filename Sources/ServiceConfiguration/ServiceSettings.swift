@@ -28,6 +28,10 @@ public struct ServiceSettings: Sendable {
   public internal(set) var tlsCertificate: String?
   /// See `tlsCertificate`.
   public internal(set) var tlsKey: String?
+  /// Sources that clients of the feature server may write to.
+  public internal(set) var predictions: [String] = []
+  /// Rows of theirs that wait for the brokers; more are refused.
+  public internal(set) var predictionRowsMax = 10_000
   /// Rows of one request to the feature server.
   public internal(set) var rowsMax = 1_000
   /// Bytes of one request to the feature server.

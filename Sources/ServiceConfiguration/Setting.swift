@@ -87,6 +87,17 @@ struct Setting: Sendable {
         return !text.isEmpty
       }, print: { $0.tlsKey ?? "none" }),
     Setting(
+      name: "predictions", expects: "names of sources, separated by commas, or none",
+      parse: { settings, text in
+        let names = text == "none" ? [] : text.split(separator: ",", omittingEmptySubsequences: false)
+        settings.predictions = names.map(String.init)
+        return !settings.predictions.contains("")
+      }, print: { $0.predictions.isEmpty ? "none" : $0.predictions.joined(separator: ",") }),
+    Setting(
+      name: "prediction_rows_max", expects: "1 to 10000000",
+      parse: { settings, text in number(text, 1...10_000_000) { settings.predictionRowsMax = $0 } },
+      print: { "\($0.predictionRowsMax)" }),
+    Setting(
       name: "rows_max", expects: "1 to 100000",
       parse: { settings, text in number(text, 1...100_000) { settings.rowsMax = $0 } },
       print: { "\($0.rowsMax)" }),

@@ -16,6 +16,9 @@ extension Integration.DemoTests {
       if !demo.text.contains(": no difference\n") || !demo.text.contains("== verified") {
         problems.append("nothing was verified")
       }
+      if !demo.text.contains(/[1-9][0-9]* answers of views .*: no difference/) {
+        problems.append("no answer was verified")
+      }
       if !demo.text.contains("item_popularity item_id=i1: impressions_1h ") {
         problems.append("no features were shown")
       }

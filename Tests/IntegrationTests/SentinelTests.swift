@@ -49,4 +49,37 @@ extension Integration.SentinelTests {
     print("seed \(seed): \(lacking) times the new primary lacked commits; \(audit.summary)")
     return Integration.report(problems, seed, site)
   }
+
+  /// The feature server, too: its answers have the same values before, behind and during a failover, or say when to ask again.
+  @Test func aFeatureServerFollowsAFailover() async throws {
+    try await Integration.expectNone(Self.servingThroughFailover)
+  }
+
+  private static func servingThroughFailover() throws -> [String] {
+    let seed = Integration.seed()
+    let site = try Site(ServedShop.definitions, redis: .sentinels)
+    guard let sentinels = site.redis.sentinels else { throw Failure("no sentinels") }
+    try ServedShop.fill(site, seed)
+    // The address is a secret, which no argument shows.
+    let address = site.path("redis-address")
+    try site.redis.url.write(toFile: address, atomically: true, encoding: .utf8)
+    let server = try Server(site, ["--request-timeout-ms", "500"], redis: ["--redis-file", address])
+    let expected = try ServedShop.expectedRows(site)
+    var problems = try server.check("values", expected)
+    let marker = site.path("promoted")
+    let load = try server.start("steady", expected, marker)
+    try waitUntil("the load runs: \(load.text)", seconds: 60) {
+      FileManager.default.fileExists(atPath: "\(marker).loaded")
+    }
+    try waitUntil("the replica has everything", seconds: 60) { try !sentinels.replicaLacksCommits() }
+    let (old, new) = try sentinels.lose(.stopped)
+    try waitUntil("the replica is promoted", seconds: 60) { try sentinels.isPrimary(new) }
+    try Data().write(to: URL(fileURLWithPath: marker))
+    if try load.status(within: 120) != 0 { problems.append("\(load.text)\n\(server.text)") }
+    print(load.text)
+    try sentinels.bringBack(old, after: .stopped)
+    try waitUntil("the old primary is a replica", seconds: 60) { try sentinels.isWhole() }
+    problems += try server.check("back") + server.check("values", expected)
+    return Integration.report(problems, seed, site)
+  }
 }

@@ -70,6 +70,9 @@ extension Integration.ServeFaultTests {
       }
       problems += try Self.moveSlot(site, server, expected)
       problems += try Self.loseNode(site, server, expected)
+      // Each outage is told once, and its end.
+      let told = ["the store can't be read", "the store answers again"].map { server.count(of: $0) }
+      if told[0] != told[1] || told[0] < 2 { problems.append("told \(told) times: \(server.text)") }
       return Integration.report(problems, seed, site)
     }
   }

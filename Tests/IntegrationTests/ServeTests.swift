@@ -14,7 +14,7 @@ extension Integration.ServeTests {
       let site = try Site(ServedShop.definitions)
       let seed = Integration.seed()
       try ServedShop.fill(site, seed)
-      let server = try Server(site)
+      let server = try Server(site, ["--predictions", "clicks"])
       let expected = try ServedShop.expectedRows(site)
       var problems = try server.check("values", expected)
       problems += try server.check("records", expected)
@@ -126,7 +126,16 @@ extension Integration.ServeTests {
       try "ranking-0123456789 read:ranking\nmetrics-0123456789 metrics\n"
         .write(toFile: path, atomically: true, encoding: .utf8)
       let server = try Server(site, ["--tokens", path])
-      let problems = try server.check("tokens")
+      var problems = try server.check("tokens")
+      // One token goes and another comes; then a slip, which changes nothing.
+      try "renewed-0123456789 read:ranking\n".write(toFile: path, atomically: true, encoding: .utf8)
+      problems += try server.check("renewed")
+      try "renewed-0123456789 raed\n".write(toFile: path, atomically: true, encoding: .utf8)
+      try waitUntil("the slip is told: \(server.text)", seconds: 60) {
+        server.text.contains("there is no scope 'raed'")
+      }
+      problems += try server.check("renewed")
+      if server.text.contains("0123456789") { problems.append("a token is in the log: \(server.text)") }
       // Beyond loopback nobody listens without tokens.
       let open = try site.command(["serve", "--redis", site.redis.url, "--listen", "0.0.0.0:0"])
       guard try open.status(within: 60) == 1, open.text.contains("--tokens") else { return [open.text] }

@@ -19,6 +19,14 @@ public struct RecordJudge {
     entity = input.views.first.map { plan.views[$0].entity } ?? []
   }
 
+  /// A judge of the records of a source's topic.
+  public init(_ source: SourcePlan) {
+    self.source = source
+    isRepartitioned = false
+    isForwarded = false
+    entity = []
+  }
+
   /// Replaces the content of a batch by the records that can be used, with their indices as sequences. Returns the
   /// others' dead letters. The records of `leftOut`, by index, are passed over.
   public func decode(

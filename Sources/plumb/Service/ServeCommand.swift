@@ -79,6 +79,13 @@ struct ServeFlags: ParsableArguments {
   var tlsCert: String?
   @Option(help: ArgumentHelp("Its private key, in PEM; without it, in the same file.", valueName: "file"))
   var tlsKey: String?
+  @Option(
+    help: ArgumentHelp(
+      "Sources that clients may write to with POST /v1/predictions/SOURCE, separated by commas.",
+      valueName: "sources"))
+  var predictions: String?
+  @Option(help: "Rows of predictions that wait for the brokers; more are refused. (default: 10000)")
+  var predictionRowsMax: String?
   @Option(help: "Rows of one request. (default: 1000)")
   var rowsMax: String?
   @Option(help: "Bytes of one request. (default: 1048576)")
@@ -113,6 +120,7 @@ private struct ServeSettings: SettingFlags {
   var flags: [(name: String, text: String)] {
     let more = [
       ("listen", own.listen), ("tokens", own.tokens), ("tls_cert", own.tlsCert), ("tls_key", own.tlsKey),
+      ("predictions", own.predictions), ("prediction_rows_max", own.predictionRowsMax),
       ("rows_max", own.rowsMax), ("request_bytes_max", own.requestBytesMax),
       ("requests_megabytes_max", own.requestsMegabytesMax), ("connections_max", own.connectionsMax),
       ("client_timeout_s", own.clientTimeoutS), ("idle_timeout_s", own.idleTimeoutS),
@@ -158,6 +166,7 @@ struct Serving {
     do {
       options.tokens = try settings.tokens.map(Tokens.init(path:))
       options.tls = try settings.tlsCertificate.map { try TLSIdentity(certificate: $0, key: settings.tlsKey) }
+      options.predictions = try predictions()
     } catch {
       throw ProcessorError(remedy: .stop, description: "\(error)")
     }
@@ -177,6 +186,16 @@ struct Serving {
     server.stop(milliseconds: Int64(Self.stopMilliseconds))
     topic?.finish(milliseconds: Self.stopMilliseconds)
     logger.info("stopped")
+  }
+
+  /// The way of predictions to their topics, if a source takes any.
+  private func predictions() throws(Predictions.Failure) -> Predictions? {
+    guard !settings.predictions.isEmpty else { return nil }
+    let options = settings.kafkaOptions(plans[0], transactionalID: "\(plans[0].name).predictions")
+    let topics = PredictionTopics(options, timeoutMilliseconds: settings.requestTimeoutMilliseconds, logger)
+    return try Predictions(plans, settings.predictions, rowsMax: settings.predictionRowsMax) {
+      topics.write($0)
+    }
   }
 
   private var limits: HTTPLimits {

@@ -34,7 +34,7 @@ import Testing
     let limits = [
       ("rows_max", "7"), ("request_bytes_max", "2000"), ("requests_megabytes_max", "3"),
       ("connections_max", "19"), ("client_timeout_s", "4"), ("idle_timeout_s", "5"),
-      ("request_timeout_ms", "600"), ("served_rows_max", "8"),
+      ("request_timeout_ms", "600"), ("served_rows_max", "8"), ("prediction_rows_max", "6"),
     ]
     var settings = ServiceSettings()
     try settings.apply(flags: limits)

@@ -269,6 +269,13 @@ def tokens(port):
     expect(Client(port).ask("/healthz")[0] == 200 and Client(port).ask("/readyz")[0] == 200, "probes need no token")
 
 
+def renewed(port):
+    """Of the tokens that the file had before, none holds."""
+    row = [{"user": "u1", "item": "i1"}]
+    wait("the new token holds", lambda: Client(port, "renewed-0123456789").rank(row)[0] == 200)
+    expect(Client(port, "ranking-0123456789").rank(row)[0] == 401, "the old token holds on")
+
+
 def crowd(port):
     """A thousand clients that say little or nothing, and one that asks."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -342,7 +349,7 @@ def steady(port, expected, marker):
         if end is None and os.path.exists(marker):
             end = time.monotonic() + 1
     wait("everything is answered again", lambda: same_values(client, rows) == (200, True))
-    print(f"answers by status while a slot moved: {seen}")
+    print(f"answers by status meanwhile: {seen}")
 
 
 def partly(port, expected, tasks, user_tasks):
@@ -523,6 +530,91 @@ def threefold(port, got, table):
         expect({n: training[n] for n in answer["names"]} == values, f"training-set: {training} is not {values}")
     kinds = {v["status"] for r in answer["rows"] for v in r["views"]}
     expect({"PRESENT", "NOT_FOUND", "OUTSIDE_MAX_AGE"} <= kinds, f"{kinds}")
+
+
+def prediction(number, **more):
+    return {"id": f"p{number}", "user": f"u{number % 40}", "item": f"i{number % 7}", "score": number / 8,
+            "ts": int(time.time() * 1000), **more}
+
+
+def predict(port):
+    """Clients that write at the same time, some of them rows that nobody could use."""
+    def run(offset):
+        client = Client(port)
+        for start in range(0, 200, 10):
+            rows = [prediction(offset + start + index) for index in range(10)]
+            rows[3] = prediction(3, scor=1)
+            rows[7]["ts"] = "yesterday"
+            status, _, body = client.ask("/v1/predictions/clicks", {"rows": rows})
+            answer = json.loads(body)
+            if status != 200:
+                problems.append(f"{status} {answer}")
+                return
+            states = [row["status"] for row in answer["rows"]]
+            expect(states == ["accepted" if index not in (3, 7) else "refused" for index in range(10)], f"{answer}")
+            expect((answer["accepted"], answer["refused"]) == (8, 2), f"{answer}")
+            expect("did you mean 'score'?" in answer["rows"][3]["detail"] and "'ts'" in answer["rows"][7]["detail"], f"{answer}")
+    client = Client(port)
+    # Kafka may just have come back.
+    wait("rows are taken", lambda: client.ask("/v1/predictions/clicks", {"rows": [prediction(0)]})[0] == 200)
+    threads = [threading.Thread(target=run, args=(number * 1000,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for body, status, detail in (("{", 400, "no JSON"), ({"rows": []}, 400, '{"rows"'), ({"rows": [{}], "x": 1}, 400, '{"rows"'),
+                                 ({"rows": [{}] * 1001}, 413, "1001 rows")):
+        got, _, answer = client.ask("/v1/predictions/clicks", body)
+        expect(got == status and detail in json.loads(answer)["detail"], f"{body}: {got} {answer}")
+    got, _, answer = client.ask("/v1/predictions/click", {"rows": [{}]})
+    expect(got == 404 and b"did you mean 'clicks'?" in answer, f"{got} {answer}")
+    expect(client.ask("/v1/predictions/clicks")[0] == 405, "GET")
+    document = json.loads(client.ask("/openapi.json")[2])
+    members = document["paths"]["/v1/predictions/clicks"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    expect(list(members["properties"]["rows"]["items"]["properties"]) == ["id", "user", "item", "score", "ts"], f"{members}")
+
+
+def predicted(port):
+    """The service has folded what was taken, and nothing else."""
+    client = Client(port)
+    metrics = client.ask("/metrics")[2].decode()
+    line = next(l for l in metrics.split("\n") if l.startswith("plumb_predictions_total") and 'outcome="accepted"' in l)
+
+    def total():
+        status, _, body = client.ask("/v1/services/ranking", {"rows": [{"user": f"u{u}"} for u in range(40)]})
+        return status == 200 and sum(row["values"][0] for row in json.loads(body)["rows"]) == int(line.split()[-1])
+    wait(f"the features count what was taken: {line}", total)
+
+
+def unpredicted(port):
+    """Without brokers: an error that says when to send again, in the time that a request may take and not much more."""
+    client = Client(port)
+    for _ in range(2):
+        start = time.monotonic()
+        status, headers, body = client.ask("/v1/predictions/clicks", {"rows": [prediction(1)]})
+        expect(status == 503 and headers.get("retry-after") == "1" and b"send them again" in body, f"{status} {body}")
+        expect(time.monotonic() - start < 10, f"it took {time.monotonic() - start} s")
+    # What nobody could use is refused all the same, and features are read.
+    status, _, body = client.ask("/v1/predictions/clicks", {"rows": [{"scor": 1}]})
+    expect(status == 200 and json.loads(body)["refused"] == 1, f"{status} {body}")
+    status, _, body = client.ask("/v1/services/ranking", {"rows": [{"user": "u1"}]})
+    expect(status == 200, f"{status} {body}")
+
+
+def may_predict(port):
+    body = {"rows": [prediction(1)]}
+    for token, status in ((None, 401), ("reader-0123456789", 403), ("writer-0123456789", 200), ("anyone-0123456789", 200)):
+        got = Client(port, token).ask("/v1/predictions/clicks", body)
+        expect(got[0] == status, f"{token}: {got}")
+    # Who may write one source learns of no other, and reads nothing.
+    expect(Client(port, "writer-0123456789").ask("/v1/predictions/other", body)[0] == 403, "another source")
+    expect(Client(port, "anyone-0123456789").ask("/v1/predictions/other", body)[0] == 404, "a source that isn't there")
+    expect(Client(port, "writer-0123456789").ask("/v1/registry")[0] == 403, "the registry")
+
+
+def takes_none(port):
+    status, _, body = Client(port).ask("/v1/predictions/clicks", {"rows": [prediction(1)]})
+    expect(status == 404 and b"--predictions" in body, f"{status} {body}")
 
 
 def tls(port, authority):

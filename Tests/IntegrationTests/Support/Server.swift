@@ -77,10 +77,12 @@ final class Server {
   private let process: ChildProcess
   private let site: Site
 
-  init(_ site: Site, _ arguments: [String] = [], isPlain: Bool = true) throws {
+  init(
+    _ site: Site, _ arguments: [String] = [], redis: [String]? = nil, isPlain: Bool = true
+  ) throws {
     self.site = site
     let process = try site.command(
-      ["serve", "--redis", site.redis.url, "--listen", "127.0.0.1:0"] + arguments)
+      ["serve", "--listen", "127.0.0.1:0"] + (redis ?? ["--redis", site.redis.url]) + arguments)
     var port: Int?
     try waitUntil("the server listens: \(process.text)", seconds: 60) {
       port = process.text.firstMatch(of: /listening .*port=(\d+)/).flatMap { Int($0.1) }
