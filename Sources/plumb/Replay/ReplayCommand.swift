@@ -100,9 +100,6 @@ struct ReplayCommand: ParsableCommand {
       throw ValidationError(
         "--triggers writes triggers alone: leave --into, --features-at, --spine and --format out.")
     }
-    if topics.fromSnapshots || topics.from == .store {
-      throw ValidationError("--triggers folds events: leave --from-snapshots and --from store out.")
-    }
     if !events.isEmpty { try topics.refuse() }
     if events.isEmpty, deadLetters != nil {
       throw ValidationError("--dead-letters goes with --events: the topics' are in the dead-letter topic.")

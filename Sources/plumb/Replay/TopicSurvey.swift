@@ -80,7 +80,9 @@ struct TopicSurvey {
   }
 
   /// The topics that `plumb run` needs and that don't exist, a line each.
-  func missing() throws -> [String] { try missing(specs.filter { $0.kind != .served }) }
+  func missing() throws -> [String] {
+    try missing(specs.filter { $0.kind != .served && $0.kind != .trainings })
+  }
 
   private func missing(_ specs: [TopicSpec]) throws -> [String] {
     let others = zip(specs, try admin.describe(specs.map(\.name))).filter { $1 == nil }.map(\.0)
