@@ -45,7 +45,8 @@ public struct RightEvents: Hashable, Sendable {
   /// to `due`.
   public func first(after time: Int64, within: Int64, offset: Int64, due: Int64) -> Event? {
     events.first { event in
-      event.time > time && event.time.subtractingReportingOverflow(time).partialValue <= within
+      let (distance, isFar) = event.time.subtractingReportingOverflow(time)
+      return event.time > time && !isFar && distance <= within
         && (event.passed < due || event.offset < offset)
     }
   }
