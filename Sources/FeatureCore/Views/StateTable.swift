@@ -144,10 +144,11 @@ public struct StateTable: ~Copyable {
   /// How many entities were changed since `forgetChanges`.
   public var changedCount: Int { changed.count }
 
+  /// The bytes of a slot's key and state.
+  func stateBytes(_ slot: Int) -> Int { max(0, entities[slot].keyCount) + entities[slot].state.memoryBytes }
+
   /// The bytes of the state of a slot that is not changed yet, else 0.
-  func unchangedBytes(_ slot: Int) -> Int {
-    entities[slot].isChanged ? 0 : max(0, entities[slot].keyCount) + entities[slot].state.memoryBytes
-  }
+  func unchangedBytes(_ slot: Int) -> Int { entities[slot].isChanged ? 0 : stateBytes(slot) }
 
   /// The bytes that changed entities have in memory, leaving out the first `start` of them.
   public func changedBytes(from start: Int) -> Int {
