@@ -59,6 +59,20 @@ public struct StateTable: ~Copyable {
     }
   }
 
+  /// How many places of the index are looked at to find a key: the work of a look-up.
+  func probes(_ key: UnsafeRawBufferPointer) -> Int {
+    let hash = hasher.hash(key)
+    let slot = find(key, hash: hash)
+    let mask = index.count - 1
+    var position = Int(truncatingIfNeeded: hash) & mask
+    var count = 1
+    while index[position] != 0, Int(index[position] & 0xFFFF_FFFF) - 1 != slot {
+      position = (position + 1) & mask
+      count += 1
+    }
+    return count
+  }
+
   /// Adds an entity that is not in the table; returns its slot.
   mutating func insert(_ key: UnsafeRawBufferPointer, hash: UInt64, _ state: State) -> Int {
     let slot = entities.count
