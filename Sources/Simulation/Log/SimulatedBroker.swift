@@ -25,7 +25,7 @@ final class SimulatedBroker {
     var limits = BrokerLimits()
     limits.sessionTimeoutMin = 1
     core = Broker(
-      limits: limits, markerDelay: world.strikes(.lateMarks) ? world.draws.pick([20, 60, 300]) : 0)
+      limits: limits, markerDelay: world.strikes(.lateMarks) ? world.draws.pick([20, 60, 100]) : 0)
     core.start(now: 1)
   }
 
