@@ -54,6 +54,34 @@ extension Integration.OutageTests {
     }
   }
 
+  /// Connections that stay and are never answered, in the middle of a transaction: twelve times the session, six times the
+  /// transaction.
+  @Test(.enabled(if: Broker.external == nil, "PLUMB_TEST_BROKERS names a broker that this test may not stop"))
+  func aBrokerThatHangsIsWaitedFor() async throws {
+    try await Integration.expectNone {
+      let seed = Integration.seed()
+      let site = try Site()
+      let events = try ShopEvents(site, seed: seed)
+      try site.start(
+        Site.Instance("a"), more: ["--http", "127.0.0.1:0", "-X", "producer.transaction.timeout.ms=2000"])
+      let endpoint = Endpoint(site)
+      try endpoint.awaitState("ready") { $0.isReady }
+      try events.produce(milliseconds: 1_000)
+      // More than is folded at once: it hangs with a transaction open.
+      try events.produce(3_000)
+      site.broker.freeze(true)
+      defer { site.broker.freeze(false) }
+      try endpoint.awaitState("not ready, but alive") { !$0.isReady && $0.isAlive }
+      try endpoint.awaitState("behind by the clock") { !$0.lags.isEmpty && $0.lags.allSatisfy { $0 >= 12 } }
+      var problems = endpoint.isReady || !endpoint.isAlive ? ["ready or dead"] : []
+      site.broker.freeze(false)
+      try endpoint.awaitState("ready again") { $0.isReady && $0.lags.allSatisfy { $0 < 12 } }
+      try events.produce(milliseconds: 500)
+      problems += try Audit(site, seconds: 300).problems(events.written) + site.complaints()
+      return Integration.report(problems, seed, site)
+    }
+  }
+
   /// A group without members has lost its offsets, or somebody has set them back.
   @Test func offsetsAreSetFromTheStore() async throws {
     try await Integration.expectNone {

@@ -59,6 +59,20 @@ public struct StateTable: ~Copyable {
     }
   }
 
+  /// How many places of the index are looked at to find a key: the work of a look-up.
+  func probes(_ key: UnsafeRawBufferPointer) -> Int {
+    let hash = hasher.hash(key)
+    let slot = find(key, hash: hash)
+    let mask = index.count - 1
+    var position = Int(truncatingIfNeeded: hash) & mask
+    var count = 1
+    while index[position] != 0, Int(index[position] & 0xFFFF_FFFF) - 1 != slot {
+      position = (position + 1) & mask
+      count += 1
+    }
+    return count
+  }
+
   /// Adds an entity that is not in the table; returns its slot.
   mutating func insert(_ key: UnsafeRawBufferPointer, hash: UInt64, _ state: State) -> Int {
     let slot = entities.count
@@ -144,10 +158,11 @@ public struct StateTable: ~Copyable {
   /// How many entities were changed since `forgetChanges`.
   public var changedCount: Int { changed.count }
 
+  /// The bytes of a slot's key and state.
+  func stateBytes(_ slot: Int) -> Int { max(0, entities[slot].keyCount) + entities[slot].state.memoryBytes }
+
   /// The bytes of the state of a slot that is not changed yet, else 0.
-  func unchangedBytes(_ slot: Int) -> Int {
-    entities[slot].isChanged ? 0 : max(0, entities[slot].keyCount) + entities[slot].state.memoryBytes
-  }
+  func unchangedBytes(_ slot: Int) -> Int { entities[slot].isChanged ? 0 : stateBytes(slot) }
 
   /// The bytes that changed entities have in memory, leaving out the first `start` of them.
   public func changedBytes(from start: Int) -> Int {

@@ -202,14 +202,14 @@ public final class ViewFold {
     return keys
   }
 
-  /// At most the bytes that folding a batch adds to those of the changed states, apart from growth: `missing` was the last
-  /// call, for this batch. An entity counts as often as it comes.
-  public func unchangedBytes(_ batch: EventBatch, in table: borrowing StateTable) -> Int {
+  /// At most the bytes that folding a batch adds to those of the changed states, apart from growth, or with `emitting` to those
+  /// of snapshots after every event: `missing` was the last call, for this batch. An entity counts as often as it comes.
+  public func bytes(of batch: EventBatch, in table: borrowing StateTable, emitting: Bool) -> Int {
     var bytes = 0
     for index in 0..<batch.count where probe[index].slot != BatchProbe.Entry.keyless {
       let slot =
         probe[index].slot >= 0 ? probe[index].slot : table.find(probe[index].key, hash: probe[index].hash)
-      if slot >= 0 { bytes += table.unchangedBytes(slot) }
+      if slot >= 0 { bytes += emitting ? table.stateBytes(slot) : table.unchangedBytes(slot) }
     }
     return bytes
   }

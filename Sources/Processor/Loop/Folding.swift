@@ -68,8 +68,18 @@ extension ProcessorLoop {
     if records <= 1 { return false }
     let most = task.views.reduce(0) { $0 + $1.fold.view.stateBytesMax }
     if batch.count <= 1 || batch.count * most <= limits.commitBytesMax { return false }
-    let bytes = task.views.reduce(0) { $0 + $1.fold.unchangedBytes(batch, in: $1.cache.young) }
+    let bytes = task.views.reduce(0) {
+      let isEmitting = isEmitting($1, task)
+      // Were all events of one entity, each snapshot would hold what the events before it have added.
+      let growth = isEmitting ? batch.count * (batch.count - 1) / 2 * $1.fold.view.growthUsual : 0
+      return $0 + growth + $1.fold.bytes(of: batch, in: $1.cache.young, emitting: isEmitting)
+    }
     return bytes > limits.commitBytesMax
+  }
+
+  /// Whether a snapshot is sent after every event.
+  private func isEmitting(_ view: WorkerTask.TaskView, _ task: WorkerTask) -> Bool {
+    view.fold.view.emit == .event && !task.isCatchingUp
   }
 
   /// Decodes, loads, folds. Until the states are loaded nothing has changed and nothing was sent.
@@ -200,7 +210,7 @@ extension ProcessorLoop {
     for view in task.views {
       let before = view.fold.counts
       defer { counts.add(view.fold.counts, since: before) }
-      if view.fold.view.emit == .event, !task.isCatchingUp {
+      if isEmitting(view, task) {
         try foldEmitting(view, task, records, &letters)
         try sendFirings(of: view, task, records)
         continue
@@ -268,6 +278,8 @@ extension ProcessorLoop {
     // Not among the states to be stored: only the last one of an entity is.
     emitted.removeAll()
     emitted.append(view.keyPrefix, key) { view.fold.view.encode(state, into: &$0) }
+    // A transaction holds all of them, though the store gets only the last.
+    bytesSinceCommit += emitted.byteCount
     try sendSnapshot(view.fold.view, key, state, emitted, at: position)
   }
 

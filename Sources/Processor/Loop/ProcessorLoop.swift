@@ -140,6 +140,9 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
     foldsSinceCommit >= limits.commitFoldsMax || bytesSinceCommit >= limits.commitBytesMax
   }
 
+  /// The states in memory of the view and task that has most.
+  var cachedStates: Int { tasks.values.flatMap(\.views).map(\.cache.count).max() ?? 0 }
+
   /// The tasks in an order that does not depend on the process, so that a seed of the simulator gives one run.
   var orderedTasks: [WorkerTask] {
     tasks.values.sorted {

@@ -74,6 +74,9 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
     return counts
   }
 
+  /// The states in memory of the view and task that has most.
+  public var cachedStates: Int { current?.loop.cachedStates ?? 0 }
+
   /// One step of the loop, or of its beginning or its end. Returns whether there is another; throws as `run`.
   public func turn() throws(ProcessorError) -> Bool {
     guard let (log, loop) = current else {

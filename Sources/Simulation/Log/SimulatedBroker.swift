@@ -13,6 +13,8 @@ final class SimulatedBroker {
   private(set) var commits = 0
   /// What each group has committed, in order: the borders of its commits.
   private(set) var borders: [String: [Place: [Int64]]] = [:]
+  /// What transactions have committed, whose marks may be still to come.
+  private var decided: [String: [Place: Int64]] = [:]
 
   static let sessionMilliseconds: Int32 = 1000
   static let rebalanceMilliseconds: Int32 = 2500
@@ -22,7 +24,8 @@ final class SimulatedBroker {
     self.world = world
     var limits = BrokerLimits()
     limits.sessionTimeoutMin = 1
-    core = Broker(limits: limits)
+    core = Broker(
+      limits: limits, markerDelay: world.strikes(.lateMarks) ? world.draws.pick([20, 60, 100]) : 0)
     core.start(now: 1)
   }
 
@@ -60,14 +63,18 @@ final class SimulatedBroker {
   var ends: Int64 { logs.keys.reduce(0) { $0 + (core.partition($1)?.nextOffset ?? 0) } }
 
   func committed(_ group: String, _ place: Place) -> Int64? {
-    (try? core.committedOffset(group, place, requireStable: false))?.offset
+    let marked = (try? core.committedOffset(group, place, requireStable: false))?.offset
+    return [marked, decided[group]?[place]].compactMap { $0 }.max()
   }
 
+  /// A person has moved an offset.
+  func forgetCommit(_ group: String, _ place: Place) { decided[group]?[place] = nil }
+
   /// Notes where a group's commit ended.
-  func noteBorders(_ group: String, _ places: [Place]) {
+  func noteCommit(_ group: String, _ offsets: [(place: Place, offset: Int64)]) {
     commits += 1
-    for place in places {
-      guard let offset = committed(group, place) else { continue }
+    for (place, offset) in offsets {
+      decided[group, default: [:]][place] = offset
       if let last = borders[group]?[place]?.last, last >= offset { continue }
       borders[group, default: [:]][place, default: []].append(offset)
     }

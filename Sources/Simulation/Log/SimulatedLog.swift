@@ -10,6 +10,8 @@ final class SimulatedLog: EventLogPort {
   private let producer: SimulatedProducer
   private var world: World { broker.world }
   private var isRepeated = false
+  /// The client library has given up: every call says so.
+  private var isBroken = false
   /// Copies of the records of the last poll.
   private var copies: [UnsafeMutableRawBufferPointer] = []
   private var records = UnsafeMutableBufferPointer<LogRecord>(start: nil, count: 0)
@@ -18,13 +20,14 @@ final class SimulatedLog: EventLogPort {
 
   init(
     _ life: Life, _ broker: SimulatedBroker, group: String, transactionalID: String, topics: [String],
-    faults: AdapterFaults
+    snapshots: SnapshotBound, faults: AdapterFaults
   ) throws(LogError) {
     self.life = life
     self.broker = broker
     self.group = group
     if let obstacle = broker.world.before(life, .log, "preparing transactions") { throw LogError(obstacle) }
-    producer = try SimulatedProducer(life, broker, id: transactionalID, group: group, faults: faults)
+    producer = try SimulatedProducer(
+      life, broker, id: transactionalID, group: group, snapshots: snapshots, faults: faults)
     consumer = SimulatedConsumer(life, broker, group: group, topics: topics)
   }
 
@@ -236,9 +239,17 @@ final class SimulatedLog: EventLogPort {
   private func gate(_ call: String, _ body: () throws(LogError) -> Void) throws(LogError) {
     try counted { () throws(LogError) in
       if let obstacle = world.before(life, .log, call) { throw LogError(obstacle) }
+      try refuseIfBroken()
       try body()
+      try refuseIfBroken()
       if let obstacle = world.after(life, .log, call) { throw LogError(obstacle) }
     }
+  }
+
+  /// A fatal error of the library, before an effect or after it: another client goes on.
+  private func refuseIfBroken() throws(LogError) {
+    isBroken = isBroken || world.strikes(.clientDied)
+    if isBroken { throw LogError(.fenced, "the client library cannot go on") }
   }
 
   private func counted(_ body: () throws(LogError) -> Void) throws(LogError) {

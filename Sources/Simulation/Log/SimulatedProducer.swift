@@ -2,6 +2,15 @@ import BrokerCore
 import FeatureCore
 import Processor
 
+/// What of snapshots a transaction may hold.
+struct SnapshotBound {
+  var topic: String
+  /// Of what was there before a batch, and of the batch.
+  var bytesMax: Int
+  /// Snapshots that a record makes at most.
+  var perRecord: Int
+}
+
 /// A transactional producer: what is sent waits in a queue until it is written, at the latest by the commit.
 final class SimulatedProducer {
   private enum Phase { case idle, open, committing }
@@ -10,7 +19,11 @@ final class SimulatedProducer {
   private let broker: SimulatedBroker
   private let id: String
   private let group: String
+  private let snapshots: SnapshotBound
   private let faults: AdapterFaults
+  /// Of the states in the transaction's snapshots.
+  private var snapshotBytes = 0
+  private var largestSnapshot = 0
   private let identity: ProducerIdentity
   private var world: World { broker.world }
 
@@ -26,12 +39,14 @@ final class SimulatedProducer {
 
   /// Takes the transactional id over from whoever had it.
   init(
-    _ life: Life, _ broker: SimulatedBroker, id: String, group: String, faults: AdapterFaults
+    _ life: Life, _ broker: SimulatedBroker, id: String, group: String, snapshots: SnapshotBound,
+    faults: AdapterFaults
   ) throws(LogError) {
     self.life = life
     self.broker = broker
     self.id = id
     self.group = group
+    self.snapshots = snapshots
     self.faults = faults
     do throws(KafkaError) {
       identity = try broker.core.initProducer(
@@ -51,6 +66,8 @@ final class SimulatedProducer {
     }
     phase = .open
     failure = nil
+    snapshotBytes = 0
+    largestSnapshot = 0
   }
 
   func send(topic: String, key: [UInt8]?, value: [UInt8]?) throws(LogError) {
@@ -62,24 +79,46 @@ final class SimulatedProducer {
     if world.strikes(.queueFull) {
       throw LogError(world.draws.oneIn(2) ? .retry : .abort, "the queue is full")
     }
+    if topic == snapshots.topic { checkSize(value ?? []) }
     let count = Int32(broker.places(topic).count)
     let partition =
       key.map { key in key.withUnsafeBytes { Murmur2.partition($0, count: count) } }
       ?? Int32(world.draws.below(Int(count)))
     queue.append((Place(topic, partition), Record(key: key, value: value, timestamp: world.wallClock)))
-    if world.strikes(.eagerSending) { try write() }
+    if world.strikes(.eagerSending) { _ = try write() }
   }
 
-  /// Writes what waits in the queue.
-  private func write() throws(LogError) {
+  /// I7: what is between two commits is bounded in bytes, too: by what makes one due, a batch that is as large, and a record that
+  /// is folded whole.
+  private func checkSize(_ value: [UInt8]) {
+    let bytes = ReadSnapshot(value)?.state.count ?? 0
+    snapshotBytes += bytes
+    largestSnapshot = max(largestSnapshot, bytes)
+    let most = snapshots.bytesMax + snapshots.perRecord * largestSnapshot
+    if snapshotBytes > most {
+      world.violate(
+        "\(life.name) sent \(snapshotBytes) bytes of states in one transaction, more than \(most)")
+    }
+  }
+
+  /// Writes what waits in the queue; false if the brokers take nothing before the last transaction has its marks.
+  private func write() throws(LogError) -> Bool {
     while let (place, record) = queue.first {
       if let obstacle = world.during(life, "writing to \(place.logged)") { throw LogError(obstacle) }
       if world.strikes(.transactionFailed) {
         failure = LogError(.abort, "a record for \(place.logged) was refused")
       }
       if let failure { throw failure }
+      var mustWait = false
       try onBroker { () throws(KafkaError) in
-        try broker.core.addPartitions([place], transactionalId: id, producer: identity, now: world.wallClock)
+        do throws(KafkaError) {
+          try broker.core.addPartitions(
+            [place], transactionalId: id, producer: identity, now: world.wallClock)
+        } catch {
+          guard error == .concurrentTransactions else { throw error }
+          mustWait = true
+          return
+        }
         isStarted = true
         let sequence = sequences[place] ?? 0
         let batch = RecordBatch.encode(
@@ -91,20 +130,21 @@ final class SimulatedProducer {
         }
         sequences[place] = sequence + 1
       }
+      if mustWait { return false }
       queue.removeFirst()
     }
+    return true
   }
 
   func commit(
     _ offsets: [(partition: Processor.TopicPartition, offset: Int64)], _ consumer: SimulatedConsumer
   ) throws(LogError) {
-    let places = offsets.map(\.partition.place)
     if phase == .idle {
       world.violate("\(life.name) committed a transaction that was not begun")
       throw LogError(.fatal, "no transaction is open")
     }
     if phase == .open {
-      try write()
+      guard try write() else { throw LogError(.retry, "the last transaction has no marks yet") }
       if world.strikes(.transactionTimedOut) {
         world.now += Int64(SimulatedBroker.transactionMilliseconds) + 1
         broker.core.advance(now: world.wallClock)
@@ -117,7 +157,7 @@ final class SimulatedProducer {
     if isStarted { try end(commit: true) }
     if faults.contains(.offsetsOutsideTransaction) { try commitPlainly(offsets, consumer) }
     // Asked again since the reply was lost, the broker answers for a commit that was counted.
-    if !isCounted { broker.noteBorders(group, places) }
+    if !isCounted { broker.noteCommit(group, offsets.map { ($0.partition.place, $0.offset) }) }
     isCounted = true
   }
 

@@ -45,6 +45,15 @@ public enum FaultKind: String, CaseIterable, Sendable {
   // The operator.
   case newVersion = "operator: new version beside the old"
   case offsetsReset = "operator: offsets reset"
+  // Drawn apart, so that the seeds that once found something still do.
+  case clientDied = "log: client library gives up"
+  case brokersAway = "log: all brokers away"
+  case lateMarks = "log: a transaction's marks come after its answer"
+  case storeDelayed = "store: request delayed, others overtake it"
+  case oldPrimary = "store: an old primary goes on beside the new one"
+
+  /// Those that were added once seeds had found faults.
+  static let added: Set<FaultKind> = [.clientDied, .brokersAway, .lateMarks, .storeDelayed, .oldPrimary]
 
   static let index = Dictionary(uniqueKeysWithValues: allCases.enumerated().map { ($1, $0) })
 }
@@ -57,10 +66,17 @@ struct FaultPlan {
 
   init(_ random: inout SplitMix64) {
     rates = [Int](repeating: 0, count: FaultKind.allCases.count)
+    var apart = random
+    // So that they are off in the seeds that docs/simulation.md names.
+    apart = SplitMix64(seed: apart.next() ^ 0x6753)
+    let addedShare = apart.pick([0, 0, 25, 50, 100])
+    for (index, kind) in FaultKind.allCases.enumerated()
+    where FaultKind.added.contains(kind) && apart.below(100) < addedShare { rates[index] = kind.rate }
     // From calm to everything at once.
     let share = random.pick([0, 10, 25, 25, 50, 50, 75, 100])
     let scale = random.pick([1, 2, 2, 4])
-    for (index, kind) in FaultKind.allCases.enumerated() where random.below(100) < share {
+    for (index, kind) in FaultKind.allCases.enumerated()
+    where !FaultKind.added.contains(kind) && random.below(100) < share {
       rates[index] = kind.rate * (kind.isScaled ? scale : 1)
     }
     exclude()
@@ -75,7 +91,9 @@ struct FaultPlan {
   private mutating func exclude() {
     // A group moved back by a person, and a store moved back by a fault at the same time, look like a crash.
     if isOn(.offsetsReset) {
-      turnOff([.storeTailLost, .storeLost, .storePositionLost, .storePositionSetBack, .storeFailover])
+      turnOff([
+        .storeTailLost, .storeLost, .storePositionLost, .storePositionSetBack, .storeFailover, .oldPrimary,
+      ])
     }
     // A new version begins with what the log still has.
     if isOn(.newVersion) { turnOff([.retention]) }
@@ -110,6 +128,11 @@ extension FaultKind {
     case .bursts, .idleness: 30
     case .newVersion: 30
     case .offsetsReset: 10
+    case .clientDied: 3
+    case .brokersAway: 12
+    case .lateMarks: 1000
+    case .storeDelayed: 20
+    case .oldPrimary: 12
     }
   }
 
@@ -117,7 +140,7 @@ extension FaultKind {
   fileprivate var isScaled: Bool {
     switch self {
     case .outOfOrder, .duplicateTimes, .malformed, .hotKeys, .bursts, .idleness, .newVersion, .logDuplicate,
-      .storeDuplicate, .redelivery, .eagerSending:
+      .storeDuplicate, .redelivery, .eagerSending, .lateMarks:
       false
     default: true
     }

@@ -8,6 +8,8 @@ final class Deployment {
   let routing: Routing
   let group: String
   let redis: SimulatedRedis
+  /// A primary that doesn't know yet that another has taken its place; what it is told is lost.
+  private(set) var oldPrimary: (server: SimulatedRedis, until: Int64)?
   let limits: WorkerLimits
   /// Partitions of the inputs by name.
   let partitions: [String: Int32]
@@ -64,11 +66,36 @@ final class Deployment {
     workers.append(Worker(life, slot, self, world, broker, faults: faults))
   }
 
+  // MARK: The store
+
+  /// Cuts the store in two: from here on some workers talk to a primary that nobody else listens to.
+  func split() {
+    guard oldPrimary == nil, !workers.isEmpty else { return }
+    let until = world.now + Int64(world.draws.pick([100, 600, 2_000]))
+    world.trace("redis  has two primaries until \(until)")
+    oldPrimary = (SimulatedRedis(copy: redis), until)
+    for worker in workers where world.draws.oneIn(2) { worker.life.isOnOldPrimary = true }
+  }
+
+  /// Ends that, once its time is over.
+  func join(now: Int64) {
+    guard let oldPrimary, now >= oldPrimary.until else { return }
+    world.trace("redis  has one primary again")
+    self.oldPrimary = nil
+    for worker in workers { worker.life.isOnOldPrimary = false }
+  }
+
+  /// Where a worker's requests go.
+  func server(of life: Life) -> SimulatedRedis {
+    life.isOnOldPrimary ? oldPrimary?.server ?? redis : redis
+  }
+
   // MARK: The operator
 
   /// What makes a store lack what the log has no more.
   private static let losses: [FaultKind] = [
     .retention, .storeLost, .storeTailLost, .storeFailover, .storePositionLost, .storePositionSetBack,
+    .oldPrimary,
   ]
 
   private func lacksRecords(_ oracle: TaskOracle, _ low: Int64) -> Bool {
@@ -97,6 +124,7 @@ final class Deployment {
     do throws(KafkaError) {
       try broker.core.commitOffsets(
         group, member: GroupMember(), [place: CommittedOffset(offset: offset)], now: world.wallClock)
+      broker.forgetCommit(group, place)
     } catch { preconditionFailure("Cannot move the offsets of a group with members: \(error)") }
   }
 

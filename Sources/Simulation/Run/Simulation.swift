@@ -74,6 +74,7 @@ public final class Simulation {
     while turns < Self.stormTurns, world.violation == nil { turn() }
     calm()
     world.runOthers = nil
+    world.delayed = []
     return SimulationOutcome(
       seed: seed, violation: world.violation, coverage: world.coverage, turns: turns)
   }
@@ -111,6 +112,8 @@ public final class Simulation {
     world.now += Int64(world.draws.below(40))
     if world.strikes(.idleness) { world.now += Int64(world.draws.below(5000)) }
     broker.advance()
+    for deployment in deployments { deployment.join(now: world.now) }
+    world.deliverDelayed()
     if world.isFaulty {
       strikeTheLog()
       strikeTheStore()
@@ -160,6 +163,11 @@ public final class Simulation {
       life.logCutUntil = world.now + Int64(world.draws.pick([100, 600, 3000]))
       world.trace("\(life.name)  cut off from the log until \(life.logCutUntil)")
     }
+    if world.strikes(.brokersAway) {
+      world.coordinatorAwayUntil = world.now + Int64(world.draws.pick([300, 1_500, 4_000]))
+      for worker in workers { worker.life.logCutUntil = world.coordinatorAwayUntil }
+      world.trace("all brokers are away until \(world.coordinatorAwayUntil)")
+    }
     if world.strikes(.retention) { retain() }
   }
 
@@ -183,6 +191,7 @@ public final class Simulation {
     if world.strikes(.storeTailLost) { redis.loseTail(1 + world.draws.below(6)) }
     if world.strikes(.storeLost) { redis.loseEverything() }
     setBack(deployment)
+    if world.strikes(.oldPrimary) { deployment.split() }
     if world.strikes(.storeFailover) {
       // The replica lags, and every connection breaks.
       redis.loseTail(world.draws.below(12))
@@ -254,6 +263,7 @@ public final class Simulation {
     world.isFaulty = false
     for deployment in deployments {
       deployment.redis.setFull(false)
+      deployment.join(now: .max)
       deployment.killNamesakes()
     }
     let end = turns + Self.calmTurnsMax

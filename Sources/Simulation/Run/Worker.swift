@@ -32,20 +32,31 @@ final class Worker {
     runner = WorkerRunner(
       deployment.plan,
       store: SimulatedStore(
-        life, deployment.redis, world, faults: faults,
-        // What is there before the commit is due, and the batch after which it is.
-        statesMax: deployment.limits.commitFoldsMax - 1
-          + max(deployment.limits.commitFoldsMax, deployment.plan.views.count) + deployment.plan.joins.count,
+        life, world, faults: faults, statesMax: Self.statesMax(deployment),
         // What is there before the commit is due, a batch that is as large, and a record that is larger by itself.
-        bytesMax: 2 * deployment.limits.commitBytesMax
-          + deployment.plan.views.reduce(0) { $0 + $1.stateBytesMax + $1.growthUsual }
-          // A few events of a key, and how far a join is.
-          + deployment.plan.joins.count * 8_000),
+        bytesMax: 2 * deployment.limits.commitBytesMax + Self.recordBytesMax(deployment.plan),
+        server: { [unowned deployment] in deployment.server(of: life) }),
       limits: deployment.limits, partitions: deployment.partitions,
       now: { [unowned self] in world.now + clockOffset },
       isStopping: { [unowned self] in isStopping },
       report: { [unowned self] in report($0) }, note: { [unowned self] in report($0) },
       makeLog: { [unowned self] () throws(LogError) in try makeLog() })
+  }
+
+  /// What is there before the commit is due, and the batch after which it is.
+  private static func statesMax(_ deployment: Deployment) -> Int {
+    deployment.limits.commitFoldsMax - 1
+      + max(deployment.limits.commitFoldsMax, deployment.plan.views.count) + deployment.plan.joins.count
+  }
+
+  private static func recordBytesMax(_ plan: Plan) -> Int {
+    // Of a join, a few events of a key, and how far it is.
+    plan.views.reduce(0) { $0 + $1.stateBytesMax + $1.growthUsual } + plan.joins.count * 8_000
+  }
+
+  /// What a batch is larger by after it was folded than it seemed before.
+  private static func growth(_ deployment: Deployment) -> Int {
+    deployment.limits.batchRecords * deployment.plan.views.reduce(0) { $0 + $1.growthUsual }
   }
 
   var canRun: Bool { !isBusy && !isGone && !life.isDead }
@@ -78,13 +89,27 @@ final class Worker {
     } catch {
       end(error, start)
     }
+    checkCache()
     if life.isDead || isGone { forget() }
+  }
+
+  /// Two generations: each is full before the next begins, and by what one commit may bring larger than that.
+  private func checkCache() {
+    let most = 2 * (deployment.limits.cachedStatesMax / 2 - 1 + Self.statesMax(deployment))
+    let found = runner?.cachedStates ?? 0
+    if found > most {
+      world.violate("\(life.name) has \(found) states of a view in memory, more than \(most)")
+    }
   }
 
   private func makeLog() throws(LogError) -> SimulatedLog {
     let log = try SimulatedLog(
       life, broker, group: deployment.group, transactionalID: "\(deployment.group).\(slot)",
-      topics: deployment.routing.inputs.map(\.topic), faults: faults)
+      topics: deployment.routing.inputs.map(\.topic),
+      snapshots: SnapshotBound(
+        topic: deployment.routing.snapshotTopic,
+        bytesMax: 2 * deployment.limits.commitBytesMax + Self.growth(deployment),
+        perRecord: 4 * deployment.plan.views.count), faults: faults)
     if hasLog { world.coverage.hit(.restarted) }
     hasLog = true
     return log
@@ -98,6 +123,8 @@ final class Worker {
     if life.isDead { return }
     world.trace("\(life.name)  stops: \(error)")
     isGone = true
+    // It was told of a past that is not the store's any more: started again, it asks the right one.
+    if life.isOnOldPrimary { return }
     if !deployment.repair(), deployment.lastRepair < start {
       world.violate("\(life.name) stopped, and there is nothing that only a person could help with: \(error)")
     }

@@ -11,6 +11,8 @@ final class Life {
   var storeCutUntil: Int64 = 0
   /// The store's position of the task that was claimed last: what a begin builds on.
   var claimed: Int64?
+  /// Talks to a store that others no longer take for the primary.
+  var isOnOldPrimary = false
 
   init(_ name: String) { self.name = name }
 }
@@ -35,6 +37,8 @@ final class World {
   var runOthers: ((Int) -> Void)?
   /// The coordinator answers nothing until then.
   var coordinatorAwayUntil: Int64 = 0
+  /// Requests that are still under way, though nobody waits for them.
+  var delayed: [() -> Void] = []
   private var suspensions = 0
   private let sink: ((String) -> Void)?
 
@@ -68,6 +72,11 @@ final class World {
     guard isFaulty, rate > 0, draws.below(1000) < rate else { return false }
     coverage.hit(kind)
     return true
+  }
+
+  /// Lets some of the requests that are under way arrive, in any order.
+  func deliverDelayed() {
+    while !delayed.isEmpty, draws.oneIn(3) { delayed.remove(at: draws.below(delayed.count))() }
   }
 
   enum Port { case log, store }

@@ -38,6 +38,13 @@ final class SimulatedRedis {
 
   init(_ world: World) { self.world = world }
 
+  /// Another server that holds the same now.
+  init(copy other: SimulatedRedis) {
+    world = other.world
+    tasks = other.tasks
+    setBack = other.setBack
+  }
+
   func claim(_ task: String) -> TaskClaim {
     let epoch = (tasks[task]?.epoch ?? 0) + 1
     record(task, [])

@@ -3,7 +3,7 @@ import Processor
 /// One worker's connection to the simulated server.
 final class SimulatedStore: StateStorePort {
   private let life: Life
-  private let redis: SimulatedRedis
+  private let server: () -> SimulatedRedis
   private let world: World
   private let faults: AdapterFaults
   /// States, and their bytes, that the loop may write at once.
@@ -11,16 +11,18 @@ final class SimulatedStore: StateStorePort {
   private let bytesMax: Int
 
   init(
-    _ life: Life, _ redis: SimulatedRedis, _ world: World, faults: AdapterFaults, statesMax: Int,
-    bytesMax: Int
+    _ life: Life, _ world: World, faults: AdapterFaults, statesMax: Int, bytesMax: Int,
+    server: @escaping () -> SimulatedRedis
   ) {
     self.life = life
-    self.redis = redis
+    self.server = server
     self.world = world
     self.faults = faults
     self.statesMax = statesMax
     self.bytesMax = bytesMax
   }
+
+  private var redis: SimulatedRedis { server() }
 
   func claim(_ task: String) throws(StoreError) -> TaskClaim {
     var claim = TaskClaim(epoch: 0, position: nil)
@@ -78,6 +80,10 @@ final class SimulatedStore: StateStorePort {
     let call = "storing \(states.count) states of \(task) \(from ?? -1)..\(position)"
     try gate(call) { () throws(StoreError) in
       try refuseIfFull()
+      if world.strikes(.storeDelayed) {
+        delay(task, epoch, from, position, written)
+        throw StoreError(.retry, "no answer")
+      }
       let stored = redis.tasks[task]
       if isFenced(stored?.epoch, epoch) { throw refused(.fenced, .storeFenced, task, "epoch \(epoch)") }
       if stored?.position == position, !faults.contains(.noFence) {
@@ -95,6 +101,20 @@ final class SimulatedStore: StateStorePort {
         redis.write(task, at: position, written)
       }
       world.trace("\(life.name)  stored \(states.count) states of \(task) at \(position)")
+    }
+  }
+
+  /// The request arrives later, behind others that were sent after it.
+  private func delay(
+    _ task: String, _ epoch: Int64, _ from: Int64?, _ position: Int64,
+    _ written: [(key: [UInt8], value: [UInt8])]
+  ) {
+    let (redis, name) = (redis, life.name)
+    world.delayed.append { [self] in
+      let stored = redis.tasks[task]
+      if redis.isFull || isFenced(stored?.epoch, epoch) || isMoved(stored?.position, from) { return }
+      redis.write(task, at: position, written)
+      world.trace("\(name)  late: stored \(written.count) states of \(task) at \(position)")
     }
   }
 

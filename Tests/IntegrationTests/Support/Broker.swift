@@ -23,6 +23,9 @@ final class Broker {
     process = nil
   }
 
+  /// Stops it without ending it, or lets it go on: its connections stay, and nobody answers.
+  func freeze(_ isFrozen: Bool) { process?.signal(isFrozen ? SIGSTOP : SIGCONT) }
+
   /// Starts it anew at its old port, with what it has on its disk.
   func start() throws { try start(port: String(address.split(separator: ":").last ?? "")) }
 
