@@ -34,6 +34,8 @@ public enum RecoveryBranch: String, CaseIterable, Sendable {
   case late = "late record"
   case tooLarge = "event of a state that has no room"
   case misplaced = "record in the wrong partition"
+  case duplicate = "record that has come before"
+  case idsReadAgain = "ids read again from the log"
 }
 
 /// What was really hit.
