@@ -186,8 +186,8 @@ public final class IDWindow {
   }
 
   @inline(__always)
-  private static func home(_ id: UInt64, _ capacity: Int) -> Int {
-    Int(((id >> 16) & 0xFFFF_FFFF) &* UInt64(capacity) >> 32)
+  static func home(_ id: UInt64, _ capacity: Int) -> Int {
+    Int((((id >> 16) & 0xFFFF_FFFF) &* UInt64(capacity)) >> 32)
   }
 
   @inline(__always)

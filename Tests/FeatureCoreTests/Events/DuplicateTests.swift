@@ -98,6 +98,15 @@ import Testing
     #expect(window.note(Hash64.hash(7), content: 1) == .conflict)
   }
 
+  /// Ids are spread over a table, of whatever size it is.
+  @Test func idsAreSpread() {
+    for capacity in [8, 1_000, 70_001] {
+      var counts = [Int](repeating: 0, count: capacity)
+      for id in 0..<UInt64(capacity * 20) { counts[IDWindow.home(Hash64.hash(id), capacity)] += 1 }
+      #expect(counts.allSatisfy { $0 < 60 }, "\(capacity)")
+    }
+  }
+
   /// What has left the window leaves the memory, too.
   @Test func memoryIsThatOfTheWindow() {
     let window = IDWindow(within: 10_000)
