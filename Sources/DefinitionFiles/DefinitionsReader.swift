@@ -101,6 +101,7 @@ extension DefinitionsReader {
   private mutating func source(_ name: String, _ place: Place) -> Source? {
     let keys = [
       "topic", "key", "timestamp", "each", "fields", "partitioner", "max_ahead", "table", "capture",
+      "duplicates",
     ]
     guard let fields = reader.fields(place, "a source", keys: keys + Self.annotationKeys) else { return nil }
     let timestamp = reader.required("timestamp", of: fields, example: "timestamp: { field: ts, unit: ms }")
@@ -118,9 +119,26 @@ extension DefinitionsReader {
       } ?? .murmur2,
       maxAhead: fields["max_ahead"].flatMap(reader.duration) ?? Source.defaultMaxAhead)
     source.annotations = annotations(fields)
+    source.duplicates = fields["duplicates"].flatMap(duplicates)
     source.isTable = fields["table"].flatMap(reader.bool) ?? false
     source.capture = fields["capture"].flatMap { capture($0, source: name) }
     return source
+  }
+
+  private func duplicates(_ place: Place) -> Source.Duplicates? {
+    var suggestion: String?
+    if case .scalar(let scalar) = place.node, !scalar.string.isEmpty {
+      suggestion = "write { by: \(scalar.string), within: 1h }"
+    }
+    guard
+      let fields = reader.fields(
+        place, "a rule for duplicates", keys: ["by", "within"], suggestion: suggestion)
+    else { return nil }
+    let by = reader.required("by", of: fields, example: "by: order_id")
+      .flatMap { reader.text($0, expected: "the name of a field") }
+    let within = reader.required("within", of: fields, example: "within: 1h").flatMap(reader.duration)
+    guard let by, let within else { return nil }
+    return Source.Duplicates(by: by, within: within)
   }
 
   private mutating func timestamp(_ place: Place) -> Source.Timestamp? {

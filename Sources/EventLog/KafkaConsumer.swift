@@ -201,6 +201,11 @@ final class KafkaConsumer {
     (try offset(RD_KAFKA_OFFSET_BEGINNING, of: partition), try offset(RD_KAFKA_OFFSET_END, of: partition))
   }
 
+  func firstOffset(of partition: TopicPartition, since milliseconds: Int64) throws(LogError) -> Int64? {
+    // Negative times mean other things to brokers.
+    try handle.offsets(of: [partition], at: max(0, milliseconds), timeout: requestTimeout)[0]
+  }
+
   private func offset(_ end: Int32, of partition: TopicPartition) throws(LogError) -> Int64 {
     guard let offset = try handle.offsets(of: [partition], at: Int64(end), timeout: requestTimeout)[0] else {
       throw LogError(.retry, "Asking for the first and last offset of \(partition): the broker named none")

@@ -143,6 +143,14 @@ public final class KafkaLog: EventLogPort {
     return try consumer.watermarks(partition)
   }
 
+  /// See `EventLogPort`.
+  public func firstOffset(
+    of partition: TopicPartition, since milliseconds: Int64
+  ) throws(LogError) -> Int64? {
+    expectOpen("look for a time")
+    return try consumer.firstOffset(of: partition, since: milliseconds)
+  }
+
   // MARK: Writing
 
   /// See `EventLogPort`.

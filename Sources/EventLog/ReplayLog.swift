@@ -77,6 +77,13 @@ public final class ReplayLog: EventLogPort {
     try consumer.watermarks(partition)
   }
 
+  /// See `EventLogPort`.
+  public func firstOffset(
+    of partition: TopicPartition, since milliseconds: Int64
+  ) throws(LogError) -> Int64? {
+    try consumer.firstOffset(of: partition, since: milliseconds)
+  }
+
   /// Never called: what the group has committed has been sent.
   public func begin() throws(LogError) { preconditionFailure("Cannot send when replaying") }
 

@@ -12,6 +12,8 @@ public struct RunCounts: Hashable, Sendable {
   public var folded = 0
   /// Records that were late, added over views.
   public var late = 0
+  /// Records left out since an earlier one had their event's id.
+  public var duplicates = 0
   /// The largest event time folded.
   public var asOf: EventTime?
 
@@ -43,6 +45,8 @@ public final class BatchProcessor {
   private let until: EventTime
   /// What the times of the events look like.
   @exclusivity(unchecked) public private(set) var unitGuess: UnitGuess
+  private let seen: SeenEvents?
+  @exclusivity(unchecked) private var duplicates = 0
   @exclusivity(unchecked) private var records = 0
   @exclusivity(unchecked) private var undecodable = 0
   private var deadLetters = 0
@@ -65,6 +69,7 @@ public final class BatchProcessor {
     self.until = until
     unitGuess = UnitGuess(source.source.timestamp.unit)
     batch = EventBatch(source.schema, capacity: batchRecords)
+    seen = SeenEvents(source)
     folds = views.map(ViewFold.init)
     tables = views.map { _ in TableBox(secret: hashSecret) }
     payloads.reserveCapacity(batchRecords)
@@ -76,9 +81,13 @@ public final class BatchProcessor {
     records += 1
     if batch.count >= batch.capacity { foldBatch() }
     let first = batch.count
-    do {
+    do throws(DecodeFailure) {
       try batch.append(payload, sequence: sequence) { refuse($0, payload, sequence) }
       for row in first..<batch.count { unitGuess.note(batch.time(row)) }
+      if let seen, let verdict = seen.sift(batch, from: first), verdict != .new {
+        duplicates += 1
+        if verdict == .conflict { throw seen.conflict }
+      }
       if until.microseconds < .max {
         batch.removeRows(from: first) { batch.time($0) <= until.microseconds }
       }
@@ -109,6 +118,7 @@ public final class BatchProcessor {
     counts.records = records
     counts.undecodable = undecodable
     counts.deadLetters = deadLetters
+    counts.duplicates = duplicates
     for fold in folds {
       counts.folded += fold.counts.folded
       counts.late += fold.counts.late

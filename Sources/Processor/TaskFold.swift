@@ -31,6 +31,7 @@ public final class TaskFold {
   private let judge: RecordJudge
   private let isRepartitioned: Bool
   private let deadLetterTopic: String
+  private let filter: DuplicateFilter?
   private let triggerTopic: String
   private let triggers: TriggerWriter
   private let forwards: [(topic: String, side: JoinPlan.Side?, folds: [ViewFold])]
@@ -65,6 +66,7 @@ public final class TaskFold {
     partitionCount = input.isRepartitioned ? nil : count
     views = input.views.map { plan.views[$0] }
     position = offset
+    filter = input.isRepartitioned ? nil : DuplicateFilter(plan.sources[input.source], from: offset)
     judge = RecordJudge(plan, input)
     batch = EventBatch(plan.sources[input.source].schema, capacity: WorkerLimits().batchRecords)
     folds = views.map(ViewFold.init)
@@ -103,7 +105,8 @@ public final class TaskFold {
   }
 
   private func decode(_ records: UnsafeBufferPointer<LogRecord>) -> [DeadLetter] {
-    let letters = judge.decode(records, into: batch)
+    var letters = judge.decode(records, into: batch)
+    if let filter { letters += filter.sift(records, batch) }
     guard let partitionCount else { return letters.map(\.letter) }
     // Whoever has a state belongs here.
     let isPlaced = zip(folds, tables).allSatisfy { fold, box in
@@ -113,7 +116,8 @@ public final class TaskFold {
     }
     if isPlaced { return letters.map(\.letter) }
     let misplaced = judge.misplaced(batch, records, in: partition, of: partitionCount, folds)
-    let others = judge.decode(records, into: batch, leavingOut: Set(misplaced.map(\.record)))
+    var others = judge.decode(records, into: batch, leavingOut: Set(misplaced.map(\.record)))
+    if let filter { others += filter.sift(records, batch) }
     return (misplaced + others).map(\.letter)
   }
 

@@ -50,6 +50,12 @@ extension MetricDescription {
     Self(
       "plumb_events_late_total", .counter, "Folded events that no window but lifetime ones could still see."),
     Self("plumb_events_filtered_total", .counter, "Events that a view's filter left out."),
+    Self(
+      "plumb_events_duplicate_total", .counter,
+      "Records that were not folded, since an earlier one had the id of their event."),
+    Self(
+      "plumb_events_without_id_total", .counter,
+      "Records without the id that their source tells events apart by; they were folded."),
     Self("plumb_records_joined_total", .counter, "Records that joins have made."),
     Self("plumb_records_forwarded_total", .counter, "Records forwarded to repartition topics."),
     Self("plumb_dead_letters_total", .counter, "Records that could not be used, by reason."),

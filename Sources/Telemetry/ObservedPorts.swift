@@ -60,6 +60,13 @@ public final class ObservedLog<Base: EventLogPort>: EventLogPort {
   }
 
   /// See `EventLogPort`.
+  public func firstOffset(
+    of partition: TopicPartition, since milliseconds: Int64
+  ) throws(LogError) -> Int64? {
+    try base.firstOffset(of: partition, since: milliseconds)
+  }
+
+  /// See `EventLogPort`.
   public func begin() throws(LogError) { try base.begin() }
 
   /// See `EventLogPort`.

@@ -34,6 +34,8 @@ public final class WorkerMetrics {
       (\.recovered, counter("plumb_records_recovered_total")),
       (\.folded, counter("plumb_events_folded_total")), (\.late, counter("plumb_events_late_total")),
       (\.filtered, counter("plumb_events_filtered_total")),
+      (\.duplicates, counter("plumb_events_duplicate_total")),
+      (\.withoutID, counter("plumb_events_without_id_total")),
       (\.forwarded, counter("plumb_records_forwarded_total")),
       (\.joined, counter("plumb_records_joined_total")),
       (\.snapshots, counter("plumb_snapshots_total")), (\.commits, counter("plumb_commits_total")),

@@ -82,6 +82,14 @@ private final class OneTopicLog: EventLogPort {
   func pause(_ partitions: [TopicPartition]) {}
   func resume(_ partitions: [TopicPartition]) {}
   func seek(_ partition: TopicPartition, to offset: Int64) { next = Int(offset) }
+  func read(
+    _ partition: TopicPartition, cursor: Int, from offset: Int64, recordsMax: Int
+  ) throws(LogError) -> UnsafeBufferPointer<LogRecord> {
+    throw LogError(.fatal, "There is no join")
+  }
+
+  func firstOffset(of partition: TopicPartition, since milliseconds: Int64) throws(LogError) -> Int64? { nil }
+
   func committed(_ partitions: [TopicPartition]) -> [Int64?] { partitions.map { _ in nil } }
   func watermarks(_ partition: TopicPartition) -> (low: Int64, high: Int64) { (0, Int64(payloads.count)) }
   func begin() { bytes = 0 }

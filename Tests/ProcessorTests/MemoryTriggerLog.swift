@@ -63,6 +63,8 @@ final class MemoryTriggerLog: EventLogPort {
     throw LogError(.fatal, "Nothing reads triggers twice")
   }
 
+  func firstOffset(of partition: TopicPartition, since milliseconds: Int64) throws(LogError) -> Int64? { nil }
+
   func assign(_ partitions: [(partition: TopicPartition, offset: Int64)]) { next = partitions[0].offset }
   func unassign(_ partitions: [TopicPartition]) { next = nil }
   func pause(_ partitions: [TopicPartition]) { isPaused = true }

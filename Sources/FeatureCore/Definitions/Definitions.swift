@@ -122,6 +122,23 @@ public struct Source: Sendable, Hashable {
     }
   }
 
+  /// How an event that comes again is told.
+  public struct Duplicates: Sendable, Hashable {
+    /// The field that holds an event's id.
+    public var by: String
+    /// For how long an id is known, in microseconds of the records' timestamps.
+    public var within: Int64
+
+    /// A rule from its parts.
+    public init(by: String, within: Int64) {
+      self.by = by
+      self.within = within
+    }
+
+    /// What `within` may be: slices of it are counted in milliseconds, and the ids of a day are as many as fit.
+    public static let withinBounds: ClosedRange<Int64> = 1_000_000...86_400_000_000
+  }
+
   /// The name that views use.
   public var name: String
   /// The Kafka topic.
@@ -136,6 +153,8 @@ public struct Source: Sendable, Hashable {
   public var each: String?
   /// How producers partition.
   public var partitioner: Partitioner
+  /// How an event that comes again is told; nil: every record counts.
+  public var duplicates: Duplicates?
   /// Microseconds by which an event time may exceed its record's timestamp; more is dead-lettered.
   public var maxAhead: Int64
   /// Whether its records are whole rows by key: the last in the log counts, and a null value deletes.

@@ -186,6 +186,7 @@ struct PlanCompiler {
       report(path, "a table has no 'key'", "name the field that identifies a row")
     }
     if source.isTable { checkTable(source, at: path) }
+    checkDuplicates(source, at: path.child("duplicates"))
     checkComputed(source, at: path, before: before)
     if source.maxAhead < 0 { report(path.child("max_ahead"), "max_ahead is negative", "use 0s or more") }
     return mistakes.count == before

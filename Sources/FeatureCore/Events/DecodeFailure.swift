@@ -28,6 +28,8 @@ public struct DecodeFailure: Error, Hashable, Sendable {
     case tooManyElements = "too_many_elements"
     /// A computed column has no result.
     case computationFailed = "expression_failed"
+    /// The id of an event that has come before, with other values.
+    case conflictingDuplicate = "conflicting_duplicate"
     /// No bytes at all.
     case empty
     /// Nested deeper than `Limits.jsonDepthMax`.
@@ -171,10 +173,15 @@ public struct DecodeFailure: Error, Hashable, Sendable {
   private func ownMessage(_ schema: EventSchema) -> String {
     let column = column.map { schema.columns[$0] }
     let field = column.map { "field '\($0.name)'\($0.placeText)" }
-    if let column, !column.isInPayload, reason != .missingKey, reason != .missingTime {
+    let isOfRecord = reason == .missingKey || reason == .missingTime || reason == .conflictingDuplicate
+    if let column, !column.isInPayload, !isOfRecord {
       return "\(field ?? ""): \(explanation(column))"
     }
     switch reason {
+    case .conflictingDuplicate:
+      return
+        "\(field ?? "a field"): a record before had the same id and other values, so this one is not folded: give each event an "
+        + "id of its own, or take out of the declared fields what differs when it is sent again"
     case .empty: return "the payload is empty"
     case .oversized: return "the payload is longer than \(Limits.recordBytesMax) bytes"
     case .missingKey, .missingTime:
@@ -206,7 +213,7 @@ public struct DecodeFailure: Error, Hashable, Sendable {
       return "the time is not in the years 1 to 9999; read in \(units) it would be one of this century"
     case .timeOutOfRange: return "the time is not in the years 1 to 9999 (is the unit right?)"
     case .tooDeep: return "nested deeper than \(Limits.jsonDepthMax) levels"
-    case .empty, .oversized, .missingKey, .missingTime: return reason.rawValue
+    case .empty, .oversized, .missingKey, .missingTime, .conflictingDuplicate: return reason.rawValue
     }
   }
 }

@@ -39,12 +39,12 @@ public final class JoinFeed {
     let feed =
       sources[index]
       ?? SourceFeed(
-        EventBatch(source.schema, capacity: Self.batchRows), source.source.timestamp.unit)
+        EventBatch(source.schema, capacity: Self.batchRows), source.source.timestamp.unit, SeenEvents(source))
     sources[index] = feed
     return feed
   }
 
-  /// Adds the events of lines of a source. `order`, and what follows it for the lines behind the first, decides among
+  /// Adds the events of lines of a source; if it tells duplicates, all of its lines in their order to one feed. `order`, and what follows it for the lines behind the first, decides among
   /// events of one time: it is their place in the log, the same however the log is read. Tells `fail` which lines can't be
   /// used, and why, in the order of the lines.
   public func add(
@@ -61,10 +61,12 @@ public final class JoinFeed {
           failures.append((position, .oversized))
           continue
         }
+        let first = source.batch.count
         do throws(DecodeFailure) {
           try source.batch.append(lines[position].bytes, sequence: Int64(position)) {
             failures.append((position, .undecodable($0)))
           }
+          try source.sift(from: first)
         } catch {
           failures.append((position, .undecodable(error)))
         }
@@ -112,9 +114,18 @@ private final class SourceFeed {
   var rows: SpineEvents?
   private(set) var guess: UnitGuess
 
-  init(_ batch: EventBatch, _ unit: TimeUnit) {
+  /// Of lines, which have to come in their order.
+  private let seen: SeenEvents?
+
+  init(_ batch: EventBatch, _ unit: TimeUnit, _ seen: SeenEvents?) {
     self.batch = batch
+    self.seen = seen
     guess = UnitGuess(unit)
+  }
+
+  /// Takes the rows from `first` on out if they have come before.
+  func sift(from first: Int) throws(DecodeFailure) {
+    if let seen, seen.sift(batch, from: first) == .conflict { throw seen.conflict }
   }
 
   func noteTimes() {

@@ -80,9 +80,9 @@ extension ProcessorLoop {
       begun.filter { fetched.contains($0.partition) }, begun.filter { !fetched.contains($0.partition) }
     )
     try onLog { () throws(LogError) in
-      if !new.isEmpty { try log.assign(new.map { ($0.partition, $0.position) }) }
+      if !new.isEmpty { try log.assign(new.map { ($0.partition, $0.fetchOffset) }) }
       for task in new { fetched.insert(task.partition) }
-      for task in back { try log.seek(task.partition, to: task.position) }
+      for task in back { try log.seek(task.partition, to: task.fetchOffset) }
     }
     for task in begun {
       task.began = now
@@ -126,13 +126,13 @@ extension ProcessorLoop {
     case .fold(let offset, let published):
       let task = WorkerTask(
         partition, input, plan, claim: claim, beginsAnew: beginsAnew, start: offset, published: published,
-        limits: limits, partitionCount: partitionCount)
+        low: marks.low, limits: limits, partitionCount: partitionCount)
       if let join = task.join { try resume(task, join) }
       return task
     case .new(let offset):
       let task = WorkerTask(
         partition, input, plan, claim: claim, beginsAnew: beginsAnew, start: offset, published: offset,
-        limits: limits, partitionCount: partitionCount)
+        low: marks.low, limits: limits, partitionCount: partitionCount)
       try storeStates(of: task)
       return task
     }

@@ -120,7 +120,7 @@ extension ProcessorLoop {
   /// Goes back where `refetch` asked for it. Until that has succeeded nothing of the task is folded.
   func seekBack() throws(LoopFault) {
     for task in orderedTasks where task.mustSeek {
-      try onLog { () throws(LogError) in try log.seek(task.partition, to: task.position) }
+      try onLog { () throws(LogError) in try log.seek(task.partition, to: task.fetchOffset) }
       task.mustSeek = false
     }
   }

@@ -15,7 +15,10 @@ extension ProcessorLoop {
       start = end
     }
     for end in poll.ends {
-      if let task = tasks[end.partition], !task.mustSeek { try pass(end.offset, task) }
+      guard let task = tasks[end.partition], !task.mustSeek,
+        try remember(.init(start: nil, count: 0), hasAll: end.offset >= task.position, task)
+      else { continue }
+      try pass(end.offset, task)
     }
   }
 
@@ -44,6 +47,8 @@ extension ProcessorLoop {
     var next = records.startIndex
     // A fetch that was under way when the loop went back may deliver what has been folded, or leave a gap.
     while next < records.endIndex, records[next].offset < task.position { next += 1 }
+    let before = UnsafeBufferPointer(rebasing: records[..<next])
+    guard try remember(before, hasAll: next < records.endIndex, task) else { return }
     while next < records.endIndex {
       if task.isCatchingUp, records[next].offset >= task.published { try concludeCatchingUp(task) }
       var end = next
@@ -89,10 +94,12 @@ extension ProcessorLoop {
     let batch = task.batch
     let judge = RecordJudge(plan, task.input)
     var letters = judge.decode(records, into: batch)
+    if let filter = task.filter { letters += filter.sift(records, batch) }
     if try !load(task), let count = task.partitionCount {
       let misplaced = judge.misplaced(batch, records, in: task.partition, of: count, task.views.map(\.fold))
       reportOnce(misplaced, task, records)
       letters = misplaced + judge.decode(records, into: batch, leavingOut: Set(misplaced.map(\.record)))
+      if let filter = task.filter { letters += filter.sift(records, batch) }
       _ = try load(task)
     }
     if isTooLarge(task, records: records.count) {
@@ -110,6 +117,7 @@ extension ProcessorLoop {
       throw aborting(error)
     }
     counts.records += records.count
+    countDuplicates(task)
     if isSilent {
       counts.recovered += records.count
       counts.unusable += Set(letters.map(\.record)).count

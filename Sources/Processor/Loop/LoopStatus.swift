@@ -14,6 +14,10 @@ public struct LoopCounts: Hashable, Sendable {
   public var late = 0
   /// Events that a view's filter left out, once for each view.
   public var filtered = 0
+  /// Records that were not folded, since an earlier one had their event's id.
+  public var duplicates = 0
+  /// Records without an id although their source tells events apart by it; they are folded.
+  public var withoutID = 0
   /// Events whose entity's state was in memory, once for each view.
   public var cacheHits = 0
   /// States that were asked of the store.
@@ -59,8 +63,8 @@ public struct LoopCounts: Hashable, Sendable {
 
   private static var numbers: [WritableKeyPath<Self, Int>] {
     [
-      \.records, \.recovered, \.unusable, \.folded, \.late, \.filtered, \.cacheHits, \.cacheMisses,
-      \.forwarded, \.joined,
+      \.records, \.recovered, \.unusable, \.folded, \.late, \.filtered, \.duplicates, \.withoutID,
+      \.cacheHits, \.cacheMisses, \.forwarded, \.joined,
       \.snapshots,
       \.commits, \.aborts, \.logErrors, \.storeErrors, \.fenced, \.recoveries,
     ]

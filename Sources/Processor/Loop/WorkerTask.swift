@@ -41,7 +41,15 @@ final class WorkerTask {
   var states = KeyedStates()
   /// nil: not since the last commit.
   var encoded: Int64?
-  /// Whether the fetch has to go back to `position` before anything is folded.
+  /// What takes out the events that have come before; nil if the source has no such rule, or its task has done it.
+  let filter: DuplicateFilter?
+  /// Whether the ids of what lies before are known.
+  var remembering = Remembering.done
+  /// The log's first offset when the task began.
+  let low: Int64
+  /// Whether it was said that the log has lost ids that matter.
+  var hasReportedShortLog = false
+  /// Whether the fetch has to go back to `fetchOffset` before anything is folded.
   var mustSeek = false
 
   /// One view of the task.
@@ -69,7 +77,7 @@ final class WorkerTask {
 
   init(
     _ partition: TopicPartition, _ input: Routing.Input, _ plan: Plan, claim: TaskClaim, beginsAnew: Bool,
-    start: Int64, published: Int64, limits: WorkerLimits, partitionCount: Int32?
+    start: Int64, published: Int64, low: Int64, limits: WorkerLimits, partitionCount: Int32?
   ) {
     self.partition = partition
     self.input = input
@@ -90,6 +98,11 @@ final class WorkerTask {
     position = start
     self.published = published
     isCatchingUp = start < published
+    self.low = low
+    filter = input.isRepartitioned ? nil : DuplicateFilter(plan.sources[input.source], from: start)
+    if filter != nil, start > low {
+      remembering = .looking(from: max(low, start - limits.lookBackRecords), latest: nil)
+    }
   }
 
   /// Whether an entity's records belong in this partition.
@@ -144,6 +157,9 @@ public struct WorkerLimits: Sendable {
   public var cachedStatesMax = 100_000
   /// Bytes that the states of all views and tasks take up in memory, about; between two commits more.
   public var cachedBytesMax = 1 << 30
+  /// Offsets before its position that a task reads to learn the time, where ids are known for a while: more than a
+  /// transaction's marks take up.
+  public var lookBackRecords: Int64 = 1_000
   /// What makes the hash of the index in memory one that nobody can choose colliding keys for. No result depends on it.
   public var hashSecret: UInt64 = 0
 

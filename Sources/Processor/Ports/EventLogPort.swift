@@ -134,6 +134,10 @@ public protocol EventLogPort: AnyObject {
   /// The first offset, and the one after the last that a reader of committed records can see now.
   func watermarks(_ partition: TopicPartition) throws(LogError) -> (low: Int64, high: Int64)
 
+  /// The offset of a partition's first record with this timestamp, in milliseconds since the epoch, or a later one; it may be
+  /// an earlier offset. nil if there is no such record.
+  func firstOffset(of partition: TopicPartition, since milliseconds: Int64) throws(LogError) -> Int64?
+
   /// Begins a transaction; everything sent until `commit` belongs to it.
   func begin() throws(LogError)
   /// Hands a record over for sending; copies its bytes. `partition` nil: murmur2 of the key.

@@ -10,8 +10,15 @@ struct InputGenerator {
   /// Milliseconds of event time between two events, so that windows expire in some runs and never in others.
   private let pace: Int
   private let entities: Int
+  /// Draws what is sent again; nil: nothing is.
+  private var resends: SplitMix64?
+  private var attempts = 0
+  /// The last records of each source.
+  private var sent: [[Record]]
 
-  init(_ random: SplitMix64, _ sources: [Source]) {
+  init(_ random: SplitMix64, _ sources: [Source], resends: SplitMix64?) {
+    self.resends = resends
+    sent = sources.map { _ in [] }
     var draws = random
     pace = draws.pick([10, 1000, 30_000, 600_000, 7_200_000])
     entities = draws.pick([2, 5, 9])
@@ -22,6 +29,37 @@ struct InputGenerator {
 
   /// The next event, and its source's index. Faults of the input are drawn from the world.
   mutating func next(_ world: World) -> (source: Int, record: Record) {
+    var (source, record) = made(world)
+    guard var draws = resends else { return (source, record) }
+    if draws.oneIn(3), !sent[source].isEmpty {
+      record = draws.pick(sent[source])
+      // Nothing that is declared, so that the audit can tell them apart.
+      attempts += 1
+      if let value = record.value, value.last == UInt8(ascii: "}") {
+        record.value = value.dropLast() + Array(",\"try\":\(attempts)}".utf8)
+      }
+      // Now and then a producer uses an id again.
+      if draws.oneIn(5) { record.value = record.value.map { replace("price", by: "77", in: $0) } }
+    } else {
+      if draws.oneIn(8) { record.value = record.value.map { replace("id", by: "null", in: $0) } }
+      sent[source].append(record)
+      if sent[source].count > 8 { sent[source].removeFirst() }
+    }
+    // Clocks of producers differ.
+    record.timestamp = world.wallClock - Int64(draws.below(4_000)) + (draws.oneIn(20) ? 30_000 : 0)
+    resends = draws
+    return (source, record)
+  }
+
+  /// A value with another value of a member.
+  private func replace(_ name: String, by other: String, in value: [UInt8]) -> [UInt8] {
+    let label = "\"\(name)\":"
+    let parts = String(decoding: value, as: UTF8.self).split(separator: label, maxSplits: 1)
+    guard parts.count == 2 else { return value }
+    return Array((parts[0] + label + other + parts[1].drop { $0 != "," && $0 != "}" }).utf8)
+  }
+
+  private mutating func made(_ world: World) -> (source: Int, record: Record) {
     let index = draws.below(sources.count)
     lastId += 1
     let time = time(index, world)

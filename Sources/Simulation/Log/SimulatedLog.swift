@@ -179,6 +179,19 @@ final class SimulatedLog: EventLogPort {
     return marks
   }
 
+  func firstOffset(
+    of partition: Processor.TopicPartition, since milliseconds: Int64
+  ) throws(LogError) -> Int64? {
+    var found: Int64?
+    try gate("looking for a time in \(partition)") { () throws(LogError) in
+      found =
+        broker.core.partition(partition.place)?
+        .firstRecord(atOrAfter: milliseconds, isolation: .readCommitted)?.offset
+      world.coverage.hit(.idsReadAgain)
+    }
+    return found
+  }
+
   // MARK: Writing
 
   func begin() throws(LogError) {

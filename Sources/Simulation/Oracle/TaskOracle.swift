@@ -36,6 +36,9 @@ final class TaskOracle {
   /// The largest event time before each offset of the source's usable records.
   private(set) var times: [(offset: Int64, latest: Int64)] = []
   private let batch: EventBatch
+  /// Of every id the last record that had it; and the latest time, in milliseconds.
+  private var seen: [String: (time: Int64, content: String)] = [:]
+  private var latest = Int64.min
   private var next = 0
   private var states: [[UInt8]: State?] = [:]
   /// By `StateKey`, ascending in offset.
@@ -133,6 +136,7 @@ final class TaskOracle {
     batch.removeAll()
     let value = visible.record.value ?? []
     let record = visible.record
+    latest = max(latest, record.timestamp)
     value.withUnsafeBytes { payload in
       (record.key ?? []).withUnsafeBytes { key in
         let fields = RecordFields(timestampMilliseconds: record.timestamp, key: record.key == nil ? nil : key)
@@ -144,6 +148,14 @@ final class TaskOracle {
         }
         if !input.isRepartitioned {
           let rows = (0..<batch.count).filter { !isAhead($0, visible) }
+          if let rule = source.source.duplicates, let first = rows.first,
+            let isConflict = isDuplicate(rows, rule, first)
+          {
+            for reason in refused { due(reason, nil, visible) }
+            for row in 0..<batch.count where isAhead(row, visible) { due("ahead_of_record", nil, visible) }
+            if isConflict { due("conflicting_duplicate", nil, visible) }
+            return
+          }
           // The whole record is misplaced with one of its elements.
           if rows.contains(where: { isMisplaced(batch.row($0)) }) {
             return due("wrong_partition", nil, visible)
@@ -163,6 +175,25 @@ final class TaskOracle {
         }
       }
     }
+  }
+
+  /// Whether an earlier record had the id of this one's events, and then whether it said something else; nil if none had.
+  private func isDuplicate(_ rows: [Int], _ rule: Source.Duplicates, _ first: Int) -> Bool? {
+    guard let column = source.schema.columns.firstIndex(where: { $0.name == rule.by }),
+      batch.row(first)[column].isValue
+    else { return nil }
+    let id = text(batch.row(first)[column], source.schema.columns[column].type)
+    let content = rows.map { row in
+      source.schema.columns.indices.map { text(batch.row(row)[$0], source.schema.columns[$0].type) }
+    }
+    let last = seen.updateValue((latest, "\(content)"), forKey: id)
+    guard let last, latest - last.time <= rule.within / 1_000 else { return nil }
+    return last.content != "\(content)"
+  }
+
+  private func text(_ scalar: Scalar, _ type: ValueType) -> String {
+    guard scalar.isValue else { return "null" }
+    return type == .string ? "'\(Text(scalar.text))'" : "\(scalar.bits)"
   }
 
   private func isAhead(_ row: Int, _ visible: VisibleRecord) -> Bool {

@@ -35,6 +35,8 @@ public enum RecoveryBranch: String, CaseIterable, Sendable {
   case tooLarge = "event of a state that has no room"
   case fired = "trigger fired"
   case misplaced = "record in the wrong partition"
+  case duplicate = "record that has come before"
+  case idsReadAgain = "ids read again from the log"
 }
 
 /// What was really hit.

@@ -49,9 +49,17 @@ public final class Simulation {
     broker = SimulatedBroker(world)
     audit = Audit(world, broker)
     definitions = DefinitionGenerator(random: random.fork())
-    sources = definitions.sources(random.pick([1, 1, 2]))
+    // Of another stream, so that the runs without duplicates are what they were.
+    var repeats = SplitMix64(seed: seed ^ 0xD0B1_E5)
+    let hasResends = repeats.oneIn(3)
+    var drawn = definitions.sources(random.pick([1, 1, 2]))
+    for index in drawn.indices where hasResends && !drawn[index].isTable && !repeats.oneIn(3) {
+      let within = repeats.pick([1, 5, 60, 86_400])
+      drawn[index].duplicates = .init(by: "id", within: Int64(within) * 1_000_000)
+    }
+    sources = drawn
     partitions = sources.map { _ in Int32(1 + random.below(3)) }
-    input = InputGenerator(random.fork(), sources)
+    input = InputGenerator(random.fork(), sources, resends: hasResends ? repeats : nil)
     stateBytesMax = random.pick([Limits.stateBytesMax, Limits.stateBytesMax, 1_000, 4_000])
     recordsLeft = 20 + random.below(50)
     world.trace("seed \(seed): \(faults.enabled.map(\.rawValue).joined(separator: ", "))")
@@ -95,6 +103,7 @@ public final class Simulation {
     limits.checkIntervalMilliseconds = Int64(world.draws.pick([50, 300, 1000]))
     limits.cachedStatesMax = world.draws.pick([2, 3, 6, 100])
     limits.commitBytesMax = world.draws.pick([500, 5_000, 64 << 20])
+    limits.lookBackRecords = Int64(limits.pollRecordsMax)
     limits.cachedBytesMax = world.draws.pick([1_000, 1 << 30])
     limits.hashSecret = world.draws.next()
     let deployment = Deployment(
@@ -182,7 +191,17 @@ public final class Simulation {
           broker.committed(deployment.group, place) ?? 0, deployment.redis.tasks[oracle.name]?.position ?? 0)
       }
     }
-    if let bound = positions.min() { deployment.retain(place, upTo: bound) }
+    if let bound = positions.min() { deployment.retain(place, upTo: min(bound, firstNeeded(place, bound))) }
+  }
+
+  /// The first record whose id a task needs that begins at an offset: an operator keeps a topic for longer than that.
+  private func firstNeeded(_ place: Place, _ position: Int64) -> Int64 {
+    guard let within = sources.first(where: { $0.topic == place.topic })?.duplicates?.within else {
+      return position
+    }
+    let before = broker.log(place).records.filter { $0.offset < position }
+    let time = (before.map(\.record.timestamp).max() ?? 0) - within / 1_000 - within / 60_000
+    return before.first { $0.record.timestamp >= time }?.offset ?? position
   }
 
   private func strikeTheStore() {

@@ -138,6 +138,7 @@ final class Worker {
     world.coverage.hit(.forwarded, counts.forwarded)
     world.coverage.hit(.fired, counts.fired.values.reduce(0, +))
     world.coverage.hit(.late, counts.late)
+    world.coverage.hit(.duplicate, counts.duplicates)
     world.coverage.hit(.tooLarge, counts.deadLetters["state_too_large"] ?? 0)
     world.coverage.hit(.misplaced, counts.deadLetters["wrong_partition"] ?? 0)
     runner = nil

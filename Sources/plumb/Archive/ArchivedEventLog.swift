@@ -190,6 +190,22 @@ final class ArchivedEventLog<Base: EventLogPort>: EventLogPort {
     return (min(marks.low, archived?.first ?? .max), marks.high)
   }
 
+  /// See `EventLogPort`. The archive has no index of times: it is read through where the topic doesn't decide.
+  func firstOffset(of partition: TopicPartition, since milliseconds: Int64) throws(LogError) -> Int64? {
+    let found = try base.firstOffset(of: partition, since: milliseconds)
+    guard let archived = known[partition] else { return found }
+    let low = try base.watermarks(partition).low
+    // Behind its first record the topic has an earlier one: what was archived before that is older still.
+    if let found, found > low { return found }
+    let cursor = archived.cursor(archived.first..<archived.next, checksFirst: false)
+    while let records = try onArchive({ () throws(EventFileError) in try cursor.next() }) {
+      if let first = records.first(where: { $0.timestampMilliseconds.map { $0 >= milliseconds } ?? false }) {
+        return min(first.offset, found ?? .max)
+      }
+    }
+    return found
+  }
+
   private func onArchive<Result>(_ body: () throws(EventFileError) -> Result) throws(LogError) -> Result {
     do throws(EventFileError) { return try body() } catch { throw LogError(.fatal, "\(error)") }
   }

@@ -67,6 +67,12 @@ struct CheckCommand: ParsableCommand {
     print("")
     print("view \(view.name), fingerprint \(fingerprintText(view.fingerprint))")
     print("  source   \(source.name) (topic \(source.topic))")
+    if let rule = source.duplicates {
+      print(
+        "           an event counts once: its '\(rule.by)' is known for \(Duration.text(rule.within)), in about "
+          + "\(byteText(IDWindow.bytesPerID)) an id, and each partition knows at most the last \(Limits.duplicateIDsMax) records'; "
+          + "keep the topic for longer than that")
+    }
     print("  entity   \(view.entity.map(\.name).joined(separator: ", ")): \(keying(view, source))")
     print(
       "  state    up to \(byteText(size.bytes)) an entity: \(size.tiles) tiles in \(size.levels) levels; an entity "

@@ -53,7 +53,9 @@ struct FeaturesReplay {
     try letters.finish()
     try writer.finish()
     let entities = counted(processor.entityCount(0), "entity", "entities")
-    return "\(counted(counts.records, "event")), \(entities), \(counts.late) late; \(letters.summary)"
+    let duplicates = source.source.duplicates == nil ? "" : ", \(counted(counts.duplicates, "duplicate"))"
+    return
+      "\(counted(counts.records, "event")), \(entities), \(counts.late) late\(duplicates); \(letters.summary)"
   }
 }
 

@@ -22,8 +22,9 @@ struct EventFeed {
       }, letters)
     nonisolated(unsafe) let join = join
     let guesses = Mutex([UnitGuess](plan.sources.map { UnitGuess($0.source.timestamp.unit) }))
-    // Rows that are made of events come in their order.
-    try Threads.run(join.hasEventRows ? 1 : join.workers) { worker in
+    // Rows that are made of events come in their order, and what has come before is told in it.
+    let isOrdered = join.hasEventRows || plan.sources.contains { $0.source.duplicates != nil }
+    try Threads.run(isOrdered ? 1 : join.workers) { worker in
       do {
         let feed = join.feed(worker: worker)
         var lines = LineCopies()

@@ -140,6 +140,9 @@ private final class TopicPart {
   private let batch: EventBatch
   /// The views that fold straight from the topic, whose entities have their partition.
   private let folds: [ViewFold]
+  private let source: SourcePlan
+  /// Of the partition that is read.
+  private var filter: (partition: TopicPartition, filter: DuplicateFilter?)?
 
   /// Offsets of one partition; there are fewer partitions than 2^15.
   private static let offsetBits: Int64 = 48
@@ -147,6 +150,7 @@ private final class TopicPart {
   init(_ plan: Plan, _ input: Routing.Input, partitions: Int32) {
     self.input = input
     self.partitions = partitions
+    source = plan.sources[input.source]
     judge = RecordJudge(plan, input)
     batch = EventBatch(plan.sources[input.source].schema, capacity: 512)
     folds = input.views.map { ViewFold(plan.views[$0]) }
@@ -189,10 +193,16 @@ private final class TopicPart {
     batchOf records: UnsafeBufferPointer<LogRecord>, _ partition: TopicPartition, _ feed: JoinFeed,
     _ letters: DeadLetterFile
   ) throws(TableError) {
+    if filter?.partition != partition {
+      filter = (partition, DuplicateFilter(source, from: records.first?.offset ?? 0))
+    }
+    let filter = filter?.filter
     var refused = judge.decode(records, into: batch)
+    refused += filter?.sift(records, batch) ?? []
     let misplaced = judge.misplaced(batch, records, in: partition, of: partitions, folds)
     if !misplaced.isEmpty {
       refused = misplaced + judge.decode(records, into: batch, leavingOut: Set(misplaced.map(\.record)))
+      refused += filter?.sift(records, batch) ?? []
     }
     for (record, letter) in refused {
       try letters.append(letter, path: "\(partition)", line: records[record].offset, isInLog: true)
