@@ -70,7 +70,8 @@ final class CursorReader {
         throw failure
       }
       guard ContinuousClock.now < deadline else {
-        throw LogError(.retry, "Reading \(partition) from offset \(offset): no answer within \(requestTimeout) ms")
+        throw LogError(
+          .retry, "Reading \(partition) from offset \(offset): no answer within \(requestTimeout) ms")
       }
     }
   }

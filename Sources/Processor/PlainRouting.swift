@@ -33,7 +33,8 @@ extension Routing {
       for join in plan.joins.indices {
         let topic = "\(plan.name).\(plan.version).\(plan.joins[join].join.name).sides"
         for (name, side) in [
-          (plan.joins[join].join.left.source, JoinPlan.Side.left), (plan.joins[join].join.right.source, .right),
+          (plan.joins[join].join.left.source, JoinPlan.Side.left),
+          (plan.joins[join].join.right.source, .right),
         ] where name == declared.name {
           home.forwards.append(Forward(topic: topic, views: [], side: JoinSide(join: join, side: side)))
         }

@@ -10,7 +10,8 @@ extension Verifier {
       report.add(
         Finding(
           subject: .forward, view: "", entity: [], partition: partition, offset: record.offset,
-          difference: "the record is neither an event of a side nor a mark (here the position is the record's own)",
+          difference:
+            "the record is neither an event of a side nor a mark (here the position is the record's own)",
           cause: "another program wrote it"))
       return true
     }

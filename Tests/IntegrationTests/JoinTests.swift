@@ -46,7 +46,8 @@ extension Integration.JoinTests {
       WrittenEvent(
         key: Array(user.utf8),
         value: Array(
-          "{\"id\":\(id),\"ts\":\(time),\"user\":\"\(user)\",\"item\":\"\(item)\",\"kind\":\"\(kind)\"}".utf8))
+          "{\"id\":\(id),\"ts\":\(time),\"user\":\"\(user)\",\"item\":\"\(item)\",\"kind\":\"\(kind)\"}".utf8)
+      )
     }
   }
 

@@ -101,7 +101,8 @@ extension PlanCompiler {
       let path = root.child(join.name)
       for (key, side) in [("left", join.left), ("right", join.right)] where !names.contains(side.source) {
         if left.contains(where: { $0.name == side.source }) {
-          report(path.child(key), "'\(side.source)' is made of what this join makes, or of what can't be made")
+          report(
+            path.child(key), "'\(side.source)' is made of what this join makes, or of what can't be made")
         } else {
           report(
             path.child(key), "there is no source '\(side.source)'",
@@ -188,7 +189,9 @@ private struct JoinCompiler {
         report(path.child("right"), "the rows of a table follow nothing", "name it as 'table'")
       }
       if within <= 0 || within > Limits.windowMax {
-        report(path.child("within"), "\(Duration.text(within)) after the left event", "use more than 0s, and at most 400d")
+        report(
+          path.child("within"), "\(Duration.text(within)) after the left event",
+          "use more than 0s, and at most 400d")
       }
       if wait < 0 || wait > Limits.windowMax {
         report(path.child("wait"), "a wait of \(Duration.text(wait))", "use 0s to 400d")
@@ -240,7 +243,9 @@ private struct JoinCompiler {
           Suggestion.didYouMean(name, among: right.schema.columns.map(\.name)))
         continue
       }
-      if carried.contains(where: { $0.name == name }) { report(place, "'\(name)' is listed twice", "remove one") }
+      if carried.contains(where: { $0.name == name }) {
+        report(place, "'\(name)' is listed twice", "remove one")
+      }
       if left.schema.columns.contains(where: { $0.name == name }) {
         report(
           place, "'\(left.source.name)' has a column '\(name)', too",

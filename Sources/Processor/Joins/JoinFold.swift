@@ -202,7 +202,8 @@ final class JoinFold {
       let event = RightEvents.Event(
         time: rightBatch.time(row), offset: record.offset, passed: progress.clock.passed,
         fields: plan.carriedMembers(rightBatch.row(row)))
-      if !rights.isDamaged(name), rights.add(event, to: name, isOver: { self.plan.lateness(of: $0) <= last }) {
+      if !rights.isDamaged(name), rights.add(event, to: name, isOver: { self.plan.lateness(of: $0) <= last })
+      {
         continue
       }
       if isSilent { continue }
@@ -276,7 +277,9 @@ final class JoinFold {
     let ahead = readers[index].ahead
     var end = ahead.startIndex
     leftBatch.removeAll()
-    while end < ahead.endIndex, ahead[end].offset < head, steps > 0, bytes > 0, leftBatch.count < leftBatch.capacity {
+    while end < ahead.endIndex, ahead[end].offset < head, steps > 0, bytes > 0,
+      leftBatch.count < leftBatch.capacity
+    {
       let record = ahead[end]
       if let key = record.key, case .event(.left, let fields, let payload)? = JoinRecord(record.payload) {
         let rows = decode(payload, fields, key, into: leftBatch, leftFold)
@@ -299,7 +302,9 @@ final class JoinFold {
     if !isSilent {
       var keys: Set<Text> = []
       for record in records {
-        if let key = record.key, case .event(.left, _, _)? = JoinRecord(record.payload) { keys.insert(Text(key)) }
+        if let key = record.key, case .event(.left, _, _)? = JoinRecord(record.payload) {
+          keys.insert(Text(key))
+        }
       }
       try ports.load(keys.sorted())
     }

@@ -115,7 +115,8 @@ extension ProcessorLoop {
       }
     }
     if let stop {
-      throw .stop("task \(task.name): what the store has of its progress is damaged: \(stop); raise 'version:'")
+      throw .stop(
+        "task \(task.name): what the store has of its progress is damaged: \(stop); raise 'version:'")
     }
     if isMissing { throw .setBack(task.partition) }
   }

@@ -29,9 +29,9 @@ struct DefinitionGenerator {
 
   mutating func definitions(_ sources: [Source], version: Int, views count: Int) -> Definitions {
     // Drawn apart, so that a seed's views are the same with and without joins.
-    var apart = self
-    apart.random = apart.random.fork()
-    let joins = apart.joins(sources, version)
+    var apart = random
+    var generator = DefinitionGenerator(random: apart.fork())
+    let joins = generator.joins(sources, version)
     let made = joins.map { join in
       Source(
         join.name, topic: "", key: join.on.count == 1 ? join.on[0] : nil,

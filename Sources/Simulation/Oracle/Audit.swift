@@ -123,7 +123,8 @@ final class Audit {
       return world.violate("\(place.logged)@\(visible.offset) is no dead letter")
     }
     guard let due = dueLetters[letter], due > 0 else {
-      return world.violate("a dead letter \(dueLetters[letter] == nil ? "was not due" : "came twice"): \(letter)")
+      return world.violate(
+        "a dead letter \(dueLetters[letter] == nil ? "was not due" : "came twice"): \(letter)")
     }
     dueLetters[letter] = due - 1
     if visible.record.key ?? [] != letter.key {
@@ -143,7 +144,8 @@ final class Audit {
     let value = visible.record.value ?? []
     let key = visible.record.key ?? []
     if visible.record.key == nil { return judgeMark(value, place, visible.offset) }
-    guard let alike = dueForwards[place.topic]?.removeValue(forKey: key + value), let (origin, due) = alike.first
+    guard let alike = dueForwards[place.topic]?.removeValue(forKey: key + value),
+      let (origin, due) = alike.first
     else {
       return world.violate(
         "a record was forwarded to \(place.logged)@\(visible.offset) twice, or was not due for '\(Text(utf8: key))': "

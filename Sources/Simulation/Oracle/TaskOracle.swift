@@ -239,7 +239,8 @@ final class TaskOracle {
   }
 
   private func forward(
-    _ row: UnsafePointer<Scalar>, _ forward: (topic: String, side: Int?, folds: [ViewFold]), _ visible: VisibleRecord,
+    _ row: UnsafePointer<Scalar>, _ forward: (topic: String, side: Int?, folds: [ViewFold]),
+    _ visible: VisibleRecord,
     _ sent: inout [String: Set<[UInt8]>]
   ) {
     var key: [UInt8]?
@@ -254,7 +255,8 @@ final class TaskOracle {
     guard let key, sent["\(forward.topic) \(forward.side ?? -1)", default: []].insert(key).inserted
     else { return }
     let value = forward.side.map { sideRecord(visible, $0) } ?? visible.record.value ?? []
-    forwarded.append(Forwarded(topic: forward.topic, key: key, value: value, offset: visible.offset, side: forward.side))
+    forwarded.append(
+      Forwarded(topic: forward.topic, key: key, value: value, offset: visible.offset, side: forward.side))
   }
 
   /// A record as it is forwarded to the log of a join.

@@ -21,7 +21,9 @@ import Testing
     return join
   }
 
-  private static func plan(_ joins: [Join], view source: String = "outcomes") throws(DefinitionMistakes) -> Plan {
+  private static func plan(_ joins: [Join], view source: String = "outcomes") throws(DefinitionMistakes)
+    -> Plan
+  {
     var definitions = Definitions(
       name: "shop", sources: sources,
       views: [
@@ -79,15 +81,15 @@ import Testing
 
   @Test func mistakes() {
     let cases: [((inout Join) -> Void, String)] = [
-      ({ $0.left = .init("show") }, "there is no source 'show'; did you mean 'shown'?"),
+      ({ $0.left = .init("show") }, "there is no source 'show' (did you mean 'shown'?)"),
       ({ $0.on = [] }, "nothing has to be equal"),
-      ({ $0.on = ["usr"] }, "'shown' has no column 'usr'; did you mean 'user'?"),
+      ({ $0.on = ["usr"] }, "'shown' has no column 'usr' (did you mean 'user'?)"),
       ({ $0.on = ["user", "user"] }, "a column is named twice"),
       ({ $0.fields = ["user"] }, "'shown' has a column 'user', too"),
-      ({ $0.fields = ["prices"] }, "'clicks' has no column 'prices'; did you mean 'price'?"),
+      ({ $0.fields = ["prices"] }, "'clicks' has no column 'prices' (did you mean 'price'?)"),
       ({ $0.kind = .table }, "'clicks' is no table"),
       ({ $0.kind = .outcome(within: 0, wait: 0, lateness: 0) }, "use more than 0s"),
-      ({ $0.right.filter = "pric > 0" }, "unknown column 'pric'"),
+      ({ $0.right.filter = "pric > 0" }, "column \"pric\" is unknown"),
       ({ $0.name = "clicks" }, "there is a source named 'clicks' too"),
       ({ $0.name = "v" }, "there is a view named 'v' too"),
       ({ $0.name = "1st" }, "'1st' is not a name"),
@@ -173,7 +175,9 @@ import Testing
   @Test func whatFollowsFirstAndIsKnown() {
     var events = RightEvents()
     for (time, offset, passed) in [(100, 5, 0), (50, 9, 400), (10, 1, 0)] as [(Int64, Int64, Int64)] {
-      _ = events.insert(RightEvents.Event(time: time, offset: offset, passed: passed, fields: [])) { _ in false }
+      _ = events.insert(RightEvents.Event(time: time, offset: offset, passed: passed, fields: [])) { _ in
+        false
+      }
     }
     func first(_ time: Int64, within: Int64 = 1_000, offset: Int64 = 2, due: Int64 = 300) -> Int64? {
       events.first(after: time, within: within, offset: offset, due: due)?.time
