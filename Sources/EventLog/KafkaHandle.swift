@@ -53,6 +53,13 @@ struct KafkaHandle: ~Copyable {
     }
   }
 
+  /// Refuses a property as a client's creation would.
+  static func check(_ name: String, _ value: String) throws(LogError) {
+    guard let configuration = rd_kafka_conf_new() else { throw LogError(.fatal, "Out of memory") }
+    defer { rd_kafka_conf_destroy(configuration) }
+    try set(configuration, name, value)
+  }
+
   private static func set(_ configuration: OpaquePointer, _ name: String, _ value: String) throws(LogError) {
     let (result, reason) = explained { rd_kafka_conf_set(configuration, name, value, $0, $1) }
     guard result != RD_KAFKA_CONF_OK else { return }

@@ -166,9 +166,14 @@ extension KafkaOptions {
     return String(own)
   }
 
-  /// Refuses properties that are not for users to set, before anything is connected.
+  /// Refuses properties that are not for users to set, that the client library doesn't know, or not with these values, before
+  /// anything is connected.
   public func check() throws(LogError) {
-    for name in properties.keys.sorted() { _ = try Self.property(name, for: .consumer) }
+    for (name, value) in properties.sorted(by: { $0.key < $1.key }) {
+      for role in [Role.consumer, .producer] {
+        if let own = try Self.property(name, for: role) { try KafkaHandle.check(own, value) }
+      }
+    }
   }
 
   private static func refused(_ name: String, _ remedy: String) -> LogError {

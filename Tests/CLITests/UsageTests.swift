@@ -55,6 +55,17 @@ import Testing
     #expect(result.error.contains("The Kafka property 'group.id' cannot be set"), "\(result.error)")
   }
 
+  @Test(arguments: [
+    ("nonsense.prop=1", "There is no Kafka property 'nonsense.prop'"),
+    ("consumer.fetch.wait.max.ms=soon", "The Kafka property 'fetch.wait.max.ms' cannot be 'soon'"),
+    ("sasl.pasword=s3cret", "There is no Kafka property 'sasl.pasword'"),
+  ])
+  func propertiesThatTheLibraryRefuses(property: String, message: String) throws {
+    let result = try work.plumb("run", "-d", "d.yaml", "--print-config", "-X", property)
+    #expect(result.status == 1 && result.output == "", "\(result.output)")
+    #expect(result.error.contains(message) && !result.error.contains("s3cret"), "\(result.error)")
+  }
+
   @Test func variablesThatAreSlips() throws {
     let result = try work.shell("PLUMB_WORKRES=4 \"$PLUMB\" run -d d.yaml --print-config")
     #expect(result.status == 64 || result.status == 2 || result.status == 1)
