@@ -159,6 +159,14 @@ extension Reading {
 }
 
 extension ViewPlan {
+  /// The values of the features that a trigger's condition names, in the order of `TriggerPlan.features`: those that `evaluate`
+  /// gives, without the others.
+  public func values(of trigger: TriggerPlan, in state: State, at time: EventTime) -> [FeatureValue] {
+    var values: [FeatureValue] = []
+    evaluate(state, at: time, trigger.reading, into: &values)
+    return trigger.features.map { values[$0] }
+  }
+
   /// The first moment after `time` at which some window of a reading sees other tiles of a state than at `time`, or an earlier
   /// one; `.max` if there is none.
   fileprivate func nextChange(of reading: Reading, _ state: State, after time: Int64) -> Int64 {

@@ -22,8 +22,8 @@ struct FiredTrigger: Hashable, CustomStringConvertible {
   var description: String { "'\(Text(utf8: key))' \(value)" }
 }
 
-/// The rule of triggers said a second time and as plainly as possible: at each hop boundary, one after the other, all features are
-/// evaluated on the state before the event. Conditions are features themselves.
+/// The rule of triggers said a second time and as plainly as possible: at each hop boundary, one after the other, what the
+/// condition names is evaluated on the state before the event. Conditions are features themselves.
 final class TriggerWatch {
   private struct Watched: Hashable {
     var view: String
@@ -70,8 +70,7 @@ final class TriggerWatch {
         guard let again = trigger.clock.againAfter else { return nil }
         if at < last + again { continue }
       }
-      let values = view.evaluate(state, at: EventTime(microseconds: at))
-      let named = trigger.features.map { values[$0] }
+      let named = view.values(of: trigger, in: state, at: EventTime(microseconds: at))
       runs[watched] = named == [.bool(true)] ? runs[watched, default: 0] + 1 : 0
       if runs[watched] == trigger.clock.hops {
         runs[watched] = 0
