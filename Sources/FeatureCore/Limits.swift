@@ -6,7 +6,7 @@ public enum Limits {
   public static let oversizedBytesKept = 200
   /// Elements of a record's array that are events of their own: more would make one record a batch that never ends.
   public static let elementsMax = 10_000
-  /// Records whose ids one partition of a source with `duplicates` knows: 5,000 a second for an hour, in at most 540 MB.
+  /// Records whose ids one partition of a source with `duplicates` knows: 5,000 a second for an hour, in at most 660 MB.
   public static let duplicateIDsMax = 20_000_000
   /// Steps of the path of a field.
   public static let pathStepsMax = 16

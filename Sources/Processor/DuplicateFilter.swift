@@ -18,6 +18,9 @@ public final class DuplicateFilter {
   /// The offset behind the last record that was decided.
   private(set) var seen: Int64
 
+  /// Places whose cache lines are asked for at once: more than a core can wait for, few enough to stay in its cache.
+  private static let touchedAhead = 32
+
   private let source: SourcePlan
   private var events: SeenEvents
   /// Records that were decided to be duplicates, from the first that is not folded yet, ascending.
@@ -97,6 +100,7 @@ public final class DuplicateFilter {
     for record in 0..<records.count where records[record].offset >= seen {
       if let time = records[record].timestampMilliseconds { events.window.advance(to: time) }
       guard next < identities.count, identities[next].record == record else { continue }
+      if next % Self.touchedAhead == 0 { touch(from: next) }
       let identity = identities[next].identity
       next += 1
       guard let identity else { continue }
@@ -116,7 +120,14 @@ public final class DuplicateFilter {
     found.append((record.offset, verdict == .conflict))
   }
 
-  /// Finds the identities of the records that are to be decided, and starts loading their places.
+  /// Starts loading the places of the next identities, so that their cache misses overlap.
+  private func touch(from next: Int) {
+    for index in next..<min(next + Self.touchedAhead, identities.count) {
+      if let identity = identities[index].identity { events.window.touch(identity.id) }
+    }
+  }
+
+  /// Finds the identities of the records that are to be decided.
   private func identify(_ records: UnsafeBufferPointer<LogRecord>, _ batch: EventBatch) {
     identities.removeAll(keepingCapacity: true)
     var row = 0
@@ -125,9 +136,7 @@ public final class DuplicateFilter {
       var end = row + 1
       while end < batch.count, Int(batch.sequence(end)) == record { end += 1 }
       if records[record].offset >= seen {
-        let identity = events.identity(batch, row..<end)
-        if let identity { events.window.touch(identity.id) }
-        identities.append((record, identity))
+        identities.append((record, events.identity(batch, row..<end)))
       }
       row = end
     }

@@ -36,8 +36,8 @@ public final class IDWindow {
   private static let ringMask = 127
   private static let shardBits = 8
   private static let capacityMin = 8
-  /// A table is rebuilt when four fifths of it are taken, and then has three fifths taken, or as few as are left.
-  private static let fill = (most: (4, 5), fresh: (3, 5))
+  /// A table is rebuilt when four fifths of it are taken, and then has half of them taken.
+  private static let fill = (most: (4, 5), fresh: (1, 2))
 
   /// Bytes that an id takes up at most, about: tables have room for what comes.
   public static let bytesPerID = MemoryLayout<Entry>.stride * fill.fresh.1 / fill.fresh.0 + 1
@@ -141,10 +141,9 @@ public final class IDWindow {
   }
 
   /// Starts loading the place of an id.
-  @inline(__always)
   public func touch(_ id: UInt64) {
-    let shard = shards[Int(id >> (64 - UInt64(Self.shardBits)))]
-    touched &+= shard.entries[Self.home(id, shard.capacity)].id
+    let shard = shards + Int(id >> (64 - UInt64(Self.shardBits)))
+    touched &+= shard.pointee.entries[Self.home(id, shard.pointee.capacity)].id
   }
 
   /// Says what is known of the id of a record of the present time, and remembers the record.
