@@ -23,6 +23,7 @@ enum Fingerprint {
         "field \(field.name) \(field.type.rawValue)\(unit)\(spelling(field.zone, field.isText))\(place(field))"
     }.sorted()
     if source.isTable { lines.append("table") }
+    if source.format != .json { lines.append("format \(source.format.rawValue)") }
     if source.timestamp.isAny { lines.append("any time") }
     if source.timestamp.isRecord { lines.append("time of the record") }
     if let each = source.each { lines.append("each \(FieldPath(each)?.description ?? each)") }
