@@ -101,13 +101,14 @@ extension DefinitionsReader {
   private mutating func source(_ name: String, _ place: Place) -> Source? {
     let keys = [
       "topic", "key", "timestamp", "each", "fields", "partitioner", "max_ahead", "table", "capture",
-      "duplicates",
+      "duplicates", "format",
     ]
     guard let fields = reader.fields(place, "a source", keys: keys + Self.annotationKeys) else { return nil }
     let timestamp = reader.required("timestamp", of: fields, example: "timestamp: { field: ts, unit: ms }")
       .flatMap { self.timestamp($0) }
     let declared = reader.required("fields", of: fields, example: "fields: { user_id: string }")
       .flatMap { reader.entries($0, expected: "a mapping of field names to types") }
+    let format: Source.Format = fields["format"].flatMap { reader.choice($0, "format") } ?? .json
     var source = Source(
       name, topic: fields["topic"].flatMap { reader.text($0, expected: "the name of a topic") } ?? name,
       key: fields["key"].flatMap { reader.text($0, expected: "the name of a field") },
@@ -116,11 +117,13 @@ extension DefinitionsReader {
       each: fields["each"].flatMap { reader.text($0, expected: "the path of an array") },
       partitioner: fields["partitioner"].flatMap {
         reader.choice($0, "partitioner", synonyms: Self.partitionerSynonyms)
-      } ?? .murmur2,
+        // Keys are objects in JSON, which no reader of features would place alike.
+      } ?? (format == .json ? .murmur2 : .unknown),
       maxAhead: fields["max_ahead"].flatMap(reader.duration) ?? Source.defaultMaxAhead)
     source.annotations = annotations(fields)
     source.duplicates = fields["duplicates"].flatMap(duplicates)
     source.isTable = fields["table"].flatMap(reader.bool) ?? false
+    source.format = format
     source.capture = fields["capture"].flatMap { capture($0, source: name) }
     return source
   }

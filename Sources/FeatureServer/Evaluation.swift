@@ -119,7 +119,7 @@ struct Evaluation: Sendable {
       lookup < 0
         ? [FeatureValue](repeating: .null, count: view(read).features.count) : states[lookup].values
     }
-    return query.service.values(features: features, inputs: query.inputs[row])
+    return query.service.values(features: features, inputs: query.inputs[row], at: requestedAt)
   }
 
   /// The state of a read of a row; nil if the entity has a null in it.

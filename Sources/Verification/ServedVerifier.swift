@@ -277,7 +277,7 @@ public final class ServedVerifier<Log: VerifiedLog> {
       )
     }
     report.derived += 1
-    let expected = service.values(features: features, inputs: inputs)
+    let expected = service.values(features: features, inputs: inputs, at: computed.requestedAt)
     for (value, column) in zip(values, columns) where !value.isIdentical(to: expected[column.offset]) {
       return report.add(
         finding(

@@ -29,7 +29,7 @@ import Testing
     return try work.run(
       Workspace.binary,
       [
-        "training-set", "-d", "d.yaml", "--as", "happened", "--events", "e.ndjson", "--spine", "s.csv",
+        "training-set", "-d", "d.yaml", "--as", "happened", "--events", "clicks=e.ndjson", "--spine", "s.csv",
         "--service",
         "ranker", "--out", "t.csv",
       ] + arguments)
@@ -56,6 +56,70 @@ import Testing
     #expect(cells.map { $0[4] } == ["1", "", "1", "0", ""])
     #expect(cells.map { $0[6] } == ["3.0", "1.5", "2.5", "", "1.5"])
     #expect(cells.map { $0[7] } == ["6.0", "3.0", "5.0", "", "3.0"])
+  }
+
+  private static let tableDefinitions = """
+    name: shop
+    sources:
+      clicks:
+        key: user
+        timestamp: { field: ts, unit: ms }
+        fields: { user: string }
+      users:
+        table: true
+        key: user
+        timestamp: { field: at, unit: ms }
+        fields: { user: string, tier: string, since: { type: timestamp, unit: ms } }
+    views:
+      clicks: { source: clicks, entity: user, features: { n: { aggregate: count, windows: lifetime } } }
+      profile:
+        source: users
+        entity: user
+        features: { tier: { column: tier, default: none }, since: { column: since } }
+    services:
+      ranker:
+        features: [profile.tier, clicks.n_lifetime]
+        derive:
+          hours: "date_diff('hour', profile__since, now())"
+          rate: clicks__n_lifetime / nullif(hours, 0)
+
+    """
+
+  /// A row of a table and what was counted of events, at each row's own time, which `now()` is.
+  @Test func tablesAndEventsAnswerTogether() throws {
+    try work.write(Self.tableDefinitions, to: "d.yaml")
+    try work.write(#"{"user":"a","ts":10000}"# + "\n" + #"{"user":"a","ts":20000}"# + "\n", to: "e.ndjson")
+    try work.write("user,tier,since,at\na,gold,0,5000\na,silver,0,15000\n", to: "u.csv")
+    let result = try rows(
+      "user,ts\na,12000\na,36000000\nb,36000000\n", "--spine-time", "ts", "--events", "users=u.csv")
+    #expect(result.status == 0, "\(result.error)")
+    #expect(
+      try work.read("t.csv") == """
+        user,ts,profile__tier,clicks__n_lifetime,hours,rate
+        a,12000,gold,1,0,
+        a,36000000,silver,2,10,0.2
+        b,36000000,none,0,,
+
+        """)
+  }
+
+  /// A file of Debezium's changes holds deletions, which lines of plain rows can't.
+  @Test func filesOfChangesHoldDeletions() throws {
+    let definitions = Self.tableDefinitions
+      .replacing("    timestamp: { field: at, unit: ms }", with: "    timestamp: { field: ts_ms, unit: ms }")
+      .replacing("    table: true", with: "    table: true\n    format: debezium")
+    try work.write(definitions, to: "d.yaml")
+    let changes = [
+      #"{"op":"c","before":null,"after":{"user":"a","tier":"gold","since":0},"source":{"ts_ms":5000}}"#,
+      #"{"op":"d","before":{"user":"a"},"after":null,"source":{"ts_ms":15000}}"#,
+      #"{"op":"r","before":null,"after":{"user":"a","tier":"silver","since":0},"source":{"ts_ms":25000}}"#,
+    ]
+    try work.write(changes.map { $0 + "\n" }.joined(), to: "u.ndjson")
+    let result = try rows(
+      "user,ts\na,12000\na,22000\na,32000\n", "--spine-time", "ts", "--events", "users=u.ndjson")
+    #expect(result.status == 0, "\(result.error)")
+    let lines = try work.read("t.csv").split(separator: "\n").dropFirst()
+    #expect(lines.map { $0.split(separator: ",")[2] } == ["gold", "none", "silver"], "\(lines)")
   }
 
   @Test func whatIsMissingIsNamed() throws {

@@ -7,29 +7,41 @@ extension Integration {
 }
 
 extension Integration.TableTests {
-  private static func definitions(_ partitioner: String) -> String {
-    """
-    name: shop
-    version: 1
-    sources:
-      users:
-        table: true
-        topic: users
-        key: user_id
-        partitioner: \(partitioner)
-        timestamp: { field: _at, unit: us }
-        fields: { user_id: int64, tier: string, n: int64, bio: string }
-    views:
-      users:
-        source: users
-        entity: user_id
-        features:
-          tier: { column: tier, default: none }
-          n: { column: n }
-          bio: { column: bio }
-          changes: { aggregate: count, windows: [lifetime] }
-          old: { derive: "date_diff('year', TIMESTAMP '2000-01-01T00:00:00Z', now())" }
-    """
+  /// Who writes the topic, and how.
+  enum Form: String, CaseIterable {
+    /// Keys placed by murmur2: views fold straight from the source.
+    case murmur2
+    /// By way of a repartition topic, through which deletions have to be passed on.
+    case unknown
+    /// Envelopes of Debezium, and behind each deletion a record without a value.
+    case debezium
+  }
+
+  private static func definitions(_ form: Form) -> String {
+    let isDebezium = form == .debezium
+    let way = isDebezium ? "format: debezium" : "partitioner: \(form.rawValue)"
+    return """
+      name: shop
+      version: 1
+      sources:
+        users:
+          table: true
+          topic: users
+          key: user_id
+          \(way)
+          timestamp: { field: \(isDebezium ? "ts_us" : "_at"), unit: us }
+          fields: { user_id: int64, tier: string, n: int64, bio: string }
+      views:
+        users:
+          source: users
+          entity: user_id
+          features:
+            tier: { column: tier, default: none }
+            n: { column: n }
+            bio: { column: bio }
+            changes: { aggregate: count, windows: [lifetime] }
+            old: { derive: "date_diff('year', TIMESTAMP '2000-01-01T00:00:00Z', now())" }
+      """
   }
 
   private struct Row: Equatable {
@@ -48,19 +60,19 @@ extension Integration.TableTests {
     }
   }
 
-  /// Straight from the source, and by way of a repartition topic, through which deletions have to be passed on.
-  @Test(arguments: ["murmur2", "unknown"]) func rowsAreServed(_ partitioner: String) async throws {
+  @Test(arguments: Form.allCases) func rowsAreServed(_ form: Form) async throws {
     try await Integration.expectNone {
       let seed = Integration.seed()
       var random = SplitMix64(seed: seed)
-      let site = try Site(Self.definitions(partitioner))
+      let site = try Site(Self.definitions(form))
       let producer = try EventProducer(site)
       var rows = (0..<12).map { _ in Row() }
       try site.start(Site.Instance("a"))
       for round in 0..<30 {
         var events: [WrittenEvent] = []
         for user in rows.indices where Int.random(in: 0..<3, using: &random) == 0 {
-          events.append(Self.change(&rows[user], user, round, &random))
+          let event = Self.change(&rows[user], user, round, &random)
+          events += form == .debezium ? Self.enveloped(event, user) : [event]
         }
         if !events.isEmpty { try producer.produce(events) }
         // The service goes away in between, and carries on.
@@ -99,8 +111,26 @@ extension Integration.TableTests {
         if found != expected { problems.append("as \(way): \(lines)") }
         if !lines.allSatisfy({ $0.contains("old\":100") }) { problems.append("now() as \(way): \(lines)") }
       }
-      return problems.map { "seed \(seed), \(partitioner): \($0)" } + site.complaints()
+      return problems.map { "seed \(seed), \(form): \($0)" } + site.complaints()
     }
+  }
+
+  /// The same change as Debezium writes it.
+  private static func enveloped(_ event: WrittenEvent, _ user: Int) -> [WrittenEvent] {
+    let key = "{\"user_id\":\(user)}"
+    let time = Int64(Date().timeIntervalSince1970 * 1_000) * 1_000
+    let source = "{\"connector\":\"postgresql\",\"table\":\"users\",\"ts_us\":\(time)}"
+    guard let value = event.value else {
+      let text = "{\"op\":\"d\",\"before\":\(key),\"after\":null,\"source\":\(source)}"
+      return [
+        WrittenEvent(key: Array(key.utf8), value: Array(text.utf8)),
+        WrittenEvent(key: Array(key.utf8), value: nil),
+      ]
+    }
+    let row = String(decoding: value, as: UTF8.self)
+      .replacing("null,\"_kept\":[\"bio\"]", with: "\"__debezium_unavailable_value\"")
+    let text = "{\"op\":\"u\",\"before\":null,\"after\":\(row),\"source\":\(source)}"
+    return [WrittenEvent(key: Array(key.utf8), value: Array(text.utf8))]
   }
 
   /// A row, a row that keeps a value, or a deletion.

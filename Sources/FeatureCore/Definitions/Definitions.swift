@@ -36,6 +36,16 @@ public struct Source: Sendable, Hashable {
     case unknown
   }
 
+  /// How records are written.
+  public enum Format: String, Sendable, Hashable, CaseIterable {
+    /// JSON objects.
+    case json
+    /// Changes of a table in Debezium's envelope, in JSON with or without their schema.
+    case debezium
+    /// The same, flattened: rows without an envelope.
+    case debeziumFlattened = "debezium_flattened"
+  }
+
   /// Where the event time stands and how it is written.
   public struct Timestamp: Sendable, Hashable {
     /// The field.
@@ -159,6 +169,8 @@ public struct Source: Sendable, Hashable {
   public var maxAhead: Int64
   /// Whether its records are whole rows by key: the last in the log counts, and a null value deletes.
   public var isTable = false
+  /// How records are written.
+  public var format = Format.json
   /// Where a table's rows come from; nil if others write the topic.
   public var capture: TableCapture?
   /// What people are told of it.

@@ -35,6 +35,7 @@ enum Fingerprint {
     if source.isTable { lines.append("table") }
     if let join = plan.joinFingerprint { lines.append("joined \(join)") }
     if let rule = source.duplicates { lines.append("duplicates \(rule.by) \(rule.within)") }
+    if source.format != .json { lines.append("format \(source.format.rawValue)") }
     if source.timestamp.isAny { lines.append("any time") }
     if source.timestamp.isRecord { lines.append("time of the record") }
     if let each = source.each { lines.append("each \(FieldPath(each)?.description ?? each)") }

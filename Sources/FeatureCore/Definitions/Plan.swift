@@ -187,6 +187,7 @@ struct PlanCompiler {
     }
     if source.isTable { checkTable(source, at: path) }
     checkDuplicates(source, at: path.child("duplicates"))
+    if source.format != .json { checkChanges(source, at: path) }
     checkComputed(source, at: path, before: before)
     if source.maxAhead < 0 { report(path.child("max_ahead"), "max_ahead is negative", "use 0s or more") }
     return mistakes.count == before
@@ -206,6 +207,24 @@ struct PlanCompiler {
         path.child("fields").child(field.name),
         "'\(EventSchema.keptField)' names the values that a row keeps",
         "remove it: it is read anyway")
+    }
+  }
+
+  /// What Debezium writes.
+  private mutating func checkChanges(_ source: Source, at path: DefinitionPath) {
+    if !source.isTable { report(path.child("format"), "Debezium writes tables", "add \"table: true\"") }
+    if source.capture != nil {
+      report(path.child("capture"), "Debezium writes the topic already", "remove 'capture' or 'format'")
+    }
+    let time = source.timestamp
+    guard source.format == .debezium, !time.isRecord else { return }
+    let units: [String: TimeUnit] = ["ts_ms": .milliseconds, "ts_us": .microseconds, "ts_ns": .nanoseconds]
+    if units[time.field] != time.unit || source.fields.contains(where: { $0.name == time.field }) {
+      report(
+        path.child("timestamp"),
+        "the time of a change is that of its 'source' block, which deletions have too",
+        "use timestamp: { field: ts_ms, unit: ms } (or ts_us, ts_ns), or { record: true }, and declare no such field"
+      )
     }
   }
 

@@ -199,6 +199,7 @@ struct ServiceCompiler {
     var operands = service.inputs.enumerated().map { index, input in
       Operand(column: ExpressionColumn(input.name, input.type), source: .input(index))
     }
+    operands.append(Operand(column: ExpressionColumn(Expression.now, .timestamp), source: .now))
     for (view, plan) in views.enumerated() {
       for (feature, column) in plan.features.enumerated() {
         guard case .scalar(let type) = column.type else { continue }

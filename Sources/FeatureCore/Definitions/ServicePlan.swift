@@ -67,9 +67,12 @@ public final class ServicePlan: Sendable {
   public var computes: Bool { !derived.isEmpty || !service.inputs.isEmpty }
 
   /// The values of the columns. `features` are the values of each read's view, as `ViewPlan.evaluate` gives them; `inputs`
-  /// one of each declared input, null if the request doesn't say. What can't be computed is null.
-  public func values(features: [[FeatureValue]], inputs: [FeatureValue]) -> [FeatureValue] {
-    let computed = derive(features, inputs)
+  /// one of each declared input, null if the request doesn't say; `time` is that of the request, which `now()` is. What can't be
+  /// computed is null.
+  public func values(
+    features: [[FeatureValue]], inputs: [FeatureValue], at time: EventTime
+  ) -> [FeatureValue] {
+    let computed = derive(features, inputs, time)
     return columns.map { column in
       switch column.origin {
       case .feature(let read, let feature): features[read][feature]
@@ -78,13 +81,16 @@ public final class ServicePlan: Sendable {
     }
   }
 
-  private func derive(_ features: [[FeatureValue]], _ inputs: [FeatureValue]) -> [FeatureValue] {
+  private func derive(
+    _ features: [[FeatureValue]], _ inputs: [FeatureValue], _ time: EventTime
+  ) -> [FeatureValue] {
     guard !derived.isEmpty else { return [] }
     var computed = [FeatureValue](repeating: .null, count: derived.count)
     let arena = TextArena()
     for index in order {
       let operands = derived[index].operands.map { operand in
         switch operand {
+        case .now: FeatureValue.timestamp(time)
         case .input(let input): inputs[input]
         case .column(.feature(let read, let feature)): features[read][feature]
         case .column(.derived(let other)): computed[other]
@@ -100,6 +106,8 @@ public final class ServicePlan: Sendable {
 /// A derived column's program; column i of the program is `operands[i]`.
 struct DerivedColumn: Sendable {
   enum Operand: Sendable {
+    /// The time of the request.
+    case now
     case input(Int)
     case column(ServicePlan.Origin)
   }

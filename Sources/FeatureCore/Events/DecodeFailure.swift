@@ -34,6 +34,12 @@ public struct DecodeFailure: Error, Hashable, Sendable {
     case empty
     /// Nested deeper than `Limits.jsonDepthMax`.
     case tooDeep = "too_deep"
+    /// Not a change as Debezium writes it.
+    case noChange = "no_change"
+    /// A change of a kind that rows don't have.
+    case unknownOperation = "unknown_operation"
+    /// All rows of a table were deleted, and none is named.
+    case truncation
   }
 
   /// What breaks JSON's grammar.
@@ -157,6 +163,13 @@ public struct DecodeFailure: Error, Hashable, Sendable {
     return failure
   }
 
+  /// The same failure, of a part that starts so many bytes into the payload.
+  func moved(by bytes: Int) -> DecodeFailure {
+    var failure = self
+    failure.offset += bytes
+    return failure
+  }
+
   /// The same failure, of an element.
   func inElement(_ element: Int) -> DecodeFailure {
     var failure = self
@@ -183,6 +196,13 @@ public struct DecodeFailure: Error, Hashable, Sendable {
         "\(field ?? "a field"): a record before had the same id and other values, so this one is not folded: give each event an "
         + "id of its own, or take out of the declared fields what differs when it is sent again"
     case .empty: return "the payload is empty"
+    case .noChange:
+      return
+        "not a change of Debezium's: an envelope has 'op', and the row in 'after' (for rows without an envelope say "
+        + "format: debezium_flattened)"
+    case .unknownOperation: return "the change's 'op' is none of c, r, u, d and t"
+    case .truncation:
+      return "the table was truncated, which names no rows: delete the rows of its topic's keys by name"
     case .oversized: return "the payload is longer than \(Limits.recordBytesMax) bytes"
     case .missingKey, .missingTime:
       let role = reason == .missingKey ? "the partition key" : "the event time"
@@ -213,7 +233,9 @@ public struct DecodeFailure: Error, Hashable, Sendable {
       return "the time is not in the years 1 to 9999; read in \(units) it would be one of this century"
     case .timeOutOfRange: return "the time is not in the years 1 to 9999 (is the unit right?)"
     case .tooDeep: return "nested deeper than \(Limits.jsonDepthMax) levels"
-    case .empty, .oversized, .missingKey, .missingTime, .conflictingDuplicate: return reason.rawValue
+    case .empty, .oversized, .missingKey, .missingTime, .noChange, .unknownOperation, .truncation,
+      .conflictingDuplicate:
+      return reason.rawValue
     }
   }
 }
@@ -228,6 +250,7 @@ extension EventSchema.Column {
     case .json(let path): path == FieldPath(member: name) ? "" : " (\(path))"
     case .recordTimestamp: " (the record's timestamp)"
     case .recordKey: " (the record's key)"
+    case .commit: " (in the change's source block)"
     case .computed: " (computed)"
     }
   }

@@ -16,6 +16,7 @@ public struct EventDecoder {
   private let isTimeOfElement: Bool
   /// Owns what the pointers below point to, which the loop reads without touching reference counts.
   private let shape: RecordShape
+  private let format: Source.Format
   private let keys: KeyTable
   private let slots: UnsafeMutablePointer<KeyTable.Slot>
   private let startSlot: Int
@@ -32,6 +33,7 @@ public struct EventDecoder {
     keyColumn = schema.keyColumn ?? -1
     isTimeOfElement = schema.isOfElement(schema.timeColumn)
     shape = RecordShape(schema)
+    format = schema.format
     nodes = shape.nodes
     clocks = UnsafePointer(shape.clocks)
     keys = shape.members(0)
@@ -87,6 +89,85 @@ public struct EventDecoder {
     row[timeColumn] = .int64(time.microseconds)
   }
 
+  // MARK: Changes
+
+  /// The row after a change as Debezium tells it. False: the record changes nothing.
+  mutating func decodeChange(
+    _ payload: UnsafeRawBufferPointer, _ record: RecordFields, into row: UnsafeMutablePointer<Scalar>,
+    arena: TextArena
+  ) throws(DecodeFailure) -> Bool {
+    guard payload.count <= Limits.recordBytesMax else {
+      throw DecodeFailure(.oversized, offset: Limits.recordBytesMax)
+    }
+    guard let json = JSONBytes(payload),
+      let change = try ChangeEnvelope(json, format, commitName: UnsafeRawBufferPointer(shape.commitName))
+    else {
+      // Behind an envelope's deletion stands a record for compaction; flattened, it is the deletion.
+      if format == .debezium { return false }
+      guard let milliseconds = record.timestampMilliseconds,
+        let time = EventTime(milliseconds, .milliseconds)
+      else { throw DecodeFailure(.missingTime, column: timeColumn, offset: 0) }
+      try decodeKey(record, into: row, arena)
+      row[timeColumn] = .int64(time.microseconds)
+      return true
+    }
+    var record = record
+    record.commit = change.commit.map { json.slice($0.lowerBound, $0.upperBound) }
+    guard let bytes = change.row else {
+      try decodeKey(record, into: row, arena)
+      try read(record, row, arena)
+      guard row[timeColumn].isValue else { throw DecodeFailure(.missingTime, column: timeColumn, offset: 0) }
+      forgetValues(row)
+      return true
+    }
+    do throws(DecodeFailure) {
+      try decode(json.slice(bytes.lowerBound, bytes.upperBound), record, into: row, arena: arena)
+    } catch {
+      throw error.moved(by: bytes.lowerBound)
+    }
+    if change.operation == .delete {
+      forgetValues(row)
+    } else {
+      for column in shape.textColumns
+      where column != keyColumn && row[column].isValue && UnavailableValue.isOne(row[column].text) {
+        row[column] = .kept
+      }
+    }
+    return true
+  }
+
+  /// Of a deleted row its key and the time stay.
+  private func forgetValues(_ row: UnsafeMutablePointer<Scalar>) {
+    for column in 0..<columnCount where column != keyColumn && column != timeColumn { row[column] = .null }
+  }
+
+  /// Reads the key of a row from its record's: an object that has it, with or without a schema, or the key alone.
+  private func decodeKey(
+    _ record: RecordFields, into row: UnsafeMutablePointer<Scalar>, _ arena: TextArena
+  ) throws(DecodeFailure) {
+    for column in 0..<columnCount { row[column] = .null }
+    guard keyColumn >= 0, let key = record.key, let json = JSONBytes(key) else {
+      throw DecodeFailure(.missingKey, column: keyColumn < 0 ? nil : keyColumn, offset: 0)
+    }
+    do throws(DecodeFailure) {
+      var at = json.skipSpace(0)
+      if json[at] == Byte.openBrace {
+        let payload = try json.member(UnsafeRawBufferPointer(shape.payloadName), of: at)
+        if let payload, json[payload.lowerBound] == Byte.openBrace { at = payload.lowerBound }
+        guard let value = try json.member(UnsafeRawBufferPointer(shape.keyName), of: at) else {
+          throw DecodeFailure(.missingKey, offset: 0)
+        }
+        _ = try shape.keyReader.read(json, value.lowerBound, clocks, &row[keyColumn], arena)
+      } else if json[at] == Byte.quote {
+        _ = try shape.keyReader.read(json, at, clocks, &row[keyColumn], arena)
+      } else {
+        try shape.keyReader.read(whole: key, clocks, &row[keyColumn])
+      }
+    } catch {
+      throw error.inColumn(keyColumn)
+    }
+  }
+
   /// Marks the columns that a list names as those whose values the row before has.
   @inline(never)
   private func keep(
@@ -123,6 +204,9 @@ public struct EventDecoder {
             throw DecodeFailure(.timeOutOfRange, offset: 0)
           }
           row[column] = .int64(time.microseconds)
+        case .commit:
+          guard let commit = record.commit else { continue }
+          try reader.read(whole: commit, clocks, &row[column])
         case .recordKey:
           guard let key = record.key else { continue }
           try reader.read(whole: key, clocks, &row[column])
@@ -332,12 +416,15 @@ public struct RecordFields {
   public var timestampMilliseconds: Int64?
   /// The record's key.
   public var key: UnsafeRawBufferPointer?
+  /// The time of a change in its database, a number as it is written.
+  @usableFromInline var commit: UnsafeRawBufferPointer?
 
   /// The fields of a record.
   @inlinable
   public init(timestampMilliseconds: Int64?, key: UnsafeRawBufferPointer?) {
     self.timestampMilliseconds = timestampMilliseconds
     self.key = key
+    commit = nil
   }
 
   /// Those of a line of a file.

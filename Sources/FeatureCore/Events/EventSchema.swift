@@ -8,6 +8,8 @@ public struct EventSchema: Sendable {
     case recordTimestamp
     /// The record's key, as text.
     case recordKey
+    /// The `source` block of a change as Debezium writes it, where the time is named like the column.
+    case commit
     /// Other columns of the row.
     case computed
   }
@@ -53,6 +55,8 @@ public struct EventSchema: Sendable {
   let computations: [Computation]
   /// Whether a record is a row, and one without a value deletes the row of its key.
   public let isTable: Bool
+  /// How its records are written.
+  let format: Source.Format
   /// The member of a row that names the columns whose values are those of the row before.
   static let keptField = "_kept"
 
@@ -66,6 +70,7 @@ public struct EventSchema: Sendable {
     each = nil
     computations = []
     isTable = false
+    format = .json
   }
 
   /// The columns of a source that are read, and which of them is the event time.
@@ -101,7 +106,7 @@ public struct EventSchema: Sendable {
     columns.append(
       Column(
         name: time.field, type: .timestamp, unit: time.unit, clock: timeClock, isText: time.isText,
-        origin: time.isRecord ? .recordTimestamp : nil))
+        origin: time.isRecord ? .recordTimestamp : source.format == .debezium ? .commit : nil))
     return (columns, columns.count - 1)
   }
 
@@ -127,6 +132,7 @@ public struct EventSchema: Sendable {
     self.columns = columns
     computations = computed.computations
     isTable = source.isTable
+    format = source.format
   }
 
   /// Whether the column is of an element of `each`, and not of the whole record.

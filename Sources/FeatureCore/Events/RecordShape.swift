@@ -43,6 +43,12 @@ final class RecordShape {
   let keptStart: UnsafeMutablePointer<Int>
   /// The columns' names, of a table.
   let keptNames: [[UInt8]]
+  /// The columns that are texts.
+  let textColumns: [Int]
+  /// Names that are looked for in changes: of the time in `source`, of the key's field, and of what a schema describes.
+  let commitName: UnsafeMutableRawBufferPointer
+  let keyName: UnsafeMutableRawBufferPointer
+  let payloadName: UnsafeMutableRawBufferPointer
   /// How a table's key is read from the record's.
   let keyReader: ValueReader
   /// What an element of that array is.
@@ -65,6 +71,10 @@ final class RecordShape {
     recordColumns = builder.otherColumns
     keyReader = builder.keyReader
     keptNames = schema.isTable ? schema.columns.map { Array($0.name.utf8) } : []
+    textColumns = schema.columns.indices.filter { schema.columns[$0].type == .string }
+    commitName = .copy(of: schema.columns[schema.timeColumn].name)
+    keyName = .copy(of: schema.keyColumn.map { schema.columns[$0].memberName } ?? "")
+    payloadName = .copy(of: "payload")
     keptStart = .allocate(capacity: 1)
     keptStart.initialize(to: -1)
     eachStart = .allocate(capacity: 1)
@@ -89,10 +99,30 @@ final class RecordShape {
     clocks.deinitialize(count: clockCount).deallocate()
     eachStart.deallocate()
     keptStart.deallocate()
+    for name in [commitName, keyName, payloadName] { name.deallocate() }
   }
 
   /// The members of an object, to learn from.
   func members(_ node: Int) -> KeyTable { tables[node] }
+}
+
+extension UnsafeMutableRawBufferPointer {
+  fileprivate static func copy(of text: String) -> Self {
+    let bytes = Array(text.utf8)
+    let memory = allocate(byteCount: bytes.count, alignment: 1)
+    memory.copyBytes(from: bytes)
+    return memory
+  }
+}
+
+extension EventSchema.Column {
+  /// The member that the column is, at the top.
+  fileprivate var memberName: String {
+    if case .json(let path) = origin, path.steps.count == 1, case .member(let member)? = path.steps.first {
+      return member
+    }
+    return name
+  }
 }
 
 /// Makes the nodes of a shape from the paths of a valid schema.

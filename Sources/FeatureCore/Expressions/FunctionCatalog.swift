@@ -85,7 +85,7 @@ enum FunctionCatalog {
       return "aggregates are features of their own; greatest and least compare values of one row"
     case "now", "current_timestamp":
       return
-        "events are folded without a clock, so that a replay gives the same values; now() is for a view's 'derive'"
+        "events are folded without a clock, so that a replay gives the same values; now() is for 'derive'"
     default:
       let names = functions.map(\.name) + aliases.keys.sorted() + ["cast", "try_cast", "extract", "position"]
       return Suggestion.didYouMean(name, among: names)

@@ -38,7 +38,7 @@ public final class EventBatch {
     sequences.deallocate()
   }
 
-  /// Decodes a record into the next row, or into as many as it has elements; nothing is appended if that fails. An element
+  /// Decodes a record into the next row, or into as many as it has elements, or into none if it changes nothing; nothing is appended if that fails. An element
   /// that can't be used is told to `refuse` and left out. `sequence` is the record's place in its log (an offset or a line
   /// number). The payload must stay alive until `removeAll`, and what `record` refers to.
   public func append(
@@ -47,7 +47,11 @@ public final class EventBatch {
   ) throws(DecodeFailure) {
     if schema.each != nil { return try appendElements(payload, sequence, record, refuse) }
     precondition(count < capacity, "Cannot append to a full batch")
-    if schema.isTable, payload.isEmpty {
+    if schema.format != .json {
+      guard try decoder.decodeChange(payload, record, into: scalars + count * width, arena: arena) else {
+        return
+      }
+    } else if schema.isTable, payload.isEmpty {
       try decoder.decodeDeletion(record, into: scalars + count * width)
     } else {
       try decoder.decode(payload, record, into: scalars + count * width, arena: arena)

@@ -123,7 +123,8 @@ private struct ServedColumns {
     }
     return service.values(
       features: features,
-      inputs: inputs.map { Self.converted($0.seen.value(row.fields[$0.column]), to: $0.type) })
+      inputs: inputs.map { Self.converted($0.seen.value(row.fields[$0.column]), to: $0.type) },
+      at: row.time)
   }
 
   /// A value of a column as the input's type; null if it is none.

@@ -52,7 +52,9 @@ struct ServiceReading {
     row.append(.int64(Int64(version)))
     row.append(.timestamp(features.at))
     for value in entity { row.append(value) }
-    for value in service.values(features: features.values, inputs: inputs) { row.append(value) }
+    for value in service.values(features: features.values, inputs: inputs, at: features.at) {
+      row.append(value)
+    }
     try row.endRow()
     try row.finish()
   }

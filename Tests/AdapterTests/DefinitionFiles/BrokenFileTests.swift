@@ -222,7 +222,7 @@ import Testing
     (
       "clicks",
       [
-        "3:6: expected a source: a mapping with the keys topic, key, timestamp, each, fields, partitioner, max_ahead, table, capture, owner, description, tags, found 'clicks'"
+        "3:6: expected a source: a mapping with the keys topic, key, timestamp, each, fields, partitioner, max_ahead, table, capture, format, owner, description, tags, found 'clicks'"
       ]
     ),
     (

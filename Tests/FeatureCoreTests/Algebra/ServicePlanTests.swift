@@ -64,18 +64,22 @@ import Testing
           .init("twice", "gap * 2"), .init("gap", "price - activity__spend_lifetime"),
           .init("top", "rank < 3 and popularity__n_1h > 1"),
           .init("broken", "cast('x' || cast(rank as string) as int64)"),
+          .init("moment", "date_trunc('minute', now())"),
         ]))
     let service = try #require(plan.service("ranker"))
-    #expect(service.columns.map(\.name) == ["popularity__n_1h", "twice", "gap", "top", "broken"])
+    #expect(service.columns.map(\.name) == ["popularity__n_1h", "twice", "gap", "top", "broken", "moment"])
     // The view that only a derived column uses is read, and makes the rows name its entity.
     #expect(service.reads.map(\.view) == [1, 0])
     #expect(service.entity.map(\.name) == ["item", "user"])
+    let minute = FeatureValue.timestamp(EventTime(microseconds: 120_000_000))
     let values = service.values(
-      features: [[.int64(2)], [.int64(0), .int64(0), .double(1.5), .null]], inputs: [.double(4), .int64(2)])
-    #expect(values == [.int64(2), .double(5), .double(2.5), .bool(true), .null])
+      features: [[.int64(2)], [.int64(0), .int64(0), .double(1.5), .null]], inputs: [.double(4), .int64(2)],
+      at: EventTime(microseconds: 179_000_000))
+    #expect(values == [.int64(2), .double(5), .double(2.5), .bool(true), .null, minute])
     let unknown = service.values(
-      features: [[.int64(2)], [.int64(0), .int64(0), .null, .null]], inputs: [.double(4), .null])
-    #expect(unknown == [.int64(2), .null, .null, .null, .null])
+      features: [[.int64(2)], [.int64(0), .int64(0), .null, .null]], inputs: [.double(4), .null],
+      at: EventTime(microseconds: 120_000_000))
+    #expect(unknown == [.int64(2), .null, .null, .null, .null, minute])
   }
 
   @Test func anEntityIsSilentForAsLongAsItMayBe() throws {

@@ -62,6 +62,7 @@ import Testing
         "malformed_json", "invalid_utf8", "wrong_type", "number_out_of_range", "duplicate_field",
         "missing_key", "missing_time", "bad_time", "missing_zone", "time_out_of_range", "oversized",
         "too_many_elements", "expression_failed", "conflicting_duplicate", "empty", "too_deep",
+        "no_change", "unknown_operation", "truncation",
       ])
   }
 }
