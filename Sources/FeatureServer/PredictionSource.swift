@@ -76,6 +76,7 @@ final class PredictionSource: Sendable {
       Predictions.Failure(description: "predictions: the source '\(source.name)' \(problem)")
     }
     if source.isTable { throw fail("is a table: its rows come from a capture, or from who owns the topic") }
+    if plan.joinFingerprint != nil { throw fail("is what a join makes: write to what it joins") }
     if source.each != nil { throw fail("has several events in a record: name one whose records are events") }
     var members: [String] = []
     for column in plan.schema.columns {
@@ -85,7 +86,8 @@ final class PredictionSource: Sendable {
         members.append(member)
       case .recordKey:
         throw fail("reads its records' keys, and rows have none: declare the field in the value")
-      case .recordTimestamp, .computed: continue
+      // Only changes of tables have a commit, and they are refused above.
+      case .recordTimestamp, .computed, .commit: continue
       }
     }
     self.plan = plan
