@@ -120,8 +120,11 @@ struct CaptureRunner {
   func run() throws(ProcessorError) {
     let table: CapturedTable
     do throws(CaptureError) { table = try CapturedTable(source) } catch { throw stop(error.description) }
-    guard let capture = source.capture, case .postgres(let text) = capture.origin else {
-      throw stop("source '\(source.name)' has no capture")
+    guard let capture = source.capture, case .postgres(let text) = capture.origin, capture.mode == .replicate
+    else {
+      throw stop(
+        "source '\(source.name)': this version captures from PostgreSQL alone, with mode: replicate; write another "
+          + "database's rows to '\(source.topic)' yourself, or let Debezium do it (format: debezium)")
     }
     let address = try EnvironmentReference.resolve(text, of: "source '\(source.name)', capture")
     let database = PostgresTable(conninfo: address, table: capture.table, as: table, app: plan.name)

@@ -306,4 +306,12 @@ import Testing
     #expect(file.definitions.name == name)
     #expect(file.definitions.views.map(\.name) == ["user_activity", "item_popularity", "user_category"])
   }
+
+  @Test func theExampleOfAModelIsRight() throws {
+    let path = URL(filePath: #filePath).deletingLastPathComponent()
+      .appending(path: "../../../examples/ranker.yaml").standardizedFileURL.path
+    let plan = try DefinitionFile.compile(path: path)
+    #expect(plan.joins.map(\.name) == ["outcomes"])
+    #expect(plan.views.flatMap(\.triggers).map(\.name) == ["drifted", "worse"])
+  }
 }

@@ -8,6 +8,8 @@ import Testing
   private static let files = [
     "5", "{ name: a, sources: { c: 5 }, views: {} }",
     "{ name: a, sources: { c: { timestamp: [5], fields: { a: [5] } } }, views: {} }",
+    "{ name: a, sources: {}, joins: { j: 5 }, views: {} }",
+    "{ name: a, sources: {}, joins: { j: { left: {}, right: {}, on: a } }, views: {} }",
     "{ name: a, sources: {}, views: { v: 5 } }",
     "{ name: a, sources: {}, views: { v: { source: c, entity: [a], features: { f: 5 } } } }",
     "{ name: a, sources: {}, views: { v: { source: c, entity: [a], features: {}, triggers: { t: 5 } } } }",
