@@ -112,6 +112,23 @@ public struct Routing: Sendable {
     self.inputs = inputs
   }
 
+  /// The topics that are read, in the order in which they are written: those of the declared sources first, then what is made
+  /// of them.
+  public func stages(_ plan: Plan) -> [Set<String>] {
+    func depth(ofSource index: Int) -> Int {
+      guard let join = plan.joins.first(where: { $0.source == index }) else { return 0 }
+      return JoinPlan.Side.allCases.map { depth(ofSource: join.source(of: $0)) }.reduce(0, max) + 2
+    }
+    var stages: [Set<String>] = [[]]
+    for input in inputs {
+      let own = input.join.map { plan.joins[$0].source } ?? input.source
+      let stage = depth(ofSource: own) + (input.join != nil ? -1 : input.isRepartitioned ? 1 : 0)
+      while stages.count <= stage { stages.append([]) }
+      stages[stage].insert(input.topic)
+    }
+    return stages
+  }
+
   /// The name of the input whose tasks hold a view's states.
   public func input(of view: ViewPlan, _ plan: Plan) -> String {
     guard let index = plan.views.firstIndex(where: { $0 === view }),

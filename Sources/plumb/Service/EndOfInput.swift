@@ -5,7 +5,7 @@ import OnlineStore
 import Processor
 import ServiceConfiguration
 
-/// Whether a group has processed everything that the sources held when this began, and what was repartitioned of it;
+/// Whether a group has processed everything that the sources held when this began, and what was repartitioned and joined of it;
 /// asked of the brokers alone, so that it does not matter which process did the work.
 final class EndOfInput {
   private let options: KafkaOptions
@@ -15,9 +15,11 @@ final class EndOfInput {
   private let routing: Routing
   private let store: OnlineReader
   private let partitions: [TopicPartition]
-  /// The offsets behind the last records: of the sources as they were, of the others not known before those are done.
-  private var sourceEnds: [TopicPartition: Int64] = [:]
-  private var repartitionEnds: [TopicPartition: Int64]?
+  /// The topics in the order in which they are written: the sources, then what is made of them.
+  private let stages: [Set<String>]
+  /// The offsets behind the last records, by stage: of the sources as they were, of each other not known before the one
+  /// before is done.
+  private var ends: [[TopicPartition: Int64]] = []
 
   /// Between two looks.
   static let intervalMilliseconds = 500
@@ -32,6 +34,7 @@ final class EndOfInput {
     options.requestTimeoutMilliseconds = 5_000
     self.options = options
     routing = Routing(plan)
+    stages = routing.stages(plan)
     store = OnlineReader(
       try settings.redisOptions(), keys: StoreKeys(name: plan.name, version: plan.version))
     admin = try TopicAdmin(options, report: report)
@@ -40,7 +43,7 @@ final class EndOfInput {
       (0..<(counts[input.name] ?? 0)).map { TopicPartition(input.topic, $0) }
     }
     log = try ReplayLog(options, ends: [:], report: report)
-    sourceEnds = try ends(isRepartitioned: false)
+    ends = [try lastOffsets(of: stages[0])]
   }
 
   /// Whether there is nothing left to do. While Kafka or Redis is away nobody can tell.
@@ -59,12 +62,12 @@ final class EndOfInput {
     let offsets = Dictionary(
       zip(partitions, committed).compactMap { partition, offset in offset.map { (partition, $0) } }
     ) { first, _ in first }
-    guard try isProcessed(to: sourceEnds, offsets) else { return false }
-    // Transactions that are ending hold what was forwarded: the ends are those behind them.
-    let ends: [TopicPartition: Int64]
-    if let repartitionEnds { ends = repartitionEnds } else { ends = try self.ends(isRepartitioned: true) }
-    repartitionEnds = ends
-    return try isProcessed(to: ends, offsets) && allAreBegun()
+    for (index, topics) in stages.enumerated() {
+      // Transactions that are ending hold what was forwarded: the ends are those behind them.
+      if ends.count == index { ends.append(try lastOffsets(of: topics)) }
+      guard try isProcessed(to: ends[index], offsets) else { return false }
+    }
+    return try allAreBegun()
   }
 
   /// A partition without records has a position too, once its task was begun.
@@ -77,8 +80,7 @@ final class EndOfInput {
     return true
   }
 
-  private func ends(isRepartitioned: Bool) throws -> [TopicPartition: Int64] {
-    let topics = Set(routing.inputs.filter { $0.isRepartitioned == isRepartitioned }.map(\.topic))
+  private func lastOffsets(of topics: Set<String>) throws -> [TopicPartition: Int64] {
     let wanted = partitions.filter { topics.contains($0.topic) }
     return Dictionary(uniqueKeysWithValues: zip(wanted, try admin.ends(of: wanted)))
   }

@@ -124,6 +124,9 @@ struct RetireCommand: ParsableCommand {
       for input in Routing(plan).inputs where input.isRepartitioned {
         print("the topic \(input.topic) may be deleted")
       }
+      for join in plan.joins {
+        print("the topic \(plan.sources[join.source].source.topic), which a join made, may be deleted")
+      }
       print("the consumer group \(options.group) may be deleted")
     }
   }
