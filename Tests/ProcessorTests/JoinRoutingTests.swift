@@ -46,7 +46,9 @@ import Testing
     let plan = try Self.plan()
     func text(_ routing: Routing) -> [String] {
       routing.inputs.map { input in
-        let forwards = input.forwards.map { "\($0.topic) \($0.views) \(String(describing: $0.side))" }.sorted()
+        let forwards = input.forwards.map { forward in
+          "\(forward.topic) \(forward.views) \(String(describing: forward.side))"
+        }.sorted()
         return "\(input.topic) \(input.name) \(input.source) \(input.views) \(forwards) \(input.join ?? -1)"
       }.sorted()
     }
