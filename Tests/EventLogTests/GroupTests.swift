@@ -202,7 +202,7 @@ extension BrokerSuite {
       let bench = Bench(brokers: "127.0.0.1:\(broker.port)")
       let topic = try bench.newTopic()
       var options = bench.options([
-        "producer.transaction.timeout.ms": "3000", "producer.queue.buffering.max.messages": "5",
+        "producer.transaction.timeout.ms": "60000", "producer.queue.buffering.max.messages": "5",
       ])
       options.requestTimeoutMilliseconds = 1_000
       options.sendTimeoutMilliseconds = 200
