@@ -34,12 +34,12 @@ extension Integration.SentinelTests {
       let (old, new) = try sentinels.lose(loss)
       try waitUntil("the replica is promoted", seconds: 60) {
         try events.produce(milliseconds: 100)
-        return try sentinels.isPrimary(new)
+        return sentinels.isPrimary(new)
       }
       try sentinels.bringBack(old, after: loss)
       try waitUntil("the old primary is a replica", seconds: 60) {
         try events.produce(milliseconds: 100)
-        return try sentinels.isWhole()
+        return sentinels.isWhole()
       }
     }
     let audit = try Audit(site, seconds: 300)
@@ -73,12 +73,12 @@ extension Integration.SentinelTests {
     }
     try waitUntil("the replica has everything", seconds: 60) { try !sentinels.replicaLacksCommits() }
     let (old, new) = try sentinels.lose(.stopped)
-    try waitUntil("the replica is promoted", seconds: 60) { try sentinels.isPrimary(new) }
+    try waitUntil("the replica is promoted", seconds: 60) { sentinels.isPrimary(new) }
     try Data().write(to: URL(fileURLWithPath: marker))
     if try load.status(within: 120) != 0 { problems.append("\(load.text)\n\(server.text)") }
     print(load.text)
     try sentinels.bringBack(old, after: .stopped)
-    try waitUntil("the old primary is a replica", seconds: 60) { try sentinels.isWhole() }
+    try waitUntil("the old primary is a replica", seconds: 60) { sentinels.isWhole() }
     problems += try server.check("back") + server.check("values", expected)
     return Integration.report(problems, seed, site)
   }

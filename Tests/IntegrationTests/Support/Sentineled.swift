@@ -48,7 +48,7 @@ final class Sentineled {
     primary = try RedisNode(folder, "sentinels", url: "rediss+sentinel://\(places)/shop/0\(suffix)")
     for node in servers + sentinels { try node.start() }
     try servers[1].ask("REPLICAOF", ["127.0.0.1", servers[0].port])
-    try waitUntil("the sentinels know everyone", seconds: 60) { try isWhole() }
+    try waitUntil("the sentinels know everyone", seconds: 60) { isWhole() }
   }
 
   private static func settings(watching port: Int32) -> String {
@@ -84,7 +84,7 @@ final class Sentineled {
     return (old, new)
   }
 
-  func isPrimary(_ node: RedisNode) throws -> Bool { try role(node) == "master" }
+  func isPrimary(_ node: RedisNode) -> Bool { (try? role(node)) == "master" }
 
   /// Brings the old primary back, which knows nothing of its successor.
   func bringBack(_ old: RedisNode, after loss: Loss) throws {
@@ -106,8 +106,11 @@ final class Sentineled {
     return role
   }
 
-  /// Whether the replica has what the primary has, and all sentinels know both servers and one another.
-  func isWhole() throws -> Bool {
+  /// Whether the replica has what the primary has, and all sentinels know both servers and one another. Who can't be
+  /// asked isn't yet: a sentinel that makes a server a replica closes all connections to it.
+  func isWhole() -> Bool { (try? everyoneAgrees()) == true }
+
+  private func everyoneAgrees() throws -> Bool {
     let roles = try servers.map(role)
     guard Set(roles) == ["master", "slave"] else { return false }
     let (primary, replica) = try self.roles()
