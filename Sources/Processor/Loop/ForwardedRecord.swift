@@ -7,8 +7,9 @@ struct ForwardedRecord {
 
   /// Reads a record whose source needs more than values; nil of damaged bytes.
   init?(_ bytes: UnsafeRawBufferPointer) {
-    fields = .none
-    payload = UnsafeRawBufferPointer(start: nil, count: 0)
+    // Swift 6.3's optimiser loses a write to a property in the loop.
+    var fields = RecordFields.none
+    var payload = UnsafeRawBufferPointer(start: nil, count: 0)
     var at = 0
     while at < bytes.count {
       let tag = bytes[at]
@@ -27,6 +28,7 @@ struct ForwardedRecord {
       if tag == 2 << 3 | 2 { fields.key = part } else { payload = part }
       at += length
     }
+    (self.fields, self.payload) = (fields, payload)
   }
 
   private static func varint(_ bytes: UnsafeRawBufferPointer, _ at: inout Int) -> Int? {
