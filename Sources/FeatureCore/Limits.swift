@@ -32,6 +32,9 @@ public enum Limits {
   public static let derivedTextBytesMax = 4096
   /// Partitions of a topic that is joined: what a mark in the join's log may ask memory for.
   public static let joinPartitionsMax = 10_000
+  /// Records of a join's log that a cursor takes for one record of the head: few enough that what they make fits a
+  /// transaction. A function of the log, as all that a task does, so no setting.
+  public static let joinFollowMax = 10_000
   /// Features of one view, before windows.
   public static let featuresPerViewMax = 512
   /// Windows of one feature: far more than anybody looks at.

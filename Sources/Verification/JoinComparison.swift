@@ -6,12 +6,13 @@ extension Verifier {
   /// Adds the marks of a join's log to those that are compared when their partition is folded; true: the record is one.
   func takeMark(_ record: LogRecord, _ partition: TopicPartition, _ input: Routing.Input) -> Bool {
     guard let join = input.join, record.key == nil else { return false }
+    if JoinTurn.isOne(record.payload) { return true }
     guard let mark = JoinMark(record.payload) else {
       report.add(
         Finding(
           subject: .forward, view: "", entity: [], partition: partition, offset: record.offset,
           difference:
-            "the record is neither an event of a side nor a mark (here the position is the record's own)",
+            "the record is neither an event of a side nor a mark nor a turn (here the position is the record's own)",
           cause: "another program wrote it"))
       return true
     }

@@ -30,14 +30,15 @@ public struct Plan: Sendable {
   /// Identifies the semantics of all views together; neither comments nor order nor formatting change it.
   public let fingerprint: UInt64
 
-  /// Checks and compiles definitions. `zones` holds the rules of every time zone that they name. `stateBytesMax` is smaller
-  /// in tests only. Throws every mistake at once.
+  /// Checks and compiles definitions. `zones` holds the rules of every time zone that they name. `stateBytesMax` and
+  /// `joinFollowMax` are smaller in tests only. Throws every mistake at once.
   public init(
     _ definitions: Definitions, zones: [String: TimeZoneRules] = ["UTC": .utc],
-    stateBytesMax: Int = Limits.stateBytesMax
+    stateBytesMax: Int = Limits.stateBytesMax, joinFollowMax: Int = Limits.joinFollowMax
   ) throws(DefinitionMistakes) {
     var compiler = PlanCompiler(zones: zones)
     compiler.stateBytesMax = stateBytesMax
+    compiler.joinFollowMax = joinFollowMax
     let compiled = compiler.compile(definitions)
     guard compiler.mistakes.isEmpty else { throw DefinitionMistakes(compiler.mistakes) }
     name = definitions.name
@@ -76,6 +77,7 @@ public struct Plan: Sendable {
 struct PlanCompiler {
   let zones: [String: TimeZoneRules]
   var stateBytesMax = Limits.stateBytesMax
+  var joinFollowMax = Limits.joinFollowMax
   private(set) var mistakes: [Mistake] = []
 
   init(zones: [String: TimeZoneRules]) { self.zones = zones }

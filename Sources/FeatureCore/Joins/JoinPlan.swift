@@ -18,6 +18,8 @@ public final class JoinPlan: Sendable {
   public let right: ViewPlan
   /// Identifies the semantics: joins with equal fingerprints make equal records of equal logs.
   public let fingerprint: UInt64
+  /// Records of its log that a cursor takes for one record of the head.
+  public let followMax: Int
   /// The columns of the left source, which the record has first.
   let leftColumns: [EventSchema.Column]
   /// The carried columns of the right source.
@@ -35,7 +37,7 @@ public final class JoinPlan: Sendable {
 
   init(
     _ join: Join, source: Int, left: ViewPlan, right: ViewPlan, leftColumns: [EventSchema.Column],
-    carried: [Carried]
+    carried: [Carried], followMax: Int
   ) {
     self.join = join
     self.source = source
@@ -43,6 +45,7 @@ public final class JoinPlan: Sendable {
     self.right = right
     self.leftColumns = leftColumns
     self.carried = carried
+    self.followMax = followMax
     fingerprint = Hash64.hash(
       [
         "join \(join.name)", "left \(left.fingerprint)", "right \(right.fingerprint)", "kind \(join.kind)",
@@ -88,7 +91,7 @@ extension PlanCompiler {
       left.removeAll { ready.contains($0) }
       for join in ready {
         var compiler = JoinCompiler(join, definitions, names: names, sources: sources, zones: zones)
-        let made = compiler.compile(source: sources.count)
+        let made = compiler.compile(source: sources.count, followMax: joinFollowMax)
         for mistake in compiler.mistakes { report(mistake) }
         names.append(join.name)
         sources.append(made?.source)
@@ -140,7 +143,7 @@ private struct JoinCompiler {
     mistakes.append(Mistake(path, message, suggestion: suggestion))
   }
 
-  mutating func compile(source: Int) -> (plan: JoinPlan, source: SourcePlan)? {
+  mutating func compile(source: Int, followMax: Int) -> (plan: JoinPlan, source: SourcePlan)? {
     if let problem = NameRule.problem(join.name, allowsDashes: false) { report(path, problem.0, problem.1) }
     guard let leftIndex = names.firstIndex(of: join.left.source), let left = sources[leftIndex],
       let rightIndex = names.firstIndex(of: join.right.source), let right = sources[rightIndex]
@@ -164,7 +167,7 @@ private struct JoinCompiler {
         var carried = carried
         carried.feature = isTable ? rightView.features.firstIndex { $0.name == carried.name } ?? -1 : -1
         return carried
-      })
+      }, followMax: followMax)
     return (
       plan,
       SourcePlan(

@@ -20,6 +20,8 @@ public struct JoinProgress: Hashable, Sendable {
   public var clock = JoinClock()
   /// The cursors.
   public var cursors: [Cursor]
+  /// Whether a cursor had more to take than it may for one record: a turn in the log lets it go on.
+  public var isBehind = false
 
   /// Of a task that begins.
   public init(_ plan: JoinPlan) { cursors = (0..<plan.cursorCount).map { _ in Cursor() } }
@@ -45,6 +47,9 @@ public struct JoinProgress: Hashable, Sendable {
       }
       cursors.append(cursor)
     }
+    let behind = try reader.byte()
+    guard behind <= 1 else { throw reader.corrupt("cursors are behind: \(behind)") }
+    isBehind = behind == 1
     guard reader.isAtEnd else { throw reader.corrupt("there is more than the progress") }
     self.clock = clock
     self.cursors = cursors
@@ -63,6 +68,7 @@ public struct JoinProgress: Hashable, Sendable {
         writer.signed(cursor.offset)
         cursor.clock.write(to: &writer)
       }
+      writer.byte(isBehind ? 1 : 0)
     }
   }
 }

@@ -29,10 +29,7 @@ final class JoinFold {
     var blocked = Int64.min
   }
 
-  /// Records that a cursor takes for one record of the head: a function of the log, as all that the task does, and so few
-  /// that what they make fits a transaction.
-  static let stepsMax = 10_000
-  /// Bytes of them.
+  /// Bytes that a cursor takes for one record of the head, besides the plan's `followMax`.
   static let stepBytesMax = 8 << 20
   /// Records that a cursor reads at once.
   static let readMax = 1_000
@@ -141,6 +138,7 @@ final class JoinFold {
     _ record: LogRecord, isSilent: Bool, _ ports: Ports<Failure>
   ) throws(Failure) {
     hasProgressed = true
+    progress.isBehind = false
     switch JoinRecord(record.payload) {
     case .mark(let mark): progress.clock.note(mark)
     case .event(let side, let fields, let payload):
@@ -154,7 +152,7 @@ final class JoinFold {
         if isTable, !isSilent { try join(record, Text(key), fields, payload, ports) }
       case .right: try keep(record, key, fields, payload, isSilent, ports)
       }
-    case nil: break
+    case .turn, nil: break
     }
     for cursor in progress.cursors.indices {
       try follow(cursor, head: record.offset + 1, isSilent: isSilent, ports)
@@ -249,14 +247,9 @@ final class JoinFold {
   private func follow<Failure>(
     _ index: Int, head: Int64, isSilent: Bool, _ ports: Ports<Failure>
   ) throws(Failure) {
-    var steps = Self.stepsMax
+    var steps = plan.followMax
     var bytes = Self.stepBytesMax
-    while steps > 0, bytes > 0 {
-      if progress.cursors[index].pending == 0 {
-        progress.cursors[index].clock = progress.clock
-        readers[index] = Reader()
-        return
-      }
+    while steps > 0, bytes > 0, progress.cursors[index].pending > 0 {
       if progress.clock.passed < readers[index].blocked { return }
       let ahead = readers[index].ahead
       readers[index].ahead = ahead.drop { $0.offset < progress.cursors[index].offset }
@@ -267,6 +260,12 @@ final class JoinFold {
       if taken.isEmpty { return }
       try take(taken, index, isSilent: isSilent, ports)
       readers[index].ahead = readers[index].ahead[taken.endIndex...]
+    }
+    if progress.cursors[index].pending > 0 {
+      progress.isBehind = true
+    } else {
+      progress.cursors[index].clock = progress.clock
+      readers[index] = Reader()
     }
   }
 
@@ -314,7 +313,7 @@ final class JoinFold {
       case .event(.left, let fields, let payload) where record.key != nil:
         progress.cursors[index].pending -= 1
         if !isSilent { try tell(record, fields, payload, index, ports) }
-      case .event, nil: break
+      case .event, .turn, nil: break
       }
       progress.cursors[index].offset = record.offset + 1
     }

@@ -1,9 +1,11 @@
 public import FeatureCore
 
-/// A record of a join's log: an event of a side as its source's task has forwarded it, or a mark of how far that has come.
+/// A record of a join's log: an event of a side as its source's task has forwarded it, a mark of how far that has come, or
+/// another turn for cursors that had more to take than they may for one record.
 enum JoinRecord {
   case event(JoinPlan.Side, fields: RecordFields, payload: UnsafeRawBufferPointer)
   case mark(JoinMark)
+  case turn
 
   /// nil of bytes that no task wrote.
   init?(_ bytes: UnsafeRawBufferPointer) {
@@ -37,7 +39,11 @@ enum JoinRecord {
       default: return nil
       }
     }
-    guard let side else { return nil }
+    guard let side else {
+      guard numbers == [UInt64(Self.turnField): 1], payload.isEmpty else { return nil }
+      self = .turn
+      return
+    }
     guard !numbers.isEmpty else {
       self = .event(side, fields: fields, payload: payload)
       return
@@ -47,6 +53,7 @@ enum JoinRecord {
   }
 
   fileprivate static let sideField: UInt8 = 4
+  fileprivate static let turnField: UInt8 = 10
 
   private static func varint(_ bytes: UnsafeRawBufferPointer, _ at: inout Int) -> UInt64? {
     var value: UInt64 = 0
@@ -81,6 +88,14 @@ extension JoinMark {
   }
 }
 
+/// Another turn for the cursors of a join's task, which it writes into its own log.
+public enum JoinTurn {
+  /// Whether a record of a join's log is one.
+  public static func isOne(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    if case .turn? = JoinRecord(bytes) { true } else { false }
+  }
+}
+
 extension JoinMark {
   /// The mark that a record of a join's log is; nil: it is none.
   public init?(_ bytes: UnsafeRawBufferPointer) {
@@ -94,6 +109,12 @@ extension ProtobufWriter {
   mutating func event(_ record: LogRecord, of side: JoinPlan.Side) {
     forwarded(record)
     field(UInt64(JoinRecord.sideField), varint: UInt64(side.rawValue + 1))
+  }
+
+  /// Another turn for cursors.
+  mutating func turn() {
+    removeAll()
+    field(UInt64(JoinRecord.turnField), varint: 1)
   }
 
   /// How far a side has come.

@@ -17,6 +17,7 @@ extension ProcessorLoop {
         for task in published { try encodeStates(of: task, isSilent: false) }
         try beginTransaction()
         for task in marked { try sendMarks(of: task) }
+        for task in published { try sendTurn(of: task) }
       } catch {
         if case .log(let error) = error { throw .log(LogError(.abort, error.message)) }
         throw error

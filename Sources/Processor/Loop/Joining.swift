@@ -160,9 +160,20 @@ extension ProcessorLoop {
     }
     task.marks.told(isIdle: isIdle)
   }
+
+  /// Gives the cursors of a join's task another turn, whatever else comes into its log.
+  func sendTurn(of task: WorkerTask) throws(LoopFault) {
+    guard !task.isCatchingUp, let join = task.join, join.progress.isBehind else { return }
+    writer.turn()
+    try onLog { () throws(LogError) in
+      try writer.withBytes { (bytes) throws(LogError) in
+        try log.send(topic: task.partition.topic, partition: task.partition.partition, key: nil, value: bytes)
+      }
+    }
+  }
 }
 
 extension StateKey {
   /// Under which a join's task keeps how far it has come. A view's or a join's name has no dot.
-  static func progress(of join: String) -> [UInt8] { Array("\(join).progress:".utf8) }
+  public static func progress(of join: String) -> [UInt8] { Array("\(join).progress:".utf8) }
 }

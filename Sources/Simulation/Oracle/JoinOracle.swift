@@ -26,8 +26,12 @@ final class JoinOracle {
   private var known: [Int: [Int: (time: Int64?, isIdle: Bool)]] = [:]
   private var counts: [Int: Int] = [:]
   private var passed = Int64.min
-  private var lefts: [Left] = []
+  /// The records of the log; nil: none of a left event.
+  private var log: [Left?] = []
+  /// How many of those before are of left events.
+  private var leftCounts = [0]
   private var rights: [[UInt8]: [RightEvents.Event]] = [:]
+  /// How many of the log's records each cursor has passed.
   private var taken: [Int]
 
   /// The states of a table's rows.
@@ -55,16 +59,21 @@ final class JoinOracle {
     }
     let side = Int(numbers[4] ?? 1) - 1
     var due: [Due] = []
+    var waiting: Left?
     if let count = numbers[6] {
       mark(side, numbers, Int(count))
+    } else if visible.record.key == nil {
+      // Another turn for the cursors.
     } else if side == 0 {
       let left = Left(
         offset: visible.offset, key: visible.record.key ?? [], fields: fields,
         timestamp: Int64(bitPattern: numbers[1] ?? 0), passed: passed)
-      if plan.join.kind == .table { due += joined(left) } else { lefts.append(left) }
+      if plan.join.kind == .table { due += joined(left) } else { waiting = left }
     } else {
       keep(visible, fields, Int64(bitPattern: numbers[1] ?? 0))
     }
+    log.append(waiting)
+    leftCounts.append(leftCounts[leftCounts.count - 1] + (waiting == nil ? 0 : 1))
     for cursor in taken.indices { due += follow(cursor) }
     return due
   }
@@ -135,14 +144,20 @@ final class JoinOracle {
   private func follow(_ cursor: Int) -> [Due] {
     guard case .outcome(let within, let wait, let lateness) = plan.join.kind else { return [] }
     var due: [Due] = []
-    while taken[cursor] < lefts.count {
-      let left = lefts[taken[cursor]]
+    var steps = 0
+    while steps < plan.followMax, leftCounts[taken[cursor]] < leftCounts[log.count] {
+      guard let left = log[taken[cursor]] else {
+        taken[cursor] += 1
+        steps += 1
+        continue
+      }
       var isDue = true
       forEachRow(0, left.key, left.fields, left.timestamp) { _, time in
         if time + within + wait + (cursor > 0 ? lateness : 0) > passed { isDue = false }
       }
       guard isDue else { break }
       taken[cursor] += 1
+      steps += 1
       forEachRow(0, left.key, left.fields, left.timestamp) { row, time in
         let end = time + within + wait
         if left.passed >= end + lateness {
@@ -165,6 +180,8 @@ final class JoinOracle {
         due.append(.record(key: left.key, value: value))
       }
     }
+    // With nothing left to wait for it is where the head is.
+    if leftCounts[taken[cursor]] == leftCounts[log.count] { taken[cursor] = log.count }
     return due
   }
 }

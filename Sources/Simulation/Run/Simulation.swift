@@ -30,6 +30,7 @@ public final class Simulation {
   private var deployments: [Deployment] = []
   /// Small in some runs, so that states run into it.
   private let stateBytesMax: Int
+  private let joinFollowMax: Int
   private var turns = 0
   private var recordsLeft: Int
 
@@ -60,6 +61,9 @@ public final class Simulation {
     sources = drawn
     partitions = sources.map { _ in Int32(1 + random.below(3)) }
     input = InputGenerator(random.fork(), sources, resends: hasResends ? repeats : nil)
+    // Of another stream, too.
+    var follows = SplitMix64(seed: seed ^ 0xF0_110E)
+    joinFollowMax = follows.pick([1, 2, 5, Limits.joinFollowMax])
     stateBytesMax = random.pick([Limits.stateBytesMax, Limits.stateBytesMax, 1_000, 4_000])
     recordsLeft = 20 + random.below(50)
     world.trace("seed \(seed): \(faults.enabled.map(\.rawValue).joined(separator: ", "))")
@@ -92,7 +96,9 @@ public final class Simulation {
     let version = deployments.count + 1
     let made = definitions.definitions(sources, version: version, views: world.draws.pick([1, 2, 2, 3]))
     let plan: Plan
-    do throws(DefinitionMistakes) { plan = try Plan(made, stateBytesMax: stateBytesMax) } catch {
+    do throws(DefinitionMistakes) {
+      plan = try Plan(made, stateBytesMax: stateBytesMax, joinFollowMax: joinFollowMax)
+    } catch {
       preconditionFailure("Cannot compile generated definitions: \(error)")
     }
     var limits = WorkerLimits()

@@ -13,7 +13,8 @@ final class EndOfInput {
   private let archive: TopicArchive?
   private let admin: TopicAdmin
   private let routing: Routing
-  private let store: OnlineReader
+  private let plan: Plan
+  private let store: StoreInspector
   private let partitions: [TopicPartition]
   /// The topics in the order in which they are written: the sources, then what is made of them.
   private let stages: [Set<String>]
@@ -33,9 +34,10 @@ final class EndOfInput {
     // Between two looks it is seen whether the service is to end.
     options.requestTimeoutMilliseconds = 5_000
     self.options = options
+    self.plan = plan
     routing = Routing(plan)
     stages = routing.stages(plan)
-    store = OnlineReader(
+    store = StoreInspector(
       try settings.redisOptions(), keys: StoreKeys(name: plan.name, version: plan.version))
     admin = try TopicAdmin(options, report: report)
     let counts = try TopicSurvey(plan, settings, report: report).inputPartitions()
@@ -65,9 +67,24 @@ final class EndOfInput {
     for (index, topics) in stages.enumerated() {
       // Transactions that are ending hold what was forwarded: the ends are those behind them.
       if ends.count == index { ends.append(try lastOffsets(of: topics)) }
-      guard try isProcessed(to: ends[index], offsets) else { return false }
+      guard try isProcessed(to: ends[index], offsets), try noneIsBehind(of: topics) else { return false }
     }
     return try allAreBegun()
+  }
+
+  /// Whether the cursors of joins have taken all that is due: else turns in their logs let them go on, behind the ends.
+  private func noneIsBehind(of topics: Set<String>) throws -> Bool {
+    for partition in partitions where topics.contains(partition.topic) {
+      guard let input = routing.inputs.first(where: { $0.topic == partition.topic }), let join = input.join
+      else { continue }
+      let task = StoreKeys.task(source: input.name, partition: partition.partition)
+      let found = try store.read(task, [StateKey.progress(of: plan.joins[join].name)]).states[0]
+      let progress = try found.map { bytes in
+        try bytes.withUnsafeBytes { (bytes) throws(StateError) in try JoinProgress(bytes, plan.joins[join]) }
+      }
+      if progress?.isBehind == true { return false }
+    }
+    return true
   }
 
   /// A partition without records has a position too, once its task was begun.
@@ -75,7 +92,7 @@ final class EndOfInput {
     for partition in partitions {
       guard let input = routing.inputs.first(where: { $0.topic == partition.topic }) else { continue }
       let task = StoreKeys.task(source: input.name, partition: partition.partition)
-      guard try store.position(of: task) != nil else { return false }
+      guard try store.position(task) != nil else { return false }
     }
     return true
   }
