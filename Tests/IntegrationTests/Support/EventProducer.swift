@@ -9,12 +9,15 @@ final class EventProducer {
   private let topic: String
   private let site: Site
 
-  init(_ site: Site) throws {
+  /// Of a source's topic, by default the first one's.
+  init(_ site: Site, source: String? = nil) throws {
     self.site = site
-    topic = site.sourceTopic
+    topic =
+      source.flatMap { name in site.plan.declaredSources.first { $0.source.name == name }?.source.topic }
+      ?? site.sourceTopic
     let options = KafkaOptions(
       brokers: site.brokers, group: "\(site.plan.name).producer",
-      transactionalID: "\(site.plan.name).producer",
+      transactionalID: "\(topic).producer",
       properties: ["producer.linger.ms": "1", "producer.message.max.bytes": "\(Site.sourceBytesMax)"])
     log = try KafkaLog(options, topics: [topic]) { _, _ in }
   }

@@ -47,7 +47,7 @@ final class Site {
   private(set) var services: [String: ChildProcess] = [:]
   private var past: [ChildProcess] = []
 
-  /// `definitions` have one source. Their name and topic get an ending of their own: a broker may have served others.
+  /// The name and the topics of `definitions` get an ending of their own: a broker may have served others.
   init(_ definitions: String = ShopEvents.definitions, redis kind: Redis.Kind = .memory) throws {
     guard FileManager.default.isExecutableFile(atPath: Self.binary) else {
       throw Failure("There is no binary at \(Self.binary): build it, or set PLUMB_BINARY.")
@@ -96,10 +96,14 @@ final class Site {
     let admin = try TopicAdmin(
       KafkaOptions(brokers: brokers, group: group, transactionalID: "admin")
     ) { _, _ in }
-    let source = TopicDescription(
-      name: sourceTopic, partitions: Int(Self.partitions), replication: 1,
-      configuration: ["max.message.bytes": "\(Self.sourceBytesMax)"])
-    guard try admin.create([source]) == [.created] else { throw Failure("cannot create \(sourceTopic)") }
+    let sources = plan.declaredSources.map { source in
+      TopicDescription(
+        name: source.source.topic, partitions: Int(Self.partitions), replication: 1,
+        configuration: ["max.message.bytes": "\(Self.sourceBytesMax)"])
+    }
+    guard try admin.create(sources).allSatisfy({ $0 == .created }) else {
+      throw Failure("cannot create \(sources.map(\.name))")
+    }
     let topics = try ChildProcess(
       Self.binary, ["topics", "apply", "-d", definitions, "--brokers", brokers],
       log: folder.appendingPathComponent("topics.log"))
