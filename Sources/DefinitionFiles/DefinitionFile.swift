@@ -8,6 +8,8 @@ public struct DefinitionFile: Sendable {
   public let definitions: Definitions
   /// The time zones of its calendar windows, by name.
   public let zones: [String: TimeZoneRules]
+  /// What its models stand for, as YAML that could stand in the file instead; nil without models.
+  public let expansion: String?
 
   /// Checks definitions that could be read: `FeatureCore`'s compiler.
   public typealias Check = (_ definitions: Definitions, _ zones: [String: TimeZoneRules]) -> [Mistake]
@@ -24,14 +26,15 @@ public struct DefinitionFile: Sendable {
     func fail(_ findings: [Finding]) -> DefinitionFileError {
       DefinitionFileError(file: file, findings: findings, source: document.source)
     }
-    guard let root = document.root else {
+    guard let written = document.root else {
       throw fail(document.findings.isEmpty ? [emptyFile] : document.findings)
     }
-    if case .scalar(let scalar) = root, scalar.string.isEmpty, document.findings.isEmpty {
+    if case .scalar(let scalar) = written, scalar.string.isEmpty, document.findings.isEmpty {
       throw fail([emptyFile])
     }
     let shape = ShapeReader(document)
     var reader = DefinitionsReader(shape, file: file, database: database)
+    let root = reader.expanded(written)
     let definitions = reader.read(root)
     var findings = document.findings + shape.findings
     guard let definitions else { throw fail(findings) }
@@ -45,7 +48,7 @@ public struct DefinitionFile: Sendable {
           mistake.path, locator.position(of: mistake), mistake.message, suggestion: mistake.suggestion))
     }
     guard findings.isEmpty else { throw fail(findings) }
-    return DefinitionFile(definitions: definitions, zones: zones)
+    return DefinitionFile(definitions: definitions, zones: zones, expansion: reader.sections?.text)
   }
 
   /// Reads a file; `-` is the standard input.
@@ -194,8 +197,15 @@ public struct DefinitionFileError: Error, Sendable, CustomStringConvertible {
 extension DefinitionFile {
   /// Reads, checks and compiles a file. All mistakes are reported together.
   public static func compile(path: String) throws(DefinitionFileError) -> Plan {
+    try compiled(path: path).plan
+  }
+
+  /// The same, with the file.
+  public static func compiled(
+    path: String
+  ) throws(DefinitionFileError) -> (file: DefinitionFile, plan: Plan) {
     var compiled: Plan?
-    _ = try load(path: path) { definitions, zones in
+    let file = try load(path: path) { definitions, zones in
       do throws(DefinitionMistakes) {
         compiled = try Plan(definitions, zones: zones)
         return []
@@ -204,6 +214,6 @@ extension DefinitionFile {
       }
     }
     guard let compiled else { preconditionFailure("Cannot have neither a plan nor mistakes") }
-    return compiled
+    return (file, compiled)
   }
 }

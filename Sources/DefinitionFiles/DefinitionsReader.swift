@@ -16,6 +16,9 @@ struct DefinitionsReader {
   var usedZones: Set<String> = []
   /// What features are compared with.
   var baselineFiles: BaselineFiles
+  /// What `models` says, and the file with what it stands for.
+  var models: [Model] = []
+  var sections: FileSections?
 
   init(_ reader: ShapeReader, file: String, database: ZoneDatabase) {
     self.reader = reader
@@ -23,10 +26,10 @@ struct DefinitionsReader {
     baselineFiles = BaselineFiles(besides: file)
   }
 
-  /// The definitions; nil if the root is no mapping.
+  /// The definitions of a file whose models are expanded; nil if the root is no mapping.
   mutating func read(_ root: Node) -> Definitions? {
     let place = Place(node: root, path: DefinitionPath(), keyPosition: root.position)
-    let keys = ["name", "version", "time_zone", "sources", "joins", "views", "services"]
+    let keys = ["name", "version", "time_zone", "sources", "joins", "views", "services", "models"]
     guard let fields = reader.fields(place, "a definitions file", keys: keys) else { return nil }
     if let zone = fields["time_zone"], let name = reader.text(zone, expected: "the name of a time zone") {
       defaultZone = name
@@ -34,9 +37,9 @@ struct DefinitionsReader {
     }
     let name = reader.required("name", of: fields, example: "name: shop")
       .flatMap { reader.text($0, expected: "a name") }
-    let sources = reader.required("sources", of: fields, example: "sources: { clicks: ... }")
+    let sources = section("sources", of: fields, example: "sources: { clicks: ... }")
       .flatMap { reader.entries($0, expected: "a mapping of sources by name") }
-    let views = reader.required("views", of: fields, example: "views: { user_activity: ... }")
+    let views = section("views", of: fields, example: "views: { user_activity: ... }")
       .flatMap { reader.entries($0, expected: "a mapping of views by name") }
     let joins = fields["joins"].flatMap { reader.entries($0, expected: "a mapping of joins by name") }
     let services =
@@ -47,7 +50,13 @@ struct DefinitionsReader {
       views: (views ?? []).compactMap { view($0.name, $0.value) },
       services: (services ?? []).compactMap { service($0.name, $0.value) })
     definitions.joins = (joins ?? []).compactMap { join($0.name, $0.value) }
+    definitions.models = models
     return definitions
+  }
+
+  /// What models may stand for is needed of a file without models alone.
+  private func section(_ key: String, of fields: Fields, example: String) -> Place? {
+    sections == nil ? reader.required(key, of: fields, example: example) : fields[key]
   }
 
   private func version(_ place: Place) -> Int? {
@@ -99,11 +108,9 @@ extension DefinitionsReader {
   ]
 
   private mutating func source(_ name: String, _ place: Place) -> Source? {
-    let keys = [
-      "topic", "key", "timestamp", "each", "fields", "partitioner", "max_ahead", "table", "capture",
-      "duplicates", "format",
-    ]
-    guard let fields = reader.fields(place, "a source", keys: keys + Self.annotationKeys) else { return nil }
+    guard let fields = reader.fields(place, "a source", keys: Self.sourceKeys + Self.annotationKeys) else {
+      return nil
+    }
     let timestamp = reader.required("timestamp", of: fields, example: "timestamp: { field: ts, unit: ms }")
       .flatMap { self.timestamp($0) }
     let declared = reader.required("fields", of: fields, example: "fields: { user_id: string }")

@@ -39,18 +39,58 @@ struct KnockOns {
       broken.contains(DefinitionPath(Array(names.prefix(count))))
     }
     if isInside || parentsOfBroken.contains(mistake.path) { return true }
+    if isOfBrokenModel(mistake) { return true }
     switch names.first {
     case "sources" where names.count > 1:
       return locator.subject(of: mistake).map { isFieldBroken($0, of: names[1]) } ?? false
     case "views" where names.count > 1: return isKnockOn(mistake, inView: names[1])
     // A service may be about what could not be read.
-    case "services": return broken.contains { ["sources", "views"].contains($0.names.first) }
+    case "services": return broken.contains { ["sources", "views", "models"].contains($0.names.first) }
+    // A field of either side may be what could not be read.
+    case "joins" where names.count > 1:
+      return declaredSources(behind: names[1]).contains { source in
+        broken.contains { $0.names.starts(with: ["sources", source]) }
+      }
     default: return false
     }
   }
 
+  /// Whether a mistake is that something is missing which a model would have made.
+  private func isOfBrokenModel(_ mistake: Mistake) -> Bool {
+    let models = broken.compactMap { $0.names.first == "models" ? $0.names.dropFirst().first ?? "" : nil }
+    guard !models.isEmpty else { return false }
+    if ["sources", "views"].contains(mistake.path.names.first), mistake.path.names.count == 1 { return true }
+    guard ["source", "left", "right", "table"].contains(mistake.path.names.last) else { return false }
+    // Of a side with a filter, the subject is not its source.
+    guard let subject = locator.subject(of: mistake) else { return true }
+    return models.contains { $0.isEmpty || subject.hasPrefix("\($0)_") }
+  }
+
+  /// The sources that a join is made of, through other joins.
+  private func declaredSources(behind name: String) -> Set<String> {
+    var found: Set<String> = []
+    var seen: Set<String> = []
+    var pending = [name]
+    while let next = pending.popLast() {
+      guard seen.insert(next).inserted else { continue }
+      if let join = definitions.joins.first(where: { $0.name == next }) {
+        pending += [join.left.source, join.right.source]
+      } else {
+        found.insert(next)
+      }
+    }
+    return found
+  }
+
   private func isKnockOn(_ mistake: Mistake, inView view: String) -> Bool {
     let source = definitions.views.first { $0.name == view }?.source ?? ""
+    if definitions.joins.contains(where: { $0.name == source }),
+      mistake.offset != nil || mistake.path.names.contains("entity")
+    {
+      return declaredSources(behind: source).contains { source in
+        broken.contains { $0.names.starts(with: ["sources", source]) }
+      }
+    }
     if isBroken(["sources"]) || isBroken(["sources", source]) || isBroken(["sources", source, "fields"]) {
       // Nothing is known about the events: whatever names a field of theirs may be right.
       if mistake.offset != nil || mistake.path.names.contains("entity") { return true }

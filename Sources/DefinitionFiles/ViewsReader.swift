@@ -160,7 +160,7 @@ extension DefinitionsReader {
 
   // MARK: - Windows
 
-  private mutating func window(_ place: Place) -> Window? {
+  mutating func window(_ place: Place) -> Window? {
     guard case .mapping = place.node else {
       return reader.text(place, expected: "a window such as 24h, lifetime or today")
         .flatMap { window(named: $0, at: place) }

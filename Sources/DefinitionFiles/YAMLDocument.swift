@@ -134,7 +134,7 @@ final class YAMLDocument {
   }
 
   /// A key as the file has it.
-  private func original(_ key: String) -> String {
+  func original(_ key: String) -> String {
     guard let first = key.unicodeScalars.first, let replaced = renamed[first] else { return key }
     var view = String.UnicodeScalarView([replaced])
     view.append(contentsOf: key.unicodeScalars.dropFirst())

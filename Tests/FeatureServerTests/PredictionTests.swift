@@ -1,3 +1,4 @@
+import DefinitionFiles
 import FeatureCore
 import Foundation
 import Synchronization
@@ -37,6 +38,29 @@ import Testing
     #expect(record.topic == "shop.predictions")
     #expect(record.key.map { String(decoding: $0, as: UTF8.self) } == "7")
     #expect(String(decoding: record.value, as: UTF8.self) == text)
+  }
+
+  /// The source that a model stands for is one like any other.
+  @Test func aModelsPredictionsAreTaken() throws {
+    let text = """
+      name: shop
+      models:
+        ranker:
+          predictions:
+            topic: shop.predictions
+            key: user
+            id: id
+            timestamp: { field: ts, unit: ms }
+            fields: { id: string, user: string, model_version: string, score: { path: out.p, type: double } }
+      """
+    let plan = try Plan(DefinitionFile.parse(text, file: "d.yaml") { _, _ in [] }.definitions)
+    let predictions = try Predictions([plan], ["ranker_predictions"], rowsMax: 1) { _ in [] }
+    let source = try #require(predictions.sources(of: Catalog(plan)).first)
+    let given = try row(
+      "{\"id\":\"p1\",\"user\":\"u1\",\"model_version\":\"7\",\"out\":{\"p\":0.5},\"ts\":1700000000000}")
+    let record = try source.record(given, now: Self.now)
+    #expect(record.topic == "shop.predictions")
+    #expect(record.key.map { String(decoding: $0, as: UTF8.self) } == "u1")
   }
 
   @Test(arguments: [

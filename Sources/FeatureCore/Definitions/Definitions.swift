@@ -13,6 +13,8 @@ public struct Definitions: Sendable, Hashable {
   public var views: [View]
   /// What is asked for together.
   public var services: [Service]
+  /// What some of the sources, joins and views were written as.
+  public var models: [Model] = []
 
   /// Definitions from their parts.
   public init(

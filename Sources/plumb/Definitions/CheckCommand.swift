@@ -24,17 +24,23 @@ struct CheckCommand: ParsableCommand {
   func run() throws {
     if json { return try printJSON() }
     try reporting {
-      let plan = try DefinitionFile.compile(path: definitions)
+      let (file, plan) = try DefinitionFile.compiled(path: definitions)
       print("\(plan.name), version \(plan.version), fingerprint \(fingerprintText(plan.fingerprint))")
       for join in plan.joins { describe(join, plan) }
       for view in plan.views { describe(view, plan) }
       for service in plan.services { describe(service, plan) }
+      for model in plan.definitions.models { describe(model) }
+      if let expansion = file.expansion {
+        print(
+          "\n# What 'models' stands for. Written out in the file instead, it has the same fingerprint.\n\(expansion)",
+          terminator: "")
+      }
     }
   }
 
   private func printJSON() throws {
     do throws(DefinitionFileError) {
-      let plan = try DefinitionFile.compile(path: definitions)
+      let (file, plan) = try DefinitionFile.compiled(path: definitions)
       JSONLine.print { line in
         line.add("name", plan.name)
         line.add("version", plan.version)
@@ -45,6 +51,13 @@ struct CheckCommand: ParsableCommand {
           line.add("topic", plan.sources[join.source].source.topic)
         }
         line.add("views", each: plan.views) { $0.add($1, plan) }
+        line.add("models", each: plan.definitions.models) { line, model in
+          line.add("name", model.name)
+          line.add("predictions", model.predictions)
+          line.add("outcomes", model.outcomes.map { .string(Text($0)) } ?? .null)
+          line.add("views", texts: model.inputs + model.quality)
+        }
+        line.add("expansion", file.expansion.map { .string(Text($0)) } ?? .null)
         line.add("mistakes", each: [DefinitionFileError.Problem]()) { _, _ in }
       }
     } catch {
@@ -115,6 +128,16 @@ struct CheckCommand: ParsableCommand {
     for line in textTable(
       [["column", "type"]] + source.schema.columns.map { [$0.name, $0.type.rawValue] })
     { print("  \(line)") }
+  }
+
+  private func describe(_ model: Model) {
+    print("")
+    print("model \(model.name)")
+    print("  predicts \(model.predictsNumbers ? "a number" : "whether something happens")")
+    if let service = model.service { print("  service  \(service)") }
+    print("  source   \(model.predictions)")
+    if let outcomes = model.outcomes { print("  join     \(outcomes)") }
+    print("  views    \((model.inputs + model.quality).joined(separator: ", "))")
   }
 
   private func describe(_ service: ServicePlan, _ plan: Plan) {

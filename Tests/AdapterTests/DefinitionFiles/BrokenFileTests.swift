@@ -43,19 +43,19 @@ import Testing
     (
       "- a\n- b\n",
       [
-        "1:1: expected a definitions file: a mapping with the keys name, version, time_zone, sources, joins, views, services, found a list"
+        "1:1: expected a definitions file: a mapping with the keys name, version, time_zone, sources, joins, views, services, models, found a list"
       ]
     ),
     (
       "just text\n",
       [
-        "1:1: expected a definitions file: a mapping with the keys name, version, time_zone, sources, joins, views, services, found 'just text'"
+        "1:1: expected a definitions file: a mapping with the keys name, version, time_zone, sources, joins, views, services, models, found 'just text'"
       ]
     ),
     (
       "~",
       [
-        "1:1: expected a definitions file: a mapping with the keys name, version, time_zone, sources, joins, views, services, found '~'"
+        "1:1: expected a definitions file: a mapping with the keys name, version, time_zone, sources, joins, views, services, models, found '~'"
       ]
     ),
     (
@@ -81,7 +81,7 @@ import Testing
     (
       "name: n\nsources: {}\nviews: {}\nfoo: 1\n",
       [
-        "4:1: unknown key 'foo' in a definitions file; the keys are name, version, time_zone, sources, joins, views, services"
+        "4:1: unknown key 'foo' in a definitions file; the keys are name, version, time_zone, sources, joins, views, services, models"
       ]
     ),
     (

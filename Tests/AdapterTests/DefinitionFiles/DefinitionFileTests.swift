@@ -311,7 +311,8 @@ import Testing
     let path = URL(filePath: #filePath).deletingLastPathComponent()
       .appending(path: "../../../examples/ranker.yaml").standardizedFileURL.path
     let plan = try DefinitionFile.compile(path: path)
-    #expect(plan.joins.map(\.name) == ["outcomes"])
+    #expect(plan.joins.map(\.name) == ["ranker_outcomes"])
+    #expect(plan.definitions.models.map(\.name) == ["ranker"])
     #expect(plan.views.flatMap(\.triggers).map(\.name) == ["drifted", "worse"])
   }
 }

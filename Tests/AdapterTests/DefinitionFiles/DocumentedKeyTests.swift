@@ -14,7 +14,7 @@ import Testing
     "{ name: a, sources: {}, views: { v: { source: c, entity: [a], features: { f: 5 } } } }",
     "{ name: a, sources: {}, views: { v: { source: c, entity: [a], features: {}, triggers: { t: 5 } } } }",
     "{ name: a, sources: {}, views: { v: { source: c, entity: [a], features: { f: { aggregate: count, windows: [[5]] } } } } }",
-    "{ name: a, sources: {}, views: {}, services: { s: 5 } }",
+    "{ name: a, sources: {}, views: {}, services: { s: 5 } }", "{ name: a, sources: {}, models: { m: 5 } }",
     "{ name: a, sources: {}, views: {}, services: { s: { features: [v.*], served: 5 } } }",
   ]
 
