@@ -73,11 +73,3 @@ extension SourcePlan {
     return parsed
   }
 }
-
-extension ViewPlan {
-  /// The columns of a table of its features, with `place` between the entity's and theirs.
-  func tableColumns(place: [ParquetColumn] = []) -> [ParquetColumn] {
-    entity.map { ParquetColumn($0.name, .scalar($0.type)) } + place
-      + features.map { ParquetColumn($0.name, $0.type) }
-  }
-}

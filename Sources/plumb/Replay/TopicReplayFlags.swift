@@ -3,6 +3,8 @@ import DefinitionFiles
 import FeatureCore
 import Foundation
 import OfflineStore
+import Processor
+import Replay
 import ServiceConfiguration
 
 /// What `plumb replay --into` is told.
@@ -81,8 +83,7 @@ struct TopicReplayFlags: ParsableArguments, SettingFlags {
       let replay = try TriggerReplay(plan, Selection(plan, source: source, views: views, orAll: true))
       StandardError.print(
         try replay.run(
-          replaySettings(), archive: archive.map(TopicArchive.init), from: from ?? .beginning,
-          until: until ?? .end, out: out))
+          environment(plan), from: from ?? .beginning, until: until ?? .end, out: out))
     }
   }
 
@@ -104,14 +105,25 @@ struct TopicReplayFlags: ParsableArguments, SettingFlags {
     return settings
   }
 
+  private func environment(_ plan: Plan) throws -> ReplayEnvironment {
+    try replaySettings().replayEnvironment(plan, archive: archive)
+  }
+
   /// Folds into Redis.
   func run(_ definitions: String) throws {
     try reportingService {
       let plan = try DefinitionFile.compile(path: definitions)
-      let replay = try StoreReplay(plan, replaySettings(), archive: archive)
-      StandardError.print(
-        try fromSnapshots
-          ? replay.restore() : replay.fold(fromBeginning: from == .beginning, until: until ?? .offsets))
+      let replay = StoreReplay(plan, try environment(plan), try replaySettings().redisOptions())
+      if fromSnapshots {
+        let (survey, restored, tasks) = try replay.restore()
+        return StandardError.print(
+          "\(counted(restored, "snapshot")) restored into \(counted(tasks, "task"))\(survey.leftOutText)")
+      }
+      let (folded, isAtOffsets) = try replay.fold(
+        fromBeginning: from == .beginning, until: until ?? .offsets)
+      let place =
+        "\(isAtOffsets ? "at" : "behind") the service's offsets\(isAtOffsets ? "" : ", as was asked for")"
+      StandardError.print("\(folded.summary); Redis is \(place)")
     }
   }
 
@@ -127,9 +139,12 @@ struct TopicReplayFlags: ParsableArguments, SettingFlags {
       let rows =
         try into == .features
         ? TableReplay.Rows.features(at: selection.source.time(time ?? "end")) : .snapshots
-      let replay = try TableReplay(plan, view, replaySettings(), archive: archive)
-      StandardError.print(
-        try replay.run(rows, from: from ?? .beginning, until: until ?? .end, out: out, format: format))
+      let replay = TableReplay(plan, view, try environment(plan))
+      let (folded, count) = try replay.run(
+        rows, from: from ?? .beginning, until: until ?? .end, out: out, format: format)
+      let unusable = folded.counts.unusable
+      let ofNoUse = unusable > 0 ? ", \(unusable) of them of no use" : ""
+      StandardError.print("\(folded.summary)\(ofNoUse); \(counted(count, "row"))")
     }
   }
 }

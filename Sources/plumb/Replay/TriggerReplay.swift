@@ -4,7 +4,7 @@ import EventLog
 import FeatureCore
 import OfflineStore
 import Processor
-import ServiceConfiguration
+import Replay
 import Verification
 
 /// `plumb replay --triggers`: writes the triggers that would have fired, as the service writes them.
@@ -53,19 +53,19 @@ struct TriggerReplay {
 
   /// Folds ranges of the topics that the views fold from, one partition after the other, from nothing.
   func run(
-    _ settings: ServiceSettings, archive: TopicArchive?, from: ReplayPlace, until: ReplayPlace, out: String
+    _ environment: ReplayEnvironment, from: ReplayPlace, until: ReplayPlace, out: String
   ) throws -> String {
     let lines = try TriggerLines(plan, out)
-    let options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).replay")
-    let counts = try TopicSurvey(plan, settings).inputPartitions()
-    let log = ArchivedLog(archive, topics: TopicLog(options))
+    let (options, report) = (environment.kafka, environment.report)
+    let counts = try TopicSurvey(plan, options, report: report).inputPartitions()
+    let log = ArchivedLog(environment.archive, topics: TopicLog(options, report: report))
     let topic = Routing(plan).triggerTopic
     let watched = Set(views.map(\.name))
     var records = 0
     for input in Routing(plan).inputs
     where input.views.contains(where: { watched.contains(plan.views[$0].name) }) {
       let count = try counts.partitions(of: input, plan.views[input.views[0]])
-      let topics = try ReplayTopics(options, [input.topic], archive)
+      let topics = try ReplayTopics(environment, [input.topic])
       let (starts, ends) = (try topics.offsets(from), try topics.offsets(until))
       for partition in starts.keys.sorted(by: { $0.partition < $1.partition }) {
         let (start, end) = (starts[partition] ?? 0, ends[partition] ?? 0)

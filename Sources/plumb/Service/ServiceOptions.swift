@@ -5,6 +5,7 @@ import Foundation
 import Logging
 import OnlineStore
 import Processor
+import Replay
 import ServiceConfiguration
 
 /// Flags that override settings of the service's file and of the environment.
@@ -120,6 +121,18 @@ extension ServiceSettings {
   }
 }
 
+extension TopicSurvey {
+  /// `attemptMilliseconds` is how long the brokers are waited for; nil as long as elsewhere.
+  init(
+    _ plan: Plan, _ settings: ServiceSettings, attemptMilliseconds: Int? = nil,
+    report: @escaping @Sendable (KafkaSeverity, String) -> Void = reportKafka
+  ) throws {
+    var options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).admin")
+    if let attemptMilliseconds { options.requestTimeoutMilliseconds = attemptMilliseconds }
+    try self.init(plan, options, report: report)
+  }
+}
+
 /// What a client library of Kafka says to someone at a terminal, from warnings on.
 func reportKafka(_ severity: KafkaSeverity, _ message: String) {
   if severity >= .warning { StandardError.print("kafka: \(message)") }
@@ -150,6 +163,9 @@ func reportingService(_ body: () throws -> Void) throws {
   do {
     try reporting(body)
   } catch let error as SettingError {
+    StandardError.print("plumb: \(error)")
+    throw ExitCode.validationFailure
+  } catch let error as ReplayError {
     StandardError.print("plumb: \(error)")
     throw ExitCode.validationFailure
   } catch let error as LogError {

@@ -1,6 +1,7 @@
 import FeatureCore
 import OfflineStore
 import Processor
+import Replay
 import Verification
 
 /// The events of topics as a join takes them, from an archive as far as that reaches: those that the service folds.

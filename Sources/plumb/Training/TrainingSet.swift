@@ -3,6 +3,7 @@ import FeatureCore
 import Foundation
 import OfflineStore
 import Processor
+import Replay
 import ServiceConfiguration
 
 /// `plumb training-set`: reads what the rows are made of and joined with.
@@ -50,7 +51,9 @@ struct EventsOfJoin {
       }
       return try EventFeed(plan).add(events.files, to: join, letters)
     }
-    let topics = TopicLog(settings.kafkaOptions(plan, transactionalID: "\(plan.name).training-set"))
+    let topics = TopicLog(
+      settings.kafkaOptions(plan, transactionalID: "\(plan.name).training-set"),
+      report: reportKafka)
     let log = ArchivedLog(try archive.map(TopicArchive.init), topics: topics)
     let feed = TopicFeed(plan, log)
     try feed.noteLost(sources, to: join)
