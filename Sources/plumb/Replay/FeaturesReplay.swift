@@ -4,6 +4,7 @@ import FeatureCore
 import OfflineStore
 import Parquet
 import Processor
+import Replay
 
 /// `plumb replay --features-at`: folds the files and writes every entity's features at a time.
 struct FeaturesReplay {

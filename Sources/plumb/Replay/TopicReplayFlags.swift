@@ -1,9 +1,6 @@
 import ArgumentParser
-import DefinitionFiles
 import FeatureCore
 import Foundation
-import OfflineStore
-import Processor
 import Replay
 import ServiceConfiguration
 
@@ -76,17 +73,6 @@ struct TopicReplayFlags: ParsableArguments, SettingFlags {
     }
   }
 
-  /// Writes the triggers that would have fired over the topics.
-  func run(_ definitions: String, source: String?, views: [String], triggersOut out: String) throws {
-    try reportingService {
-      let plan = try DefinitionFile.compile(path: definitions)
-      let replay = try TriggerReplay(plan, Selection(plan, source: source, views: views, orAll: true))
-      StandardError.print(
-        try replay.run(
-          environment(plan), from: from ?? .beginning, until: until ?? .end, out: out))
-    }
-  }
-
   /// Refuses what only goes with topics.
   func refuse() throws {
     if from != nil || until != nil || fromSnapshots || archive != nil || !flags.isEmpty {
@@ -96,55 +82,12 @@ struct TopicReplayFlags: ParsableArguments, SettingFlags {
     }
   }
 
-  /// What applies, with a worker a core if nobody says how many.
-  private func replaySettings() throws -> ServiceSettings {
+  /// What a replay works with: a worker a core, if nobody says how many.
+  func environment(_ plan: Plan) throws -> ReplayEnvironment {
     var settings = try settings()
     if settings.isDefault("workers") {
       try settings.set("workers", "\(ProcessInfo.processInfo.activeProcessorCount)", from: "plumb replay")
     }
-    return settings
-  }
-
-  private func environment(_ plan: Plan) throws -> ReplayEnvironment {
-    try replaySettings().replayEnvironment(plan, archive: archive)
-  }
-
-  /// Folds into Redis.
-  func run(_ definitions: String) throws {
-    try reportingService {
-      let plan = try DefinitionFile.compile(path: definitions)
-      let replay = StoreReplay(plan, try environment(plan), try replaySettings().redisOptions())
-      if fromSnapshots {
-        let (survey, restored, tasks) = try replay.restore()
-        return StandardError.print(
-          "\(counted(restored, "snapshot")) restored into \(counted(tasks, "task"))\(survey.leftOutText)")
-      }
-      let (folded, isAtOffsets) = try replay.fold(
-        fromBeginning: from == .beginning, until: until ?? .offsets)
-      let place =
-        "\(isAtOffsets ? "at" : "behind") the service's offsets\(isAtOffsets ? "" : ", as was asked for")"
-      StandardError.print("\(folded.summary); Redis is \(place)")
-    }
-  }
-
-  /// Folds into a file.
-  func run(
-    _ definitions: String, source: String?, views: [String], at time: String?, out: String,
-    format: FeatureTableFormat
-  ) throws {
-    try reportingService {
-      let plan = try DefinitionFile.compile(path: definitions)
-      let selection = try Selection(plan, source: source, views: views)
-      let view = try selection.onlyView()
-      let rows =
-        try into == .features
-        ? TableReplay.Rows.features(at: selection.source.time(time ?? "end")) : .snapshots
-      let replay = TableReplay(plan, view, try environment(plan))
-      let (folded, count) = try replay.run(
-        rows, from: from ?? .beginning, until: until ?? .end, out: out, format: format)
-      let unusable = folded.counts.unusable
-      let ofNoUse = unusable > 0 ? ", \(unusable) of them of no use" : ""
-      StandardError.print("\(folded.summary)\(ofNoUse); \(counted(count, "row"))")
-    }
+    return try settings.replayEnvironment(plan, archive: archive)
   }
 }

@@ -1,11 +1,9 @@
 import ArgumentParser
 import EventFiles
-import EventLog
 import FeatureCore
 import OfflineStore
 import Processor
 import Replay
-import Verification
 
 /// `plumb replay --triggers`: writes the triggers that would have fired, as the service writes them.
 struct TriggerReplay {
@@ -56,33 +54,8 @@ struct TriggerReplay {
     _ environment: ReplayEnvironment, from: ReplayPlace, until: ReplayPlace, out: String
   ) throws -> String {
     let lines = try TriggerLines(plan, out)
-    let (options, report) = (environment.kafka, environment.report)
-    let counts = try TopicSurvey(plan, options, report: report).inputPartitions()
-    let log = ArchivedLog(environment.archive, topics: TopicLog(options, report: report))
-    let topic = Routing(plan).triggerTopic
-    let watched = Set(views.map(\.name))
-    var records = 0
-    for input in Routing(plan).inputs
-    where input.views.contains(where: { watched.contains(plan.views[$0].name) }) {
-      let count = try counts.partitions(of: input, plan.views[input.views[0]])
-      let topics = try ReplayTopics(environment, [input.topic])
-      let (starts, ends) = (try topics.offsets(from), try topics.offsets(until))
-      for partition in starts.keys.sorted(by: { $0.partition < $1.partition }) {
-        let (start, end) = (starts[partition] ?? 0, ends[partition] ?? 0)
-        guard start < end else { continue }
-        let fold = TaskFold(plan, input, partition.partition, of: count, from: start)
-        fold.onDue = { due in
-          guard due.topic == topic, let key = due.key, let value = due.value else { return }
-          let view = String(decoding: key.prefix { $0 != UInt8(ascii: ":") }, as: UTF8.self)
-          if watched.contains(view) { lines.add(value) }
-        }
-        try log.read(partition, start..<end) { records in
-          fold.fold(records)
-          try lines.flush()
-        }
-        records += fold.records
-      }
-    }
+    let records = try TriggerRange(plan, views, environment)
+      .run(from: from, until: until, onDue: { lines.add($0) }, afterSome: { try lines.flush() })
     return "\(counted(records, "record")), \(lines.summary)"
   }
 }

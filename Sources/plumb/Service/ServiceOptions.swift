@@ -165,9 +165,6 @@ func reportingService(_ body: () throws -> Void) throws {
   } catch let error as SettingError {
     StandardError.print("plumb: \(error)")
     throw ExitCode.validationFailure
-  } catch let error as ReplayError {
-    StandardError.print("plumb: \(error)")
-    throw ExitCode.validationFailure
   } catch let error as LogError {
     StandardError.print("plumb: \(error)")
     throw ExitCode.failure

@@ -49,7 +49,7 @@ struct EventsOfJoin {
         let name = plan.sources[source].source.name
         throw ValidationError("There are no events of source '\(name)': add --events \(name)=FILE.")
       }
-      return try EventFeed(plan).add(events.files, to: join, letters)
+      return try EventFeed(plan, progress: Progress.init).add(events.files, to: join, letters)
     }
     let topics = TopicLog(
       settings.kafkaOptions(plan, transactionalID: "\(plan.name).training-set"),
