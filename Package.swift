@@ -86,6 +86,13 @@ let package = Package(
       ],
       swiftSettings: strict),
     .target(
+      name: "Replay",
+      dependencies: [
+        "FeatureCore", "Processor", "EventFiles", "EventLog", "OnlineStore", "OfflineStore", "OutputRecords",
+        "Parquet", "Verification", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ],
+      swiftSettings: strict),
+    .target(
       name: "ServiceConfiguration",
       dependencies: ["FeatureCore", .product(name: "Yams", package: "Yams")], swiftSettings: strict),
     .target(
@@ -117,7 +124,7 @@ let package = Package(
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
         "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Simulation", "Telemetry",
         "LiveView", "ServiceConfiguration", "Verification", "FeastDefinitions", "Capture", "PostgresTables",
-        "FeatureServer", "HTTPListener",
+        "FeatureServer", "HTTPListener", "Replay",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),

@@ -29,6 +29,10 @@ let layers: [String: AllowedImports] = [
   "Verification": .only([
     "FeatureCore", "Processor", "OutputRecords", "OfflineStore", "SwiftProtobuf", "Foundation", "Glibc",
   ]),
+  "Replay": .only([
+    "FeatureCore", "Processor", "EventFiles", "EventLog", "OnlineStore", "OfflineStore", "OutputRecords",
+    "Parquet", "Verification", "SwiftProtobuf", "Dispatch", "Foundation", "Synchronization",
+  ]),
   "ServiceConfiguration": .only(["FeatureCore", "Yams", "Foundation"]),
   "TLSServer": .only(["COpenSSL", "NIOCore", "Glibc", "Synchronization"]),
   "HTTPListener": .only(["TLSServer", "NIOCore", "NIOPosix", "NIOHTTP1", "Glibc", "Synchronization"]),
@@ -42,6 +46,21 @@ let layers: [String: AllowedImports] = [
   "Capture": .only(["FeatureCore", "Processor", "OfflineStore"]),
   "PostgresTables": .only(["FeatureCore", "Capture", "CLibPQ", "Glibc"]),
   "plumb": .everythingButC,
+]
+
+/// The floors of the house, the ground first: a target imports from its own floor and from those below.
+let floors: [(name: String, targets: [String])] = [
+  ("pure", ["FeatureCore", "BrokerCore", "Clickstream", "FeastDefinitions"]),
+  ("processing", ["Processor", "Simulation"]),
+  (
+    "adapters",
+    [
+      "EventLog", "OnlineStore", "OfflineStore", "EventFiles", "Parquet", "DefinitionFiles", "Capture",
+      "PostgresTables", "LocalBroker", "OutputRecords", "Telemetry", "HTTPListener", "TLSServer", "TLSClient",
+    ]
+  ),
+  ("rereading", ["Replay", "Verification"]),
+  ("front", ["plumb", "FeatureServer", "LiveView", "ServiceConfiguration"]),
 ]
 
 /// Pure targets: nothing in them may do I/O, read a clock, draw lots, depend on the process's hash seed or wait.

@@ -26,6 +26,41 @@ import Testing
       })
   }
 
+  @Test func everyTargetIsOnOneFloorAndReachesNoneAbove() {
+    let all = floors.flatMap(\.targets)
+    #expect(all.sorted() == layers.keys.sorted(), "each target of the layering stands on one floor")
+    let height = Dictionary(
+      floors.enumerated().flatMap { floor, row in row.targets.map { ($0, floor) } }
+    ) { first, _ in first }
+    for (target, allowed) in layers {
+      guard case .only(let modules) = allowed, let own = height[target] else { continue }
+      let above = modules.filter { height[$0].map { $0 > own } ?? false }.sorted()
+      #expect(above.isEmpty, "\(target) may not import from a floor above its own")
+    }
+  }
+
+  /// The page's picture and its table of targets.
+  @Test func theArchitecturePageShowsTheFloors() throws {
+    let page = try String(
+      contentsOf: SourceFile.root.appendingPathComponent("docs/architecture.md"), encoding: .utf8)
+    let lines = page.split(separator: "\n", omittingEmptySubsequences: false)
+    let rows = lines.compactMap { line in
+      line.hasPrefix("| `") ? String(line.dropFirst(3).prefix { $0 != "`" }) : nil
+    }
+    #expect(Set(layers.keys).subtracting(rows).isEmpty, "the table of docs/architecture.md lacks a target")
+    let picture = lines.drop { $0 != "```floors" }.dropFirst().prefix { $0 != "```" }
+    var shown: [String: Set<String>] = [:]
+    var floor = ""
+    for line in picture where line.contains("│") {
+      let cells = line.split(separator: "│").map { $0.trimmingCharacters(in: .whitespaces) }
+      guard cells.count >= 2 else { continue }
+      if !cells[0].isEmpty { floor = cells[0] }
+      shown[floor, default: []].formUnion(cells[1].split { $0 == " " || $0 == "·" }.map(String.init))
+    }
+    let expected = Dictionary(uniqueKeysWithValues: floors.map { ($0.name, Set($0.targets)) })
+    #expect(shown == expected, "the picture of docs/architecture.md shows other floors than Layering.swift")
+  }
+
   @Test func targetsImportOnlyWhatTheirLayerAllows() throws {
     let cModules = try targets().c
     let files = try SourceFile.all(in: "Sources")

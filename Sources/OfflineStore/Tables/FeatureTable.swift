@@ -82,3 +82,11 @@ public struct FeatureTable: ~Copyable {
     return columns.first { !seen.insert($0.name).inserted }?.name
   }
 }
+
+extension ViewPlan {
+  /// The columns of a table of its features, with `place` between the entity's and theirs.
+  public func tableColumns(place: [ParquetColumn] = []) -> [ParquetColumn] {
+    entity.map { ParquetColumn($0.name, .scalar($0.type)) } + place
+      + features.map { ParquetColumn($0.name, $0.type) }
+  }
+}

@@ -3,6 +3,7 @@ import DefinitionFiles
 import EventLog
 import FeatureCore
 import Processor
+import Replay
 import ServiceConfiguration
 
 struct ArchiveCommand: ParsableCommand {
@@ -56,8 +57,8 @@ struct ArchiveCommand: ParsableCommand {
       var archiver = try TopicArchiver(
         log.settings().kafkaOptions(plan, transactionalID: "\(plan.name).archive"), topics: topics, out: out,
         limits: ArchiveLimits(bytes: segmentBytes, age: .microseconds(segmentTime.microseconds)),
-        isEndless: until == nil)
-      try archiver.run()
+        isEndless: until == nil, report: reportKafka)
+      try archiver.run { Interruption.isRequested }
       StandardError.print(
         "\(counted(archiver.records, "record")) archived in \(counted(archiver.segments, "segment"))")
     }

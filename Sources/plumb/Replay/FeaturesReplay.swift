@@ -4,6 +4,7 @@ import FeatureCore
 import OfflineStore
 import Parquet
 import Processor
+import Replay
 
 /// `plumb replay --features-at`: folds the files and writes every entity's features at a time.
 struct FeaturesReplay {
@@ -71,13 +72,5 @@ extension SourcePlan {
       throw ValidationError("'\(text)' is no time: write \(unit.textForms), or 'end'.")
     }
     return parsed
-  }
-}
-
-extension ViewPlan {
-  /// The columns of a table of its features, with `place` between the entity's and theirs.
-  func tableColumns(place: [ParquetColumn] = []) -> [ParquetColumn] {
-    entity.map { ParquetColumn($0.name, .scalar($0.type)) } + place
-      + features.map { ParquetColumn($0.name, $0.type) }
   }
 }

@@ -1,6 +1,4 @@
 public import ArgumentParser
-import DefinitionFiles
-import FeatureCore
 public import OfflineStore
 
 struct ReplayCommand: ParsableCommand {
@@ -80,101 +78,11 @@ struct ReplayCommand: ParsableCommand {
   @OptionGroup var topics: TopicReplayFlags
 
   func validate() throws {
-    if triggers { return try validateTriggers() }
-    switch topics.into {
-    case .redis:
-      let isOther = !events.isEmpty || featuresAt != nil || spine != nil || out != nil || source != nil
-      if isOther || !view.isEmpty || deadLetters != nil || spineTime != nil || format != nil {
-        throw ValidationError(
-          "--into redis folds every view of the topics: it goes with -d, --from, --until, --archive and "
-            + "--from-snapshots.")
-      }
-    case .features, .snapshots: try validateTable()
-    case nil: try validateFiles()
-    }
+    _ = try program.init(self)
     if format == nil, let out { try FeatureTableFormat.check(path: out) }
   }
 
-  private func validateTriggers() throws {
-    if topics.into != nil || featuresAt != nil || spine != nil || spineTime != nil || format != nil {
-      throw ValidationError(
-        "--triggers writes triggers alone: leave --into, --features-at, --spine and --format out.")
-    }
-    if !events.isEmpty { try topics.refuse() }
-    if events.isEmpty, deadLetters != nil {
-      throw ValidationError("--dead-letters goes with --events: the topics' are in the dead-letter topic.")
-    }
-    let outputs = [out, deadLetters].compactMap { $0 }
-    if let clash = OutputClash.find(inputs: [definitions] + events, outputs: outputs) {
-      throw ValidationError(clash)
-    }
-  }
-
-  private func validateTable() throws {
-    if !events.isEmpty || spine != nil || spineTime != nil || deadLetters != nil {
-      throw ValidationError("--into folds the topics: leave --events, --spine and --dead-letters out.")
-    }
-    if topics.into == .snapshots && featuresAt != nil {
-      throw ValidationError("--features-at goes with --into features: snapshots are of their event's time.")
-    }
-    guard let out else { throw ValidationError("Give --out FILE.") }
-    if let clash = OutputClash.find(inputs: [definitions], outputs: [out]) { throw ValidationError(clash) }
-  }
-
-  private func validateFiles() throws {
-    try topics.refuse()
-    if events.isEmpty { throw ValidationError("Give --events FILE..., or --into to fold the topics.") }
-    guard let out else { throw ValidationError("Give --out FILE.") }
-    if (featuresAt == nil) == (spine == nil) {
-      throw ValidationError("Give either --features-at TIME or --spine FILE.")
-    }
-    if spineTime != nil, spine == nil { throw ValidationError("--spine-time goes with --spine.") }
-    let inputs = [definitions] + events + [spine].compactMap { $0 }
-    if let clash = OutputClash.find(inputs: inputs, outputs: [out, deadLetters].compactMap { $0 }) {
-      throw ValidationError(clash)
-    }
-  }
-
-  func run() throws {
-    if triggers { return try writeTriggers() }
-    if topics.into == .redis { return try topics.run(definitions) }
-    guard let out else { preconditionFailure("Cannot write without a file") }
-    let format = try format ?? FeatureTableFormat(path: out)
-    if topics.into != nil {
-      return try topics.run(
-        definitions, source: source, views: view, at: featuresAt, out: out, format: format)
-    }
-    try reporting {
-      let plan = try DefinitionFile.compile(path: definitions)
-      let selection = try Selection(plan, source: source, views: view)
-      let letters = try DeadLetterFile(path: deadLetters)
-      let summary =
-        if let spine {
-          try SpineReplay(plan, selection, path: spine, timeColumn: spineTime)
-            .run(events, out: out, format: format, letters: letters)
-        } else {
-          try FeaturesReplay(selection, at: featuresAt ?? "end")
-            .run(events, out: out, format: format, letters: letters)
-        }
-      StandardError.print(summary)
-      if letters.areLost { throw Outcome.lostRecords }
-    }
-  }
-}
-
-extension ReplayCommand {
-  private func writeTriggers() throws {
-    let out = out ?? "-"
-    if events.isEmpty { return try topics.run(definitions, source: source, views: view, triggersOut: out) }
-    try reporting {
-      let plan = try DefinitionFile.compile(path: definitions)
-      let selection = try Selection(plan, source: source, views: view)
-      let letters = try DeadLetterFile(path: deadLetters)
-      StandardError.print(
-        try TriggerReplay(plan, selection).run(events, of: selection.source, out: out, letters: letters))
-      if letters.areLost { throw Outcome.lostRecords }
-    }
-  }
+  func run() throws { try program.init(self).run() }
 }
 
 extension FeatureTableFormat: ExpressibleByArgument {

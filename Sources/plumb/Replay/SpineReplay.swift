@@ -1,5 +1,6 @@
 import FeatureCore
 import OfflineStore
+import Replay
 
 /// `plumb replay --spine`: writes a training row for each row of a spine.
 struct SpineReplay {
@@ -24,7 +25,7 @@ struct SpineReplay {
     try join.readSpine(path: path)
     for note in join.leftOut { StandardError.print(note) }
     let files = EventArguments(paths, source: selection.views[0].source).files
-    let records = try EventFeed(plan).add(files, to: join, letters)
+    let records = try EventFeed(plan, progress: Progress.init).add(files, to: join, letters)
     let rows = try join.rows()
     // Before the rows: whoever sees those can read why others are missing.
     try letters.finish()

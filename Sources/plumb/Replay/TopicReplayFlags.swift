@@ -1,8 +1,7 @@
 import ArgumentParser
-import DefinitionFiles
 import FeatureCore
 import Foundation
-import OfflineStore
+import Replay
 import ServiceConfiguration
 
 /// What `plumb replay --into` is told.
@@ -74,18 +73,6 @@ struct TopicReplayFlags: ParsableArguments, SettingFlags {
     }
   }
 
-  /// Writes the triggers that would have fired over the topics.
-  func run(_ definitions: String, source: String?, views: [String], triggersOut out: String) throws {
-    try reportingService {
-      let plan = try DefinitionFile.compile(path: definitions)
-      let replay = try TriggerReplay(plan, Selection(plan, source: source, views: views, orAll: true))
-      StandardError.print(
-        try replay.run(
-          replaySettings(), archive: archive.map(TopicArchive.init), from: from ?? .beginning,
-          until: until ?? .end, out: out))
-    }
-  }
-
   /// Refuses what only goes with topics.
   func refuse() throws {
     if from != nil || until != nil || fromSnapshots || archive != nil || !flags.isEmpty {
@@ -95,41 +82,12 @@ struct TopicReplayFlags: ParsableArguments, SettingFlags {
     }
   }
 
-  /// What applies, with a worker a core if nobody says how many.
-  private func replaySettings() throws -> ServiceSettings {
+  /// What a replay works with: a worker a core, if nobody says how many.
+  func environment(_ plan: Plan) throws -> ReplayEnvironment {
     var settings = try settings()
     if settings.isDefault("workers") {
       try settings.set("workers", "\(ProcessInfo.processInfo.activeProcessorCount)", from: "plumb replay")
     }
-    return settings
-  }
-
-  /// Folds into Redis.
-  func run(_ definitions: String) throws {
-    try reportingService {
-      let plan = try DefinitionFile.compile(path: definitions)
-      let replay = try StoreReplay(plan, replaySettings(), archive: archive)
-      StandardError.print(
-        try fromSnapshots
-          ? replay.restore() : replay.fold(fromBeginning: from == .beginning, until: until ?? .offsets))
-    }
-  }
-
-  /// Folds into a file.
-  func run(
-    _ definitions: String, source: String?, views: [String], at time: String?, out: String,
-    format: FeatureTableFormat
-  ) throws {
-    try reportingService {
-      let plan = try DefinitionFile.compile(path: definitions)
-      let selection = try Selection(plan, source: source, views: views)
-      let view = try selection.onlyView()
-      let rows =
-        try into == .features
-        ? TableReplay.Rows.features(at: selection.source.time(time ?? "end")) : .snapshots
-      let replay = try TableReplay(plan, view, replaySettings(), archive: archive)
-      StandardError.print(
-        try replay.run(rows, from: from ?? .beginning, until: until ?? .end, out: out, format: format))
-    }
+    return try settings.replayEnvironment(plan, archive: archive)
   }
 }

@@ -1,11 +1,9 @@
 import ArgumentParser
 import EventFiles
-import EventLog
 import FeatureCore
 import OfflineStore
 import Processor
-import ServiceConfiguration
-import Verification
+import Replay
 
 /// `plumb replay --triggers`: writes the triggers that would have fired, as the service writes them.
 struct TriggerReplay {
@@ -53,36 +51,11 @@ struct TriggerReplay {
 
   /// Folds ranges of the topics that the views fold from, one partition after the other, from nothing.
   func run(
-    _ settings: ServiceSettings, archive: TopicArchive?, from: ReplayPlace, until: ReplayPlace, out: String
+    _ environment: ReplayEnvironment, from: ReplayPlace, until: ReplayPlace, out: String
   ) throws -> String {
     let lines = try TriggerLines(plan, out)
-    let options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).replay")
-    let counts = try TopicSurvey(plan, settings).inputPartitions()
-    let log = ArchivedLog(archive, topics: TopicLog(options))
-    let topic = Routing(plan).triggerTopic
-    let watched = Set(views.map(\.name))
-    var records = 0
-    for input in Routing(plan).inputs
-    where input.views.contains(where: { watched.contains(plan.views[$0].name) }) {
-      let count = try counts.partitions(of: input, plan.views[input.views[0]])
-      let topics = try ReplayTopics(options, [input.topic], archive)
-      let (starts, ends) = (try topics.offsets(from), try topics.offsets(until))
-      for partition in starts.keys.sorted(by: { $0.partition < $1.partition }) {
-        let (start, end) = (starts[partition] ?? 0, ends[partition] ?? 0)
-        guard start < end else { continue }
-        let fold = TaskFold(plan, input, partition.partition, of: count, from: start)
-        fold.onDue = { due in
-          guard due.topic == topic, let key = due.key, let value = due.value else { return }
-          let view = String(decoding: key.prefix { $0 != UInt8(ascii: ":") }, as: UTF8.self)
-          if watched.contains(view) { lines.add(value) }
-        }
-        try log.read(partition, start..<end) { records in
-          fold.fold(records)
-          try lines.flush()
-        }
-        records += fold.records
-      }
-    }
+    let records = try TriggerRange(plan, views, environment)
+      .run(from: from, until: until, onDue: { lines.add($0) }, afterSome: { try lines.flush() })
     return "\(counted(records, "record")), \(lines.summary)"
   }
 }

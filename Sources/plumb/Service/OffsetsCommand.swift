@@ -4,6 +4,7 @@ import EventLog
 import FeatureCore
 import OnlineStore
 import Processor
+import Replay
 import ServiceConfiguration
 
 struct OffsetsCommand: ParsableCommand {

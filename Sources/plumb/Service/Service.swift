@@ -6,6 +6,7 @@ import Foundation
 import Logging
 import OnlineStore
 import Processor
+import Replay
 import ServiceConfiguration
 import Telemetry
 
@@ -45,6 +46,7 @@ struct Service {
     let metadata = try awaitPeers { try prepare() }
     lags.expect(partitions: Int(metadata.partitions.values.reduce(0, +)))
     let group = WorkerGroup()
+    group.stopOnSignals()
     for index in 0..<settings.workers {
       group.start { (isStopping) throws(ProcessorError) in try work(index, metadata, isStopping) }
     }
@@ -54,7 +56,7 @@ struct Service {
         "name": "\(plan.name)", "version": "\(plan.version)", "workers": "\(settings.workers)",
         "instance": "\(instance)", "http": "\(server.map { "\($0.port)" } ?? "off")",
       ])
-    let end = try untilEnd ? EndOfInput(plan, settings, archive, report: { logger.kafka($0, $1) }) : nil
+    let end = try untilEnd ? endOfInput() : nil
     let (counts, isWhole) = try withExtendedLifetime(server) {
       while let end, !group.wait(milliseconds: EndOfInput.intervalMilliseconds), !group.isToEnd {
         if try end.isReached() { group.stop() }
@@ -82,6 +84,13 @@ struct Service {
   private static let attemptMilliseconds = 5_000
 
   private var instance: String { settings.instance ?? ProcessInfo.processInfo.hostName }
+
+  private func endOfInput() throws -> EndOfInput {
+    try EndOfInput(
+      plan, settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).until"), redis,
+      archive,
+      report: { logger.kafka($0, $1) })
+  }
 
   private func listen() throws -> AdminServer? {
     guard let address = settings.http else { return nil }

@@ -5,6 +5,7 @@ import Foundation
 import Logging
 import OnlineStore
 import Processor
+import Replay
 import ServiceConfiguration
 
 /// Flags that override settings of the service's file and of the environment.
@@ -117,6 +118,18 @@ extension ServiceSettings {
     } catch {
       throw ValidationError("\(error)")
     }
+  }
+}
+
+extension TopicSurvey {
+  /// `attemptMilliseconds` is how long the brokers are waited for; nil as long as elsewhere.
+  init(
+    _ plan: Plan, _ settings: ServiceSettings, attemptMilliseconds: Int? = nil,
+    report: @escaping @Sendable (KafkaSeverity, String) -> Void = reportKafka
+  ) throws {
+    var options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).admin")
+    if let attemptMilliseconds { options.requestTimeoutMilliseconds = attemptMilliseconds }
+    try self.init(plan, options, report: report)
   }
 }
 

@@ -5,6 +5,7 @@ import FeatureCore
 import Glibc
 public import OnlineStore
 import Processor
+import Replay
 import ServiceConfiguration
 public import Verification
 
@@ -59,7 +60,8 @@ struct VerifyCommand: ParsableCommand {
       let settings = try service.settings()
       let store = StoreInspector(
         try settings.redisOptions(), keys: StoreKeys(name: plan.name, version: plan.version))
-      let topics = TopicLog(settings.kafkaOptions(plan, transactionalID: "\(plan.name).verify"))
+      let topics = TopicLog(
+        settings.kafkaOptions(plan, transactionalID: "\(plan.name).verify"), report: reportKafka)
       let log = ArchivedLog(try archive.map(TopicArchive.init), topics: topics)
       if let wait {
         try awaitService(plan, topics, store, until: .now + .microseconds(wait.microseconds))
@@ -193,48 +195,5 @@ struct TimeSpan: ExpressibleByArgument {
   init?(argument: String) {
     guard let microseconds = FeatureCore.Duration.parse(argument) else { return nil }
     self.microseconds = microseconds
-  }
-}
-
-/// The topics of a cluster, read without a group.
-final class TopicLog: VerifiedLog {
-  private let options: KafkaOptions
-  private var firsts: [TopicPartition: Int64] = [:]
-
-  init(_ options: KafkaOptions) { self.options = options }
-
-  func firstOffset(_ partition: TopicPartition) throws -> Int64 {
-    if let known = firsts[partition] { return known }
-    for range in try TopicReader(options, report: reportKafka).ranges(of: [partition.topic], from: .beginning)
-    {
-      firsts[range.partition] = range.from
-    }
-    return firsts[partition] ?? 0
-  }
-
-  func ends(of topic: String) throws -> [(partition: TopicPartition, offset: Int64)] {
-    let partitions = try TopicReader(options, report: reportKafka).ranges(of: [topic], from: .end)
-      .map(\.partition)
-    // Of open transactions too, which are then waited for: what a killed worker has left open hides what others have
-    // committed behind it.
-    return Array(zip(partitions, try TopicAdmin(options, report: reportKafka).ends(of: partitions)))
-  }
-
-  /// Whether no record is left between a position and the end, only marks of transactions.
-  func isFolded(_ partition: TopicPartition, from position: Int64, to end: Int64) throws -> Bool {
-    let first = max(position, try firstOffset(partition))
-    guard first < end else { return true }
-    var isLeft = false
-    try read(partition, first..<end) { isLeft = isLeft || !$0.isEmpty }
-    return !isLeft
-  }
-
-  func read(
-    _ partition: TopicPartition, _ offsets: Range<Int64>,
-    _ body: (UnsafeBufferPointer<LogRecord>) throws -> Void
-  ) throws {
-    let reader = try TopicReader(options, report: reportKafka)
-    try reader.open([ReadRange(partition, from: offsets.lowerBound, to: offsets.upperBound)])
-    while let poll = try reader.poll(recordsMax: 4_096, timeoutMilliseconds: 100) { try body(poll.records) }
   }
 }

@@ -1,21 +1,16 @@
 import ArgumentParser
 import FeatureCore
+import Replay
 
 /// Event files by source: `a.ndjson b.ndjson` of the only source, or `clicks=a.ndjson orders=b.ndjson` of several.
 struct EventArguments {
-  /// The files of one source, in log order.
-  struct Files {
-    var source: Int
-    var paths: [String]
-  }
-
-  private(set) var files: [Files] = []
+  private(set) var files: [SourceFiles] = []
   /// The sources that were named.
   let named: [Int]
 
   /// `source` is that of files without a source's name.
   init(_ arguments: [String], _ plan: Plan, source: String?) throws(ValidationError) {
-    var files: [Files] = []
+    var files: [SourceFiles] = []
     var named: [Int] = []
     for argument in arguments {
       if let (source, path) = Self.split(argument, plan) {
@@ -43,7 +38,7 @@ struct EventArguments {
 
   /// Files of one source.
   init(_ paths: [String], source: Int) {
-    files = [Files(source: source, paths: paths)]
+    files = [SourceFiles(source: source, paths: paths)]
     named = []
   }
 
@@ -65,9 +60,9 @@ struct EventArguments {
     return (source, String(argument[argument.index(after: equals)...]))
   }
 
-  private static func add(_ path: String, _ source: Int, to files: inout [Files]) {
+  private static func add(_ path: String, _ source: Int, to files: inout [SourceFiles]) {
     guard let known = files.firstIndex(where: { $0.source == source }) else {
-      return files.append(Files(source: source, paths: [path]))
+      return files.append(SourceFiles(source: source, paths: [path]))
     }
     files[known].paths.append(path)
   }

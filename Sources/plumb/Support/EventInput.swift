@@ -2,6 +2,7 @@ import EventFiles
 import FeatureCore
 import Glibc
 import OfflineStore
+import Replay
 
 /// Reads files, and archives, one after the other, in blocks of events, with a progress bar on a terminal.
 func readEvents(
@@ -24,7 +25,7 @@ func readEvents(
 }
 
 /// A line on the standard error with the rate and the time left; nothing if that is no terminal.
-struct Progress {
+struct Progress: FileProgress {
   private let filesCount: Int
   private let start = ContinuousClock.now
   private var lastShown: ContinuousClock.Instant

@@ -3,6 +3,7 @@ import DefinitionFiles
 import EventFiles
 import FeatureCore
 import OfflineStore
+import Replay
 
 /// Exit statuses of their own, besides 0 (done), 1 (failed) and 64 (usage).
 enum Outcome {
@@ -25,6 +26,9 @@ func reporting(_ body: () throws -> Void) throws {
   } catch let error as EventFileError {
     StandardError.print("plumb: \(error)")
     throw ExitCode.failure
+  } catch let error as ReplayError {
+    StandardError.print("plumb: \(error)")
+    throw ExitCode.validationFailure
   } catch let error as ValidationError {
     // What only shows once the definitions are read; the options by themselves are well formed.
     StandardError.print("plumb: \(error.message)")

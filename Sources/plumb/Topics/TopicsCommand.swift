@@ -1,5 +1,6 @@
 import ArgumentParser
 import DefinitionFiles
+import Replay
 
 struct TopicsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

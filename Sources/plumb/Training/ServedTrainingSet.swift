@@ -3,6 +3,7 @@ import EventLog
 import FeatureCore
 import OfflineStore
 import Processor
+import Replay
 import ServiceConfiguration
 
 /// `plumb training-set --from served`: rows of what a service has answered.

@@ -2,6 +2,7 @@ import EventLog
 import FeatureCore
 import OfflineStore
 import Processor
+import Replay
 import ServiceConfiguration
 
 /// `plumb training-set --report`: joins the rows both ways, and compares.
@@ -17,7 +18,8 @@ struct TrainingReport {
     _ settings: ServiceSettings, allowsMissing: Bool, _ resources: JoinResources
   ) throws {
     let plan = selection.plan
-    let topics = TopicLog(settings.kafkaOptions(plan, transactionalID: "\(plan.name).training-set"))
+    let topics = TopicLog(
+      settings.kafkaOptions(plan, transactionalID: "\(plan.name).training-set"), report: reportKafka)
     let feed = TopicFeed(plan, ArchivedLog(try archive.map(TopicArchive.init), topics: topics))
     let joined = try selection.views.map { view in
       JoinedView(view, source: plan.sources[view.source], .compared(try feed.forwardedLog(view)))

@@ -3,6 +3,7 @@ import FeatureCore
 import Foundation
 import OfflineStore
 import Processor
+import Replay
 import ServiceConfiguration
 
 /// `plumb training-set`: reads what the rows are made of and joined with.
@@ -48,9 +49,11 @@ struct EventsOfJoin {
         let name = plan.sources[source].source.name
         throw ValidationError("There are no events of source '\(name)': add --events \(name)=FILE.")
       }
-      return try EventFeed(plan).add(events.files, to: join, letters)
+      return try EventFeed(plan, progress: Progress.init).add(events.files, to: join, letters)
     }
-    let topics = TopicLog(settings.kafkaOptions(plan, transactionalID: "\(plan.name).training-set"))
+    let topics = TopicLog(
+      settings.kafkaOptions(plan, transactionalID: "\(plan.name).training-set"),
+      report: reportKafka)
     let log = ArchivedLog(try archive.map(TopicArchive.init), topics: topics)
     let feed = TopicFeed(plan, log)
     try feed.noteLost(sources, to: join)

@@ -2,6 +2,7 @@ import ArgumentParser
 import DefinitionFiles
 import FeatureCore
 import OfflineStore
+import Replay
 
 struct TrainingSetCommand: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -156,7 +157,7 @@ struct TrainingSetCommand: ParsableCommand {
       let letters = try DeadLetterFile(path: deadLetters)
       if let report {
         let comparison = try TrainingReport(
-          selection, events: events, archive: archive, try feed(), try log.settings(),
+          selection, events: events, archive: archive, try feed(plan), try log.settings(),
           allowsMissing: allowMissing, .ofCommand(memory: memory.bytes))
         try comparison.run(rows, letters, to: report)
       } else if let view, let out {
@@ -166,9 +167,11 @@ struct TrainingSetCommand: ParsableCommand {
     }
   }
 
-  private func feed() throws -> SnapshotFeed {
+  private func feed(_ plan: Plan) throws -> SnapshotFeed {
     if let snapshots { return .export(folder: snapshots) }
-    return .topic(try log.settings())
+    return .topic(
+      try log.settings().kafkaOptions(plan, transactionalID: "\(plan.name).training-set"), report: reportKafka
+    )
   }
 
   private func makeTable(
@@ -193,7 +196,7 @@ struct TrainingSetCommand: ParsableCommand {
       sources.insert(try selection.theSource(for: "--spine-events"))
     }
     let records = try sources.isEmpty ? nil : set.addEvents(of: sources.sorted(), letters)
-    if view == .served { try feed().add(to: set.join, plan, selection.views) }
+    if view == .served { try feed(plan).add(to: set.join, plan, selection.views) }
     try write(TrainingTable(try set.join.rows()), letters, to: out)
     for note in set.join.leftOut + set.join.lacking { StandardError.print(note) }
     StandardError.print("\(summary(set.join, records)); \(letters.summary)")

@@ -1,38 +1,35 @@
-import ArgumentParser
 import EventLog
-import FeatureCore
-import OnlineStore
+public import FeatureCore
+public import OnlineStore
 import Processor
-import ServiceConfiguration
 
-/// `plumb replay --into redis`: brings the online store to the offsets that the stopped service has committed, or to some
+/// Brings the online store to the offsets that the stopped service has committed, or to some
 /// before them, by folding the log once more or from the snapshots.
-struct StoreReplay {
+public struct StoreReplay {
   private let plan: Plan
-  private let settings: ServiceSettings
+  private let environment: ReplayEnvironment
   private let redis: RedisOptions
   private let keys: StoreKeys
-  private let archive: TopicArchive?
 
   /// A commit is a round trip and a pause of Redis: nobody waits for a replay's, so they are few and large.
   private static let commitIntervalMilliseconds: Int64 = 500
   private static let commitFoldsMax = 32_000
 
-  init(_ plan: Plan, _ settings: ServiceSettings, archive: String?) throws {
+  /// A replay of the version of some definitions.
+  public init(_ plan: Plan, _ environment: ReplayEnvironment, _ redis: RedisOptions) {
     self.plan = plan
-    self.archive = try archive.map(TopicArchive.init)
-    self.settings = settings
-    redis = try settings.redisOptions()
+    self.environment = environment
+    self.redis = redis
     keys = StoreKeys(name: plan.name, version: plan.version)
   }
 
-  private var options: KafkaOptions {
-    settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).replay")
-  }
+  private var options: KafkaOptions { environment.kafka }
 
-  /// Folds again, up to a place that is not behind the service's offsets. Returns a summary; throws `interrupted` if a
-  /// signal came first.
-  func fold(fromBeginning: Bool, until: ReplayPlace) throws -> String {
+  /// Folds again, up to a place that is not behind the service's offsets. Returns what was folded, and whether that is all
+  /// that the service has committed; throws `interrupted` if it was told to end first.
+  public func fold(
+    fromBeginning: Bool, until: ReplayPlace
+  ) throws -> (folded: FoldedRange, isAtOffsets: Bool) {
     let (committed, counts) = try prepare()
     try RedisStateStore(redis, keys: keys).publish(
       StoreMetadata(fingerprint: plan.fingerprint, partitions: counts))
@@ -42,31 +39,32 @@ struct StoreReplay {
     } else {
       try refuseStates(beyond: ends)
     }
-    var workers = ReplayWorkers(plan, settings, options, archive, counts: counts, ends: ends)
+    var workers = ReplayWorkers(plan, environment, counts: counts, ends: ends)
     workers.limits.commitIntervalMilliseconds = Self.commitIntervalMilliseconds
     workers.limits.commitFoldsMax = Self.commitFoldsMax
     let (redis, keys) = (redis, keys)
     guard let done = try workers.run({ RedisStateStore(redis, keys: keys) }) else { throw Self.interrupted }
-    let place =
-      ends == committed ? "at the service's offsets" : "behind the service's offsets, as was asked for"
-    return "\(workers.summary(done)); Redis is \(place)"
+    return (done, ends == committed)
   }
 
-  /// Takes the last snapshot of every entity.
-  func restore() throws -> String {
+  /// Takes the last snapshot of every entity. Returns what the topic holds, the snapshots that were restored, and the tasks
+  /// that they are of.
+  public func restore() throws -> (survey: SnapshotSurvey, restored: Int, tasks: Int) {
     let (committed, counts) = try prepare()
     let tasks = committed.map { partition, offset in
       RestoredTask(name: task(partition), partition: partition, offset: offset)
     }
-    let restore = SnapshotRestore<RedisStateStore>(plan, tasks)
-    let survey = try restore.survey(try TopicReader(options, report: reportKafka))
+    let restore = SnapshotRestore<RedisStateStore>(plan, tasks, tell: environment.tell)
+    let survey = try restore.survey(reader())
     let store = RedisStateStore(redis, keys: keys)
     try store.publish(StoreMetadata(fingerprint: plan.fingerprint, partitions: counts))
-    return try restore.run(try TopicReader(options, report: reportKafka), tasks, into: store)
-      + survey.leftOutText
+    let restored = try restore.run(reader(), tasks, into: store)
+    return (survey, restored, tasks.count)
   }
 
-  static let interrupted = ProcessorError(
+  private func reader() throws -> TopicReader { try TopicReader(options, report: environment.report) }
+
+  private static let interrupted = ProcessorError(
     remedy: .stop, description: "interrupted; the same command without --from beginning goes on from here")
 
   // MARK: Parts
@@ -74,16 +72,16 @@ struct StoreReplay {
   /// Sees that the service stands still, and that Redis has no states of other definitions. Returns what it has committed, and the
   /// partitions of every input.
   private func prepare() throws -> (committed: [TopicPartition: Int64], counts: [String: Int32]) {
-    let members = try TopicAdmin(options, report: reportKafka).lastingMembers(of: options.group)
+    let members = try TopicAdmin(options, report: environment.report).lastingMembers(of: options.group)
     guard members.isEmpty else {
       throw ProcessorError(
         remedy: .stop,
         description:
-          "the service runs: the consumer group '\(options.group)' has \(counted(members.count, "member")) "
+          "the service runs: the consumer group '\(options.group)' has \(members.count == 1 ? "1 member" : "\(members.count) members") "
           + "(\(members[0])). It restores by itself what the log still has; stop it to replay with this command"
       )
     }
-    let counts = try TopicSurvey(plan, settings).inputPartitions()
+    let counts = try TopicSurvey(plan, options, report: environment.report).inputPartitions()
     let metadata = StoreMetadata(fingerprint: plan.fingerprint, partitions: counts)
     if let conflict = try OnlineReader(redis, keys: keys).stored()?.conflict(with: metadata) {
       throw ProcessorError(remedy: .stop, description: conflict)
@@ -91,7 +89,7 @@ struct StoreReplay {
     let all = Routing(plan).inputs.flatMap { input in
       (0..<(counts[input.name] ?? 0)).map { TopicPartition(input.topic, $0) }
     }
-    let offsets = try ReplayLog(options, ends: [:], report: reportKafka).groupOffsets(all)
+    let offsets = try ReplayLog(options, ends: [:], report: environment.report).groupOffsets(all)
     let known = zip(all, offsets).compactMap { partition, offset in offset.map { (partition, $0) } }
     guard !known.isEmpty else {
       throw ProcessorError(
@@ -113,13 +111,13 @@ struct StoreReplay {
     _ until: ReplayPlace, _ committed: [TopicPartition: Int64]
   ) throws -> [TopicPartition: Int64] {
     if until == .offsets { return committed }
-    let topics = try ReplayTopics(options, Set(committed.keys.map(\.topic)).sorted(), archive)
+    let topics = try ReplayTopics(environment, Set(committed.keys.map(\.topic)).sorted())
     let wanted = try topics.offsets(until)
     return try Dictionary(
       uniqueKeysWithValues: committed.map { partition, offset in
         let end = wanted[partition] ?? offset
         if case .named = until, end > offset {
-          throw ValidationError(
+          throw ReplayError(
             "The service has folded \(partition) to offset \(offset), not to \(end): what lies between has to be sent as "
               + "well, which it does once it runs.")
         }

@@ -1,20 +1,21 @@
-import EventLog
-import FeatureCore
+public import EventLog
+public import FeatureCore
 import OutputRecords
-import Processor
+public import Processor
 import SwiftProtobuf
 
 /// Takes the last snapshot before the group's offset of every entity into a store: a transaction held both, so there is
 /// nothing to fold. The topic is read twice: whether these are the definitions that it was made by is known before
 /// anything is written. Memory is bounded by a batch: a later snapshot is simply written over an earlier one, and only the
 /// last write gives the task a position that a worker accepts.
-final class SnapshotRestore<Store: StateStorePort> {
+public final class SnapshotRestore<Store: StateStorePort> {
   private let plan: Plan
   private let offsets: [TopicPartition: Int64]
   private var tasks: [TopicPartition: Progress] = [:]
   private var held = 0
   private var heldBytes = 0
   private var restored = 0
+  private let tell: @Sendable (String) -> Void
 
   private struct Progress {
     let task: RestoredTask
@@ -24,16 +25,17 @@ final class SnapshotRestore<Store: StateStorePort> {
     var states: [[UInt8]: [UInt8]] = [:]
   }
 
-  /// Restores these tasks.
-  init(_ plan: Plan, _ tasks: [RestoredTask]) {
+  /// Restores these tasks; `tell` hears lines on the progress.
+  public init(_ plan: Plan, _ tasks: [RestoredTask], tell: @escaping @Sendable (String) -> Void) {
     self.plan = plan
+    self.tell = tell
     offsets = Dictionary(uniqueKeysWithValues: tasks.map { ($0.partition, $0.offset) })
   }
 
   // MARK: What the topic holds
 
   /// Reads the snapshot topic to its end, without a store. Throws if it was made by other definitions.
-  func survey(_ reader: TopicReader) throws -> SnapshotSurvey {
+  public func survey(_ reader: TopicReader) throws -> SnapshotSurvey {
     var survey = SnapshotSurvey()
     try read(reader, what: "snapshots, looked through") { record, partition in
       survey.add(judge(record), "\(partition)@\(record.offset)")
@@ -72,7 +74,7 @@ final class SnapshotRestore<Store: StateStorePort> {
   {
     let ranges = try reader.ranges(of: [Routing(plan).snapshotTopic], from: .beginning)
     try reader.open(ranges)
-    let progress = ReplayProgress(what)
+    let progress = ReplayProgress(what, tell: tell)
     while let poll = try reader.poll(recordsMax: 1_000, timeoutMilliseconds: 500) {
       for record in poll.records { try take(record, poll.partitions[record.partition]) }
       for (range, place) in zip(ranges, reader.positions) {
@@ -85,8 +87,8 @@ final class SnapshotRestore<Store: StateStorePort> {
 
   // MARK: The restoration
 
-  /// Writes the states into a store. Returns a summary.
-  func run(_ reader: TopicReader, _ tasks: [RestoredTask], into store: Store) throws -> String {
+  /// Writes the states into a store. Returns how many snapshots were restored.
+  public func run(_ reader: TopicReader, _ tasks: [RestoredTask], into store: Store) throws -> Int {
     for task in tasks {
       let claim = try store.claim(task.name)
       self.tasks[task.partition] = Progress(task: task, epoch: claim.epoch, position: claim.position)
@@ -99,7 +101,7 @@ final class SnapshotRestore<Store: StateStorePort> {
     }
     try flush(store)
     for partition in self.tasks.keys { try complete(partition, store) }
-    return "\(counted(restored, "snapshot")) restored into \(counted(tasks.count, "task"))"
+    return restored
   }
 
   private func hold(_ state: [UInt8], of key: [UInt8], _ place: TopicPartition) {
@@ -169,13 +171,16 @@ enum JudgedSnapshot {
 }
 
 /// How many records of which kind a snapshot topic holds.
-struct SnapshotSurvey {
+public struct SnapshotSurvey: Sendable {
   private var matching: [String: Int] = [:]
-  private var foreign: [String: Int] = [:]
-  private var leftOut = 0
-  private var unusable = 0
+  /// By view, those that were made by other definitions of this version.
+  public private(set) var foreign: [String: Int] = [:]
+  /// Those of other versions, or not committed.
+  public private(set) var leftOut = 0
+  /// Those that nobody could use.
+  public private(set) var unusable = 0
   /// Where the first of those stands that this service can't have written.
-  private var first = ""
+  public private(set) var first = ""
 
   mutating func add(_ snapshot: JudgedSnapshot, _ place: @autoclosure () -> String) {
     switch snapshot {
@@ -192,26 +197,23 @@ struct SnapshotSurvey {
   func foreignView(of views: [String]) -> String? {
     views.first { foreign[$0] != nil && matching[$0] == nil }
   }
-
-  /// What was left out, to be said behind what was restored.
-  var leftOutText: String {
-    let skipped = leftOut == 0 ? "" : "; \(leftOut) of other versions, or not committed, were left out"
-    let others = unusable + foreign.values.reduce(0, +)
-    if others == 0 { return skipped }
-    let views = foreign.keys.sorted().map { "'\($0)'" }.joined(separator: ", ")
-    let ofViews = views.isEmpty ? "" : " (of view \(views) by other definitions)"
-    return
-      skipped
-      + "; \(counted(others, "record")) of other programs left out\(ofViews), first \(first): plumb verify tells "
-      + "whether anything is missing"
-  }
 }
 
 /// A task and the offset that the group has committed.
-struct RestoredTask {
-  var name: String
-  var partition: TopicPartition
-  var offset: Int64
+public struct RestoredTask: Sendable {
+  /// Its name in the store.
+  public var name: String
+  /// What it folds.
+  public var partition: TopicPartition
+  /// What the group has committed.
+  public var offset: Int64
+
+  /// A task from its parts.
+  public init(name: String, partition: TopicPartition, offset: Int64) {
+    self.name = name
+    self.partition = partition
+    self.offset = offset
+  }
 }
 
 /// What of a restoration is in memory before it is written.

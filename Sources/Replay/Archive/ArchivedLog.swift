@@ -1,24 +1,27 @@
 import EventFiles
-import Processor
-import Verification
+public import Processor
+public import Verification
 
 /// Topics that begin in an archive, if there is one, and go on in Kafka.
-final class ArchivedLog: VerifiedLog {
+public final class ArchivedLog: VerifiedLog {
   private let archive: TopicArchive?
   private let topics: TopicLog
   /// nil: the archive doesn't have the partition.
   private var known: [TopicPartition: ArchivedPartition?] = [:]
 
-  init(_ archive: TopicArchive?, topics: TopicLog) {
+  /// Topics that begin in an archive.
+  public init(_ archive: TopicArchive?, topics: TopicLog) {
     self.archive = archive
     self.topics = topics
   }
 
-  func firstOffset(_ partition: TopicPartition) throws -> Int64 {
+  /// See `VerifiedLog`.
+  public func firstOffset(_ partition: TopicPartition) throws -> Int64 {
     try archived(partition)?.first ?? topics.firstOffset(partition)
   }
 
-  func ends(of topic: String) throws -> [(partition: TopicPartition, offset: Int64)] {
+  /// See `VerifiedLog`. An error if there is a gap between the archive and a topic.
+  public func ends(of topic: String) throws -> [(partition: TopicPartition, offset: Int64)] {
     let ends = try topics.ends(of: topic)
     for (partition, end) in ends {
       guard let archived = try archived(partition) else { continue }
@@ -28,7 +31,8 @@ final class ArchivedLog: VerifiedLog {
     return ends
   }
 
-  func read(
+  /// See `VerifiedLog`.
+  public func read(
     _ partition: TopicPartition, _ offsets: Range<Int64>,
     _ body: (UnsafeBufferPointer<LogRecord>) throws -> Void
   ) throws {

@@ -1,13 +1,12 @@
 import EventFiles
-import EventLog
-import FeatureCore
-import OnlineStore
+public import EventLog
+public import FeatureCore
+public import OnlineStore
 import Processor
-import ServiceConfiguration
 
 /// Whether a group has processed everything that the sources held when this began, and what was repartitioned and joined of it;
 /// asked of the brokers alone, so that it does not matter which process did the work.
-final class EndOfInput {
+public final class EndOfInput {
   private let options: KafkaOptions
   private let log: ReplayLog
   private let archive: TopicArchive?
@@ -23,24 +22,24 @@ final class EndOfInput {
   private var ends: [[TopicPartition: Int64]] = []
 
   /// Between two looks.
-  static let intervalMilliseconds = 500
+  public static let intervalMilliseconds = 500
 
-  init(
-    _ plan: Plan, _ settings: ServiceSettings, _ archive: TopicArchive?,
+  /// Notes where the sources end now. `report` hears what the client library says, from any thread.
+  public init(
+    _ plan: Plan, _ options: KafkaOptions, _ redis: RedisOptions, _ archive: TopicArchive?,
     report: @escaping @Sendable (KafkaSeverity, String) -> Void
   ) throws {
     self.archive = archive
-    var options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).until")
+    var options = options
     // Between two looks it is seen whether the service is to end.
     options.requestTimeoutMilliseconds = 5_000
     self.options = options
     self.plan = plan
     routing = Routing(plan)
     stages = routing.stages(plan)
-    store = StoreInspector(
-      try settings.redisOptions(), keys: StoreKeys(name: plan.name, version: plan.version))
+    store = StoreInspector(redis, keys: StoreKeys(name: plan.name, version: plan.version))
     admin = try TopicAdmin(options, report: report)
-    let counts = try TopicSurvey(plan, settings, report: report).inputPartitions()
+    let counts = try TopicSurvey(plan, options, report: report).inputPartitions()
     partitions = routing.inputs.flatMap { input in
       (0..<(counts[input.name] ?? 0)).map { TopicPartition(input.topic, $0) }
     }
@@ -49,7 +48,7 @@ final class EndOfInput {
   }
 
   /// Whether there is nothing left to do. While Kafka or Redis is away nobody can tell.
-  func isReached() throws -> Bool {
+  public func isReached() throws -> Bool {
     do {
       return try look()
     } catch let error as LogError where error.remedy == .retry {

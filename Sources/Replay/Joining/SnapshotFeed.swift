@@ -1,17 +1,17 @@
-import EventLog
-import FeatureCore
-import OfflineStore
+public import EventLog
+public import FeatureCore
+public import OfflineStore
 import Processor
-import ServiceConfiguration
 
 /// Where snapshots come from.
-enum SnapshotFeed {
-  case topic(ServiceSettings)
+public enum SnapshotFeed {
+  /// The topic, as long as it is now. `report` hears what the client library says, from any thread.
+  case topic(KafkaOptions, report: @Sendable (KafkaSeverity, String) -> Void)
   /// A folder that an export with states wrote to.
   case export(folder: String)
 
   /// Adds every snapshot of some views.
-  func add(to join: TrainingJoin, _ plan: Plan, _ views: [ViewPlan]) throws {
+  public func add(to join: TrainingJoin, _ plan: Plan, _ views: [ViewPlan]) throws {
     switch self {
     case .export(let folder):
       let export = try ExportedSnapshots(folder: folder, version: plan.version)
@@ -21,9 +21,8 @@ enum SnapshotFeed {
           try join.add(snapshot, committedMilliseconds: time)
         }
       }
-    case .topic(let settings):
-      let reader = try TopicReader(
-        settings.kafkaOptions(plan, transactionalID: "\(plan.name).training-set"), report: reportKafka)
+    case .topic(let options, let report):
+      let reader = try TopicReader(options, report: report)
       let ranges = try reader.ranges(of: [Routing(plan).snapshotTopic], from: .beginning)
       try reader.open(ranges)
       var begins = [Int64?](repeating: nil, count: ranges.count)

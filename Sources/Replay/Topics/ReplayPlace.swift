@@ -1,11 +1,9 @@
-import ArgumentParser
 import EventFiles
 import EventLog
-import FeatureCore
-import Processor
+public import Processor
 
-/// A place in topics, as it is written.
-enum ReplayPlace: Hashable, ExpressibleByArgument {
+/// A place in topics.
+public enum ReplayPlace: Hashable, Sendable {
   /// At the first record that there is.
   case beginning
   /// Behind the last committed record that there is.
@@ -18,50 +16,21 @@ enum ReplayPlace: Hashable, ExpressibleByArgument {
   case named([TopicPartition: Int64])
   /// At the first record with this Kafka timestamp, in milliseconds since the epoch, or a later one.
   case time(milliseconds: Int64)
-
-  init?(argument: String) {
-    switch argument {
-    case "beginning": self = .beginning
-    case "end": self = .end
-    case "store": self = .store
-    case "offsets": self = .offsets
-    default:
-      if let named = Self.named(argument) {
-        self = .named(named)
-      } else if case .time(let milliseconds) = TailStart(argument: argument)?.start {
-        self = .time(milliseconds: milliseconds)
-      } else {
-        return nil
-      }
-    }
-  }
-
-  /// From `clicks-0=100,clicks-1=250`; nil if the text is something else.
-  private static func named(_ text: String) -> [TopicPartition: Int64]? {
-    var offsets: [TopicPartition: Int64] = [:]
-    for part in text.split(separator: ",", omittingEmptySubsequences: false) {
-      guard let equals = part.lastIndex(of: "="), let offset = Int64(part[part.index(after: equals)...]),
-        let dash = part[..<equals].lastIndex(of: "-"),
-        let partition = Int32(part[part.index(after: dash)..<equals]), offset >= 0, partition >= 0,
-        offsets.updateValue(offset, forKey: TopicPartition(String(part[..<dash]), partition)) == nil
-      else { return nil }
-    }
-    return offsets
-  }
 }
 
 /// What topics and their archive hold, and where places are in them.
-struct ReplayTopics {
+public struct ReplayTopics {
   /// Of each partition: the first offset that can be read, and the one behind the last committed record.
-  let bounds: [TopicPartition: ClosedRange<Int64>]
+  public let bounds: [TopicPartition: ClosedRange<Int64>]
   private let reader: TopicReader
   private let service: ReplayLog
   private let archive: TopicArchive?
 
-  init(_ options: KafkaOptions, _ topics: [String], _ archive: TopicArchive?) throws {
-    reader = try TopicReader(options, report: reportKafka)
-    service = try ReplayLog(options, ends: [:], report: reportKafka)
-    self.archive = archive
+  /// Looks at some topics.
+  public init(_ environment: ReplayEnvironment, _ topics: [String]) throws {
+    reader = try TopicReader(environment.kafka, report: environment.report)
+    service = try ReplayLog(environment.kafka, ends: [:], report: environment.report)
+    archive = environment.archive
     var bounds: [TopicPartition: ClosedRange<Int64>] = [:]
     for range in try reader.ranges(of: topics, from: .beginning) {
       let end = range.to ?? range.from
@@ -76,7 +45,7 @@ struct ReplayTopics {
   }
 
   /// The offset of a place in each partition. Throws if it is none of theirs.
-  func offsets(_ place: ReplayPlace) throws -> [TopicPartition: Int64] {
+  public func offsets(_ place: ReplayPlace) throws -> [TopicPartition: Int64] {
     switch place {
     case .beginning, .store: bounds.mapValues(\.lowerBound)
     case .end: bounds.mapValues(\.upperBound)
@@ -100,11 +69,11 @@ struct ReplayTopics {
     for (partition, offset) in named where bounds[partition]?.contains(offset) != true {
       let there =
         bounds[partition].map { "it has \($0.lowerBound) to \($0.upperBound)" } ?? "it is not read here"
-      throw ValidationError("There is no offset \(offset) of \(partition): \(there).")
+      throw ReplayError("There is no offset \(offset) of \(partition): \(there).")
     }
     let missing = Set(bounds.keys).subtracting(named.keys).map(\.description).sorted()
     guard missing.isEmpty else {
-      throw ValidationError(
+      throw ReplayError(
         "An offset of each partition is needed; missing: \(missing.joined(separator: ", ")).")
     }
     return named

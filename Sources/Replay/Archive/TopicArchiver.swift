@@ -1,17 +1,23 @@
 import EventFiles
-import EventLog
+public import EventLog
 import Processor
 
 /// Where a segment of an archive ends, whichever comes first.
-struct ArchiveLimits {
+public struct ArchiveLimits: Sendable {
   /// Bytes of lines, uncompressed.
-  var bytes: Int
+  public var bytes: Int
   /// Since the segment's first record.
-  var age: Duration
+  public var age: Duration
+
+  /// Limits from their parts.
+  public init(bytes: Int, age: Duration) {
+    self.bytes = bytes
+    self.age = age
+  }
 }
 
 /// Reads topics into an archive.
-struct TopicArchiver {
+public struct TopicArchiver {
   private struct Part {
     let writer: ArchiveWriter
     /// Where the archive begins, if it is empty.
@@ -31,14 +37,18 @@ struct TopicArchiver {
   private let reader: TopicReader
   private let limits: ArchiveLimits
   private var parts: [TopicPartition: Part] = [:]
-  private(set) var records = 0
-  private(set) var segments = 0
+  /// Records that this run has archived.
+  public private(set) var records = 0
+  /// Segments that it has made.
+  public private(set) var segments = 0
 
-  /// Continues the archive in a folder. Without `isEndless` it ends where the topics end now.
-  init(
-    _ options: KafkaOptions, topics: [String], out: String, limits: ArchiveLimits, isEndless: Bool
+  /// Continues the archive in a folder. Without `isEndless` it ends where the topics end now. `report` hears what the
+  /// client library says, from any thread.
+  public init(
+    _ options: KafkaOptions, topics: [String], out: String, limits: ArchiveLimits, isEndless: Bool,
+    report: @escaping @Sendable (KafkaSeverity, String) -> Void
   ) throws {
-    reader = try TopicReader(options, report: reportKafka)
+    reader = try TopicReader(options, report: report)
     self.limits = limits
     let firsts = try reader.ranges(of: topics, from: .beginning)
     for range in firsts {
@@ -52,9 +62,9 @@ struct TopicArchiver {
     try reader.open(parts.map { ReadRange($0, from: $1.next, to: $1.to) })
   }
 
-  /// Archives until everything is, or a signal comes. What has been read by then is in the archive.
-  mutating func run() throws {
-    while !Interruption.isRequested {
+  /// Archives until everything is, or it is to stop. What has been read by then is in the archive.
+  public mutating func run(isStopping: () -> Bool) throws {
+    while !isStopping() {
       guard let poll = try reader.poll(recordsMax: 4_096, timeoutMilliseconds: 100) else {
         return try cutAll { $0.to ?? $0.next }
       }

@@ -1,17 +1,20 @@
 import FeatureCore
-import OfflineStore
-import Processor
+public import OfflineStore
+public import Processor
 
 /// Counts dead letters by reason and, if there is a file, keeps them in it: file, line, reason, view, message, record.
-final class DeadLetterFile {
-  private let path: String?
-  private var counts: [String: Int] = [:]
+public final class DeadLetterFile {
+  /// Where they are kept; nil: nowhere.
+  public let path: String?
+  /// By reason.
+  public private(set) var counts: [String: Int] = [:]
   /// Of records that nothing but their file holds.
-  private var lost = 0
+  public private(set) var lost = 0
   /// Letters that are not written yet.
   private var writer: TableWriter?
 
-  init(path: String?) throws(TableError) {
+  /// Keeps letters in a file, if there is one.
+  public init(path: String?) throws(TableError) {
     self.path = path
     guard let path else {
       writer = nil
@@ -22,7 +25,7 @@ final class DeadLetterFile {
   }
 
   /// Adds a letter of a file's line. `isInLog`: it is a record of a topic, which the service keeps as a dead letter.
-  func append(
+  public func append(
     _ letter: DeadLetter, path: String, line: Int64? = nil, isInLog: Bool = false
   ) throws(TableError) {
     counts[letter.reason, default: 0] += 1
@@ -35,23 +38,14 @@ final class DeadLetterFile {
     ])
   }
 
-  func finish() throws(TableError) {
+  /// Ends the file.
+  public func finish() throws(TableError) {
     guard let writer = writer.take() else { return }
     try writer.finish()
   }
 
   /// Whether there are letters that nothing keeps.
-  var areLost: Bool { lost > 0 }
-
-  /// The counts, as a sentence.
-  var summary: String {
-    if counts.isEmpty { return "no dead letters" }
-    let reasons = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map { "\($0.value) \($0.key)" }
-    let place =
-      path.map { "in \($0)" } ?? (lost > 0 ? "not kept: name a file with --dead-letters" : "of topics")
-    return
-      "\(counted(counts.values.reduce(0, +), "dead letter")) (\(reasons.joined(separator: ", "))) \(place)"
-  }
+  public var areLost: Bool { lost > 0 }
 }
 
 /// A letter that owns what it says.
@@ -91,13 +85,17 @@ extension [UInt8] {
 }
 
 /// Holds the letters of a block until they can be written: a callback can't throw.
-final class DeadLetterSink {
+public final class DeadLetterSink {
   private var letters: [DeadLetter] = []
 
-  func collect(_ letter: DeadLetter) { letters.append(letter) }
+  /// A sink without letters.
+  public init() {}
+
+  /// Takes a letter.
+  public func collect(_ letter: DeadLetter) { letters.append(letter) }
 
   /// Writes the letters; the lines that they borrow must still be valid.
-  func drain(into file: DeadLetterFile, path: String) throws(TableError) {
+  public func drain(into file: DeadLetterFile, path: String) throws(TableError) {
     for letter in letters { try file.append(letter, path: path) }
     letters.removeAll(keepingCapacity: true)
   }

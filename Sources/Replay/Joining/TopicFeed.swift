@@ -1,20 +1,21 @@
-import FeatureCore
-import OfflineStore
+public import FeatureCore
+public import OfflineStore
 import Processor
 import Verification
 
 /// The events of topics as a join takes them, from an archive as far as that reaches: those that the service folds.
-struct TopicFeed {
+public struct TopicFeed {
   private let plan: Plan
   private let log: ArchivedLog
 
-  init(_ plan: Plan, _ log: ArchivedLog) {
+  /// The topics of a plan's sources.
+  public init(_ plan: Plan, _ log: ArchivedLog) {
     self.plan = plan
     self.log = log
   }
 
   /// Adds every event of some sources up to where the topics end now; returns how many there were.
-  func add(_ sources: [Int], to join: TrainingJoin, _ letters: DeadLetterFile) throws -> Int {
+  public func add(_ sources: [Int], to join: TrainingJoin, _ letters: DeadLetterFile) throws -> Int {
     let feed = join.feed()
     var records = 0
     for input in Routing(plan).inputs where sources.contains(input.source) && !input.isRepartitioned {
@@ -33,7 +34,7 @@ struct TopicFeed {
   }
 
   /// Adds the records of the logs that some views fold from, where those are not their source's.
-  func addForwarded(_ views: [ViewPlan], to join: TrainingJoin) throws {
+  public func addForwarded(_ views: [ViewPlan], to join: TrainingJoin) throws {
     let feed = join.feed()
     for input in Routing(plan).inputs where input.isRepartitioned {
       let folded = input.views.map { plan.views[$0] }.filter { view in views.contains { $0 === view } }
@@ -51,7 +52,7 @@ struct TopicFeed {
   }
 
   /// The log that a view folds from, if that is not its source's.
-  func forwardedLog(_ view: ViewPlan) throws -> ForwardedLog? {
+  public func forwardedLog(_ view: ViewPlan) throws -> ForwardedLog? {
     let input = Routing(plan).inputs.first { input in
       input.isRepartitioned && input.views.contains { plan.views[$0] === view }
     }
@@ -78,7 +79,7 @@ struct TopicFeed {
   }
 
   /// Tells a join which events of some sources the logs have lost.
-  func noteLost(_ sources: [Int], to join: TrainingJoin) throws {
+  public func noteLost(_ sources: [Int], to join: TrainingJoin) throws {
     for input in Routing(plan).inputs where sources.contains(input.source) && !input.isRepartitioned {
       let source = plan.sources[input.source].source
       let log = try begins(of: input.topic)

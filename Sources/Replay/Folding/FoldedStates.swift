@@ -1,10 +1,10 @@
-import FeatureCore
-import Processor
+public import FeatureCore
+public import Processor
 import Synchronization
 
 /// States in memory: the store of a replay into a file, for all of its workers. Tasks begin at given positions with
 /// nothing.
-final class FoldedStates: StateStorePort, Sendable {
+public final class FoldedStates: StateStorePort, Sendable {
   private struct Task {
     var position: Int64
     var states: [[UInt8]: [UInt8]] = [:]
@@ -15,7 +15,7 @@ final class FoldedStates: StateStorePort, Sendable {
   private let observe: @Sendable (String, Int64, KeyedStates) throws(StoreError) -> Void
 
   /// A store whose tasks begin at these positions.
-  init(
+  public init(
     starts: [String: Int64],
     observe: @escaping @Sendable (String, Int64, KeyedStates) throws(StoreError) -> Void
   ) {
@@ -24,7 +24,7 @@ final class FoldedStates: StateStorePort, Sendable {
   }
 
   /// The states of a view by their entities, in the order of the entities' keys.
-  func states(of view: ViewPlan) -> [(entity: [UInt8], state: [UInt8])] {
+  public func states(of view: ViewPlan) -> [(entity: [UInt8], state: [UInt8])] {
     let prefix = StateKey.make(view: view.name, [])
     let found = tasks.withLock { tasks in
       tasks.values.flatMap { task in
@@ -36,12 +36,12 @@ final class FoldedStates: StateStorePort, Sendable {
   }
 
   /// See `StateStorePort`.
-  func claim(_ task: String) throws(StoreError) -> TaskClaim {
+  public func claim(_ task: String) throws(StoreError) -> TaskClaim {
     TaskClaim(epoch: 1, position: tasks.withLock { $0[task]?.position })
   }
 
   /// See `StateStorePort`.
-  func load(
+  public func load(
     _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
     _ body: (Int, StoredState) -> Void
   ) throws(StoreError) {
@@ -58,7 +58,7 @@ final class FoldedStates: StateStorePort, Sendable {
   }
 
   /// See `StateStorePort`.
-  func commit(
+  public func commit(
     _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates
   ) throws(StoreError) {
     tasks.withLock { tasks in

@@ -1,25 +1,51 @@
-import ArgumentParser
 import EventFiles
-import FeatureCore
-import OfflineStore
+public import FeatureCore
+public import OfflineStore
 import Processor
 import Synchronization
 
-/// Event files as a join takes them: threads take turns in reading, and work on their blocks at the same time.
-struct EventFeed {
-  private let plan: Plan
+/// The event files of one source, in log order.
+public struct SourceFiles: Sendable {
+  /// Its index in the plan.
+  public var source: Int
+  /// Files, or folders of archived topics.
+  public var paths: [String]
 
-  init(_ plan: Plan) { self.plan = plan }
+  /// Files from their parts.
+  public init(source: Int, paths: [String]) {
+    self.source = source
+    self.paths = paths
+  }
+}
+
+/// Hears how far some files are read.
+public protocol FileProgress: Sendable {
+  /// Of the file with an index some more records have been read; of its bytes so many, if it is known of how many.
+  mutating func update(file: Int, records: Int, bytesRead: Int64, totalBytes: Int64?)
+  /// Every file is read.
+  func finish()
+}
+
+/// Event files as a join takes them: threads take turns in reading, and work on their blocks at the same time.
+public struct EventFeed {
+  private let plan: Plan
+  private let makeProgress: (_ filesCount: Int) -> any FileProgress
+
+  /// Files of a plan's sources.
+  public init(_ plan: Plan, progress: @escaping (_ filesCount: Int) -> any FileProgress) {
+    self.plan = plan
+    makeProgress = progress
+  }
 
   /// Adds every event; returns how many there were. An event's place is the count of those before it.
-  func add(_ files: [EventArguments.Files], to join: TrainingJoin, _ letters: DeadLetterFile) throws -> Int {
+  public func add(_ files: [SourceFiles], to join: TrainingJoin, _ letters: DeadLetterFile) throws -> Int {
     let plan = plan
-    let blocks = EventBlocks(
-      try files.flatMap { file in
-        try file.paths.flatMap(EventFile.all).map {
-          EventBlocks.File(file: $0, source: file.source, schema: plan.sources[file.source].schema)
-        }
-      }, letters)
+    let all = try files.flatMap { file in
+      try file.paths.flatMap(EventFile.all).map {
+        EventBlocks.File(file: $0, source: file.source, schema: plan.sources[file.source].schema)
+      }
+    }
+    let blocks = EventBlocks(all, letters, makeProgress(all.count))
     nonisolated(unsafe) let join = join
     let guesses = Mutex([UnitGuess](plan.sources.map { UnitGuess($0.source.timestamp.unit) }))
     // Rows that are made of events come in their order, and what has come before is told in it.
@@ -56,9 +82,9 @@ struct EventFeed {
 
 extension SourcePlan {
   /// Refuses event files whose times are all in another unit than the declared one.
-  func checkUnit(_ guess: UnitGuess) throws(ValidationError) {
+  public func checkUnit(_ guess: UnitGuess) throws(ReplayError) {
     guard !source.timestamp.isAny, let problem = guess.problem else { return }
-    throw ValidationError(
+    throw ReplayError(
       "Source '\(source.name)': \(problem). Correct the unit of '\(source.timestamp.field)', or say any_time: true if these "
         + "times are meant.")
   }
@@ -98,7 +124,7 @@ private final class EventBlocks: Sendable {
     var file = 0
     var blocks = 0
     var records = 0
-    var progress: Progress
+    var progress: any FileProgress
     var isStopped = false
   }
 
@@ -116,8 +142,8 @@ private final class EventBlocks: Sendable {
   /// Only under its lock.
   nonisolated(unsafe) private var output: Output
 
-  init(_ files: [File], _ letters: DeadLetterFile) {
-    input = Input(files: files, reader: nil, progress: Progress(filesCount: files.count))
+  init(_ files: [File], _ letters: DeadLetterFile, _ progress: any FileProgress) {
+    input = Input(files: files, reader: nil, progress: progress)
     output = Output(letters: letters)
   }
 

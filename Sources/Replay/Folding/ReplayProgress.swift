@@ -1,9 +1,8 @@
-import Foundation
-import Processor
+public import Processor
 import Synchronization
 
-/// Tells every few seconds how far a replay is in each partition: workers report, and one of them prints. Any thread.
-final class ReplayProgress: Sendable {
+/// Tells every few seconds how far a replay is in each partition: workers report, and one of them tells. Any thread.
+public final class ReplayProgress: Sendable {
   private struct Partition {
     var first: Int64
     var position: Int64
@@ -15,20 +14,22 @@ final class ReplayProgress: Sendable {
   private let lastPrint: Mutex<ContinuousClock.Instant>
   private let start = ContinuousClock.now
   private let what: String
+  private let tell: @Sendable (String) -> Void
 
   /// Between two reports: on a terminal or in a log, neither is flooded.
   private static let interval = Duration.seconds(2)
   /// Lines of one report: of more partitions those are shown that have the most left.
   private static let linesMax = 16
 
-  /// `what` are the things that offsets count, such as `records`.
-  init(_ what: String) {
+  /// `what` are the things that offsets count, such as `records`; `tell` hears each line.
+  public init(_ what: String, tell: @escaping @Sendable (String) -> Void) {
     self.what = what
+    self.tell = tell
     lastPrint = Mutex(start)
   }
 
   /// Takes over where a partition is.
-  func report(_ partition: TopicPartition, position: Int64, target: Int64, isDone: Bool) {
+  public func report(_ partition: TopicPartition, position: Int64, target: Int64, isDone: Bool) {
     partitions.withLock { all in
       var known = all[partition] ?? Partition(first: position, position: position, target: target)
       known.position = position
@@ -41,7 +42,7 @@ final class ReplayProgress: Sendable {
       last = now
       return true
     }
-    if isDue { for line in lines(after: (now - start) / .seconds(1)) { StandardError.print(line) } }
+    if isDue { for line in lines(after: (now - start) / .seconds(1)) { tell(line) } }
   }
 
   private func lines(after seconds: Double) -> [String] {

@@ -1,9 +1,10 @@
+import Dispatch
 import Foundation
-import Processor
+public import Processor
 import Synchronization
 
-/// Threads that run until a signal comes or one of them fails. Blocking C calls stay off the cooperative pool.
-final class WorkerGroup: Sendable {
+/// Threads that run until they are told to end or one of them fails. Blocking C calls stay off the cooperative pool.
+public final class WorkerGroup: Sendable {
   private let isStopping = Atomic(false)
   /// When the threads were first told to end.
   private let stopped = Mutex<ContinuousClock.Instant?>(nil)
@@ -12,22 +13,13 @@ final class WorkerGroup: Sendable {
 
   /// How long threads may take to end once they are told to: whatever they wait for, an orchestrator kills a process that
   /// takes longer.
-  static let patience = Duration.seconds(10)
+  private static let patience = Duration.seconds(10)
 
-  init() {
-    for number in [SIGTERM, SIGINT] {
-      signal(number, SIG_IGN)
-      let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
-      // The handler keeps its source alive: it is needed as long as the process.
-      source.setEventHandler { [self] in
-        stop()
-        withExtendedLifetime(source) {}
-      }
-      source.resume()
-    }
-  }
+  /// A group without threads.
+  public init() {}
 
-  func start(
+  /// Starts a thread, whose body asks the closure that it is given whether it is to end.
+  public func start(
     _ body: @escaping @Sendable (@escaping () -> Bool) throws(ProcessorError) -> LoopCounts
   ) {
     finished.enter()
@@ -46,22 +38,22 @@ final class WorkerGroup: Sendable {
   }
 
   /// Whether the threads were told to end.
-  var isToEnd: Bool { isStopping.load(ordering: .relaxed) }
+  public var isToEnd: Bool { isStopping.load(ordering: .relaxed) }
 
-  /// Lets every thread end as a signal does.
-  func stop() {
+  /// Lets every thread end.
+  public func stop() {
     stopped.withLock { $0 = $0 ?? .now }
     isStopping.store(true, ordering: .relaxed)
   }
 
   /// Waits for every thread, so long at most; whether they have all ended.
-  func wait(milliseconds: Int) -> Bool {
+  public func wait(milliseconds: Int) -> Bool {
     finished.wait(timeout: .now() + .milliseconds(milliseconds)) == .success
   }
 
   /// Waits for every thread, and once they are told to end no longer than `patience`; returns what they did together and
   /// whether all have ended, or throws the first failure.
-  func wait() throws(ProcessorError) -> (counts: LoopCounts, isWhole: Bool) {
+  public func wait() throws(ProcessorError) -> (counts: LoopCounts, isWhole: Bool) {
     var isWhole = wait(milliseconds: Self.sliceMilliseconds)
     while !isWhole, stopped.withLock({ $0.map { .now < $0 + Self.patience } ?? true }) {
       isWhole = wait(milliseconds: Self.sliceMilliseconds)

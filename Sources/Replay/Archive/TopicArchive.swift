@@ -1,12 +1,12 @@
-import EventFiles
+public import EventFiles
 import Processor
 
 /// A folder that `plumb archive` writes to.
-struct TopicArchive {
+public struct TopicArchive: Sendable {
   private let folder: String
 
   /// Throws if the folder is none.
-  init(folder: String) throws(EventFileError) {
+  public init(folder: String) throws(EventFileError) {
     _ = try ArchivedPartition.topics(folder)
     self.folder = folder
   }

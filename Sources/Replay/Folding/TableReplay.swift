@@ -1,17 +1,14 @@
-import ArgumentParser
-import EventLog
-import FeatureCore
-import OfflineStore
+public import FeatureCore
+public import OfflineStore
 import Parquet
 import OnlineStore
-import Processor
-import ServiceConfiguration
+public import Processor
 import Synchronization
 
-/// `plumb replay --into features|snapshots`: folds a range of a view's topic, from nothing, into a file.
-struct TableReplay {
+/// Folds a range of a view's topic, from nothing, into a file.
+public struct TableReplay {
   /// What rows are.
-  enum Rows {
+  public enum Rows: Sendable {
     /// One for each entity, at a time; nil is the largest event time folded.
     case features(at: EventTime?)
     /// One for each event, with the features after it.
@@ -20,26 +17,24 @@ struct TableReplay {
 
   private let plan: Plan
   private let view: ViewPlan
-  private let settings: ServiceSettings
-  private let archive: TopicArchive?
+  private let environment: ReplayEnvironment
 
-  init(_ plan: Plan, _ view: ViewPlan, _ settings: ServiceSettings, archive: String?) throws {
+  /// A replay for a view.
+  public init(_ plan: Plan, _ view: ViewPlan, _ environment: ReplayEnvironment) {
     self.plan = plan
     self.view = view
-    self.settings = settings
-    self.archive = try archive.map(TopicArchive.init)
+    self.environment = environment
   }
 
-  /// Returns a summary; the file is there if it does.
-  func run(
+  /// Returns what was folded, and how many rows that made; the file is there if it does.
+  public func run(
     _ rows: Rows, from: ReplayPlace, until: ReplayPlace, out: String, format: FeatureTableFormat
-  ) throws -> String {
-    let options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).replay")
-    let counts = try TopicSurvey(plan, settings).inputPartitions()
+  ) throws -> (folded: FoldedRange, rows: Int) {
+    let counts = try TopicSurvey(plan, environment.kafka, report: environment.report).inputPartitions()
     let input = try input(counts)
-    let topics = try ReplayTopics(options, [input.topic], archive)
+    let topics = try ReplayTopics(environment, [input.topic])
     let (starts, ends) = try range(topics, from, until)
-    var workers = ReplayWorkers(plan, settings, options, archive, counts: counts, ends: ends)
+    var workers = ReplayWorkers(plan, environment, counts: counts, ends: ends)
     let names = starts.keys.map { (StoreKeys.task(source: input.name, partition: $0.partition), $0) }
     let partitions = Dictionary(uniqueKeysWithValues: names)
     let positions = partitions.compactMapValues { starts[$0] }
@@ -61,8 +56,7 @@ struct TableReplay {
     }
     if case .features(let time) = rows { try table.add(states.states(of: view), at: time) }
     try table.finish()
-    let unusable = done.unusable > 0 ? ", \(done.unusable) of them of no use" : ""
-    return "\(workers.summary(done))\(unusable); \(counted(table.count, "row"))"
+    return (done, table.count)
   }
 
   private func input(_ counts: [String: Int32]) throws -> Routing.Input {
@@ -79,7 +73,7 @@ struct TableReplay {
   ) throws -> (starts: [TopicPartition: Int64], ends: [TopicPartition: Int64]) {
     let (starts, ends) = (try topics.offsets(from), try topics.offsets(until))
     if starts.allSatisfy({ $0.value > ends[$0.key] ?? 0 }) {
-      throw ValidationError("--until is before --from, in every partition.")
+      throw ReplayError("--until is before --from, in every partition.")
     }
     return (
       starts, Dictionary(uniqueKeysWithValues: starts.map { ($0.key, max($0.value, ends[$0.key] ?? 0)) })
@@ -89,7 +83,7 @@ struct TableReplay {
 
 extension [String: Int32] {
   /// How many partitions the input of a view has, of those that exist.
-  func partitions(of input: Routing.Input, _ view: ViewPlan) throws(ProcessorError) -> Int32 {
+  public func partitions(of input: Routing.Input, _ view: ViewPlan) throws(ProcessorError) -> Int32 {
     if let count = self[input.name] { return count }
     throw ProcessorError(
       remedy: .stop,
@@ -134,7 +128,7 @@ private final class TableSink: Sendable {
     let decoded = try states.map { (entity: $0.entity, state: try Self.decode($0.state, view)) }
     guard let latest = decoded.map(\.state.asOf).max() else { return }
     if let time, time < latest {
-      throw ValidationError(
+      throw ReplayError(
         "--features-at is before the last event folded (\(latest.microseconds) µs since the epoch): choose a later time, or end earlier with --until."
       )
     }

@@ -1,25 +1,21 @@
-import EventLog
-import FeatureCore
+public import EventLog
+public import FeatureCore
 import Processor
-import ServiceConfiguration
 
 /// The topics of some definitions as they are and as they should be.
-struct TopicSurvey {
+public struct TopicSurvey {
   private let plan: Plan
   private let routing: Routing
   private let admin: TopicAdmin
   /// The sources' topics that exist, by name.
   private let sources: [String: TopicDescription]
 
-  /// `attemptMilliseconds` is how long the brokers are waited for; nil as long as elsewhere.
-  init(
-    _ plan: Plan, _ settings: ServiceSettings, attemptMilliseconds: Int? = nil,
-    report: @escaping @Sendable (KafkaSeverity, String) -> Void = reportKafka
+  /// Looks at the sources' topics; `report` hears what the client library says, from any thread.
+  public init(
+    _ plan: Plan, _ options: KafkaOptions, report: @escaping @Sendable (KafkaSeverity, String) -> Void
   ) throws {
     self.plan = plan
     routing = Routing(plan)
-    var options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).admin")
-    if let attemptMilliseconds { options.requestTimeoutMilliseconds = attemptMilliseconds }
     admin = try TopicAdmin(options, report: report)
     let topics = Set(plan.declaredSources.map(\.source.topic)).sorted()
     sources = Dictionary(
@@ -39,7 +35,7 @@ struct TopicSurvey {
   private var specs: [TopicSpec] { routing.specs(plan, partitions: sources.mapValues(\.partitions)) }
 
   /// Partitions of every input, by the name that tasks have in the store.
-  func inputPartitions() throws -> [String: Int32] {
+  public func inputPartitions() throws -> [String: Int32] {
     let found = try admin.describe(routing.inputs.map(\.topic))
     return Dictionary(
       zip(routing.inputs, found).compactMap { input, shape in
@@ -49,7 +45,7 @@ struct TopicSurvey {
   }
 
   /// Creates what is missing: sources with some partitions, everything with some replicas, nil for the usual number.
-  func create(partitions: Int, replication: Int?) throws -> [(String, String)] {
+  public func create(partitions: Int, replication: Int?) throws -> [(String, String)] {
     let replication = try replication ?? usualReplication()
     var present = sources.mapValues(\.partitions)
     let missing = Set(plan.declaredSources.map(\.source.topic)).subtracting(present.keys).sorted()
@@ -80,7 +76,7 @@ struct TopicSurvey {
   }
 
   /// The topics that `plumb run` needs and that don't exist, a line each.
-  func missing() throws -> [String] {
+  public func missing() throws -> [String] {
     try missing(specs.filter { $0.kind != .served && $0.kind != .trainings })
   }
 
@@ -91,7 +87,7 @@ struct TopicSurvey {
   }
 
   /// What is missing, and what differs from what it should be.
-  func problems() throws -> [String] {
+  public func problems() throws -> [String] {
     let found = try admin.describe(specs.map(\.name))
     let compacted = plan.sources.map(\.source).filter(\.isTable).compactMap { source -> String? in
       let policy = sources[source.topic]?.configuration["cleanup.policy"] ?? ""

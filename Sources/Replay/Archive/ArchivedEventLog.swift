@@ -1,13 +1,14 @@
 import EventFiles
-import EventLog
-import Processor
+public import EventLog
+public import Processor
 
 /// A worker's log whose partitions are read from an archive where that has them, and from the topics where it ends. For
 /// the worker it is one log that reaches back to the archive's first offset; without an archive it is its base.
 ///
 /// The base is assigned every partition, since a group counts on that, and pauses those that are read from the archive.
-final class ArchivedEventLog<Base: EventLogPort>: EventLogPort {
-  let base: Base
+public final class ArchivedEventLog<Base: EventLogPort>: EventLogPort {
+  /// The log of the topics.
+  public let base: Base
   private let archive: TopicArchive?
   /// Where reading ends; without an end it goes on in the topic.
   private let ends: [TopicPartition: Int64]
@@ -33,7 +34,8 @@ final class ArchivedEventLog<Base: EventLogPort>: EventLogPort {
     var hasEnded = false
   }
 
-  init(_ base: Base, _ archive: TopicArchive?, ends: [TopicPartition: Int64] = [:]) {
+  /// A log of an archive and what is behind it.
+  public init(_ base: Base, _ archive: TopicArchive?, ends: [TopicPartition: Int64] = [:]) {
     self.base = base
     self.archive = archive
     self.ends = ends
@@ -44,7 +46,7 @@ final class ArchivedEventLog<Base: EventLogPort>: EventLogPort {
   // MARK: Records
 
   /// See `EventLogPort`. The base and each partition of the archive take turns.
-  func poll(recordsMax: Int, timeoutMilliseconds: Int) throws(LogError) -> LogPoll {
+  public func poll(recordsMax: Int, timeoutMilliseconds: Int) throws(LogError) -> LogPoll {
     let turn = turns.firstIndex { !paused.contains($0) && places[$0]?.hasEnded == false }
     if turn == nil || isBaseNext {
       let poll = try base.poll(
@@ -117,7 +119,7 @@ final class ArchivedEventLog<Base: EventLogPort>: EventLogPort {
   // MARK: Partitions
 
   /// See `EventLogPort`.
-  func assign(_ partitions: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
+  public func assign(_ partitions: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
     let found = partitions.map { place($0.partition, at: $0.offset) }
     try base.assign(
       zip(partitions, found).map { ($0.partition, $1?.archived.next ?? $0.offset) })
@@ -127,7 +129,7 @@ final class ArchivedEventLog<Base: EventLogPort>: EventLogPort {
   }
 
   /// See `EventLogPort`.
-  func seek(_ partition: TopicPartition, to offset: Int64) throws(LogError) {
+  public func seek(_ partition: TopicPartition, to offset: Int64) throws(LogError) {
     if let place = places[partition], place.next == offset, !place.hasEnded { return }
     if let place = place(partition, at: offset) { return try enter(partition, place) }
     if places[partition] != nil { return try goOnInTopic(partition, at: offset) }
@@ -157,26 +159,26 @@ final class ArchivedEventLog<Base: EventLogPort>: EventLogPort {
   }
 
   /// See `EventLogPort`.
-  func unassign(_ partitions: [TopicPartition]) throws(LogError) {
+  public func unassign(_ partitions: [TopicPartition]) throws(LogError) {
     try base.unassign(partitions)
     forget(partitions)
     paused.subtract(partitions)
   }
 
   /// See `EventLogPort`.
-  func pause(_ partitions: [TopicPartition]) throws(LogError) {
+  public func pause(_ partitions: [TopicPartition]) throws(LogError) {
     try base.pause(partitions)
     paused.formUnion(partitions)
   }
 
   /// See `EventLogPort`.
-  func resume(_ partitions: [TopicPartition]) throws(LogError) {
+  public func resume(_ partitions: [TopicPartition]) throws(LogError) {
     try base.resume(partitions.filter { places[$0] == nil })
     paused.subtract(partitions)
   }
 
   /// See `EventLogPort`. With the archive the log reaches further back. An error if there is a gap between the two.
-  func watermarks(_ partition: TopicPartition) throws(LogError) -> (low: Int64, high: Int64) {
+  public func watermarks(_ partition: TopicPartition) throws(LogError) -> (low: Int64, high: Int64) {
     let marks = try base.watermarks(partition)
     let archived = try onArchive { () throws(EventFileError) in
       let found = try archive?.partition(partition)
@@ -191,7 +193,8 @@ final class ArchivedEventLog<Base: EventLogPort>: EventLogPort {
   }
 
   /// See `EventLogPort`. The archive has no index of times: it is read through where the topic doesn't decide.
-  func firstOffset(of partition: TopicPartition, since milliseconds: Int64) throws(LogError) -> Int64? {
+  public func firstOffset(of partition: TopicPartition, since milliseconds: Int64) throws(LogError) -> Int64?
+  {
     let found = try base.firstOffset(of: partition, since: milliseconds)
     guard let archived = known[partition] else { return found }
     let low = try base.watermarks(partition).low
@@ -213,41 +216,41 @@ final class ArchivedEventLog<Base: EventLogPort>: EventLogPort {
   // MARK: The base's
 
   /// See `EventLogPort`. The logs of joins are not archived.
-  func read(
+  public func read(
     _ partition: TopicPartition, cursor: Int, from offset: Int64, recordsMax: Int
   ) throws(LogError) -> UnsafeBufferPointer<LogRecord> {
     try base.read(partition, cursor: cursor, from: offset, recordsMax: recordsMax)
   }
 
   /// See `EventLogPort`.
-  func committed(_ partitions: [TopicPartition]) throws(LogError) -> [Int64?] {
+  public func committed(_ partitions: [TopicPartition]) throws(LogError) -> [Int64?] {
     try base.committed(partitions)
   }
   /// See `EventLogPort`.
-  func begin() throws(LogError) { try base.begin() }
+  public func begin() throws(LogError) { try base.begin() }
 
   /// See `EventLogPort`.
-  func send(
+  public func send(
     topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
   ) throws(LogError) {
     try base.send(topic: topic, partition: partition, key: key, value: value)
   }
 
   /// See `EventLogPort`.
-  func commit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
+  public func commit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
     try base.commit(offsets)
   }
 
   /// See `EventLogPort`.
-  func abort() throws(LogError) { try base.abort() }
+  public func abort() throws(LogError) { try base.abort() }
   /// See `EventLogPort`.
   @discardableResult
-  func close(timeoutMilliseconds: Int) -> Bool { base.close(timeoutMilliseconds: timeoutMilliseconds) }
+  public func close(timeoutMilliseconds: Int) -> Bool { base.close(timeoutMilliseconds: timeoutMilliseconds) }
 }
 
 extension ArchivedEventLog where Base == KafkaLog {
   /// As `KafkaLog.lag`: what is still to be read of the archive, and of the topic behind it.
-  func lag(_ partition: TopicPartition) -> Int64? {
+  public func lag(_ partition: TopicPartition) -> Int64? {
     let ahead = places[partition].map { $0.archived.next - $0.next } ?? 0
     return base.lag(partition).map { $0 + ahead }
   }

@@ -1,15 +1,12 @@
 import EventLog
 import FeatureCore
 import Processor
-import ServiceConfiguration
 import Synchronization
 
 /// The loop over ranges of partitions, on some threads, with any stores: it sends nothing.
 struct ReplayWorkers {
   let plan: Plan
-  let settings: ServiceSettings
-  let options: KafkaOptions
-  let archive: TopicArchive?
+  let environment: ReplayEnvironment
   /// Partitions of every input, by its name.
   let counts: [String: Int32]
   /// Where each partition that is read ends.
@@ -18,34 +15,31 @@ struct ReplayWorkers {
   private let start = ContinuousClock.now
 
   init(
-    _ plan: Plan, _ settings: ServiceSettings, _ options: KafkaOptions, _ archive: TopicArchive?,
-    counts: [String: Int32], ends: [TopicPartition: Int64]
+    _ plan: Plan, _ environment: ReplayEnvironment, counts: [String: Int32], ends: [TopicPartition: Int64]
   ) {
     self.plan = plan
-    self.settings = settings
-    self.options = options
-    self.archive = archive
+    self.environment = environment
     self.counts = counts
     self.ends = ends
-    limits.cachedStatesMax = settings.cachedStates
-    limits.cachedBytesMax = settings.cachedMegabytes << 20
+    limits.cachedStatesMax = environment.cachedStatesMax
+    limits.cachedBytesMax = environment.cachedBytesMax
     limits.hashSecret = .random(in: .min ... .max)
   }
 
   /// Milliseconds since the start.
   private var now: Int64 { Int64(start.duration(to: .now) / .milliseconds(1)) }
 
-  /// Folds every partition to its end, each worker into a store of its own. Returns what was done, nil if a signal came
-  /// first.
+  /// Folds every partition to its end, each worker into a store of its own. Returns what was done, nil if it was told to
+  /// end first.
   func run<Store: StateStorePort & SendableMetatype>(
     _ makeStore: @escaping @Sendable () -> Store
-  ) throws -> LoopCounts? {
+  ) throws -> FoldedRange? {
     let partitions = ends.keys.sorted { ($0.topic, $0.partition) < ($1.topic, $1.partition) }
-    let progress = ReplayProgress("offsets")
-    let group = WorkerGroup()
+    let progress = ReplayProgress("offsets", tell: environment.tell)
+    let group = environment.makeGroup()
     let unfinished = Mutex(0)
-    let shares = (0..<settings.workers).map { worker in
-      partitions.enumerated().filter { $0.offset % settings.workers == worker }.map(\.element)
+    let shares = (0..<environment.workers).map { worker in
+      partitions.enumerated().filter { $0.offset % environment.workers == worker }.map(\.element)
     }
     for share in shares where !share.isEmpty {
       group.start { (isStopping) throws(ProcessorError) in
@@ -55,13 +49,8 @@ struct ReplayWorkers {
       }
     }
     let (done, isWhole) = try group.wait()
-    return isWhole && unfinished.withLock { $0 } == 0 ? done : nil
-  }
-
-  /// What was folded, how fast, for people.
-  func summary(_ done: LoopCounts) -> String {
-    let rate = Int(Double(done.records) / max(Double(now) / 1000, 0.001))
-    return "\(counted(done.records, "record")) in \(counted(ends.count, "partition")), \(rate) a second"
+    guard isWhole, unfinished.withLock({ $0 }) == 0 else { return nil }
+    return FoldedRange(counts: done, partitions: ends.count, milliseconds: now)
   }
 
   private func work(
@@ -71,7 +60,9 @@ struct ReplayWorkers {
     let ends = ends.filter { share.contains($0.key) }
     let log: ArchivedEventLog<ReplayLog>
     do throws(LogError) {
-      log = ArchivedEventLog(try ReplayLog(options, ends: ends, report: reportKafka), archive, ends: ends)
+      log = ArchivedEventLog(
+        try ReplayLog(environment.kafka, ends: ends, report: environment.report), environment.archive,
+        ends: ends)
     } catch {
       throw ProcessorError(remedy: .stop, description: error.message)
     }
