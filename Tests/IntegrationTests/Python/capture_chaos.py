@@ -169,6 +169,32 @@ def probe(port, postgres):
     wait_until("the lag is over", lambda: metric(port, "plumb_capture_lag_seconds") < 2)
 
 
+# The same table by comparison: a view, and a role that may do nothing but read it.
+COMPARED = DEFINITIONS.replace("topic: shop.users", "topic: shop.compared").replace(
+    "table: public.users", "table: readable_users, mode: diff").replace("${USERS_DB}", "${READER_DB}")
+
+
+def compare(arguments, environment):
+    """One comparison, and what it says."""
+    result = subprocess.run(arguments + ["--once"], env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    if result.returncode != 0:
+        raise SystemExit(f"seed {SEED}: a comparison failed: {result.stderr}")
+    return result.stderr
+
+
+def check_compared(brokers, postgres):
+    found, backwards = versions(brokers, "shop.compared")
+    rows = {key: values[-1] for key, values in found.items() if values[-1] is not None}
+    twice = [key for key, values in found.items() if any(a == b for a, b in zip([None] + values, values))]
+    table = {row["user_id"]: row for row in map(json.loads, postgres.query(
+        "select json_build_object('user_id', user_id, 'country', country, 'tier', tier, 'age', age, 'score', score, 'signup', "
+        "(extract(epoch from signup) * 1000000)::bigint, 'bio', bio) from users").stdout.splitlines())}
+    changes = sum(map(len, found.values()))
+    print(f"compared: {changes} changes, {len(table)} rows, {len(twice)} twice, {backwards} go back")
+    if rows != table or twice or backwards or changes <= len(table):
+        raise SystemExit(f"seed {SEED}: the compared topic is not the table")
+
+
 def main():
     print(f"seed {SEED}")
     rng = random.Random(SEED)
@@ -198,6 +224,17 @@ def main():
         for each in sessions:
             each.start()
         port = free_port()
+        postgres.query(
+            "create role reader login; create view readable_users as select * from users; grant select on readable_users to reader")
+        compared = os.path.join(FOLDER, "compared.yaml")
+        with open(compared, "w") as file:
+            file.write(COMPARED)
+        reader = dict(os.environ, READER_DB=f"host={FOLDER} user=reader dbname=postgres")
+        comparing = [PLUMB, "capture", "-d", compared, "--brokers", brokers]
+        subprocess.run(
+            [PLUMB, "topics", "apply", "-d", compared, "--brokers", brokers, "--partitions", "2"], check=True,
+            stdout=subprocess.DEVNULL)
+        compare(comparing, reader)
         capture = Process(arguments + ["--http", f"127.0.0.1:{port}"], os.path.join(FOLDER, "capture.log"), env=environment)
         kills, end = 0, time.monotonic() + SECONDS
         while time.monotonic() < end:
@@ -223,6 +260,10 @@ def main():
         last = subprocess.run(arguments + ["--once"], env=environment, capture_output=True, text=True, timeout=PATIENCE)
         if last.returncode != 0:
             raise SystemExit(f"seed {SEED}: the last run failed: {last.stderr}")
+        compare(comparing, reader)
+        if " 0 written" not in compare(comparing, reader):
+            raise SystemExit(f"seed {SEED}: a comparison writes what the topic has")
+        check_compared(brokers, postgres)
         found, backwards = versions(brokers, "shop.users")
         expected = {}
         for line in postgres.query("select json_build_array(user_id, content) from history order by id").stdout.splitlines():
