@@ -2,7 +2,7 @@
 FROM swift:6.2.1-bookworm AS build
 RUN apt-get update -qq \
   && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-    libbrotli-dev libhiredis-dev liblzma-dev libpq-dev librdkafka-dev libssl-dev libzstd-dev zlib1g-dev \
+    libbrotli-dev libhiredis-dev liblzma-dev libpq-dev librdkafka-dev libsqlite3-dev libssl-dev libzstd-dev zlib1g-dev \
   && rm -rf /var/lib/apt/lists/*
 WORKDIR /plumbline
 # The dependencies change less often than the sources: a layer of their own.
@@ -19,7 +19,7 @@ RUN sed -nE 's/^ *name: "([A-Za-z]+Tests)".*|^ *\.testTarget\(name: "([A-Za-z]+T
 FROM swift:6.2.1-bookworm-slim
 RUN apt-get update -qq \
   && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
-    ca-certificates libbrotli1 libhiredis0.14 liblzma5 libpq5 librdkafka1 libssl3 libzstd1 tzdata zlib1g \
+    ca-certificates libbrotli1 libhiredis0.14 liblzma5 libpq5 librdkafka1 libsqlite3-0 libssl3 libzstd1 tzdata zlib1g \
   && rm -rf /var/lib/apt/lists/* \
   && useradd --system --no-create-home --uid 10001 plumb
 COPY --from=build /out/plumb /usr/local/bin/plumb

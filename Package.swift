@@ -42,6 +42,7 @@ let package = Package(
     .systemLibrary(name: "CHiredis", providers: [.apt(["libhiredis-dev"])]),
     .systemLibrary(name: "COpenSSL", providers: [.apt(["libssl-dev"])]),
     .systemLibrary(name: "CLibPQ", providers: [.apt(["libpq-dev"])]),
+    .systemLibrary(name: "CSQLite", providers: [.apt(["libsqlite3-dev"])]),
     .target(name: "FeatureCore", swiftSettings: strict),
     .target(
       name: "DefinitionFiles",
@@ -75,6 +76,11 @@ let package = Package(
     .target(
       name: "PostgresTables", dependencies: ["FeatureCore", "Capture", "Processor", "CLibPQ"],
       swiftSettings: strict),
+    .target(
+      name: "FileTables", dependencies: ["FeatureCore", "Capture", "EventFiles", "OfflineStore"],
+      swiftSettings: strict),
+    .target(
+      name: "SQLiteTables", dependencies: ["FeatureCore", "Capture", "CSQLite"], swiftSettings: strict),
     .target(
       name: "OutputRecords", dependencies: [.product(name: "SwiftProtobuf", package: "swift-protobuf")],
       swiftSettings: strict),
@@ -124,7 +130,7 @@ let package = Package(
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
         "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Simulation", "Telemetry",
         "LiveView", "ServiceConfiguration", "Verification", "FeastDefinitions", "Capture", "PostgresTables",
-        "FeatureServer", "HTTPListener", "Replay",
+        "SQLiteTables", "FileTables", "FeatureServer", "HTTPListener", "Replay",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
@@ -144,7 +150,9 @@ let package = Package(
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
     .testTarget(
-      name: "CaptureTests", dependencies: ["Capture", "FeatureCore", "OfflineStore"], swiftSettings: strict),
+      name: "CaptureTests",
+      dependencies: ["Capture", "FileTables", "SQLiteTables", "FeatureCore", "OfflineStore", "Processor"],
+      swiftSettings: strict),
     .testTarget(
       name: "ParquetTests", dependencies: ["FeatureCore", "Parquet"], exclude: ["Python"],
       swiftSettings: strict),

@@ -14,6 +14,7 @@ declare -A debian_packages=(
   [zlib1g-dev]='test -e /usr/include/zlib.h'
   [librdkafka-dev]='test -e /usr/include/librdkafka/rdkafka.h'
   [libpq-dev]='test -e /usr/include/postgresql/libpq-fe.h'
+  [libsqlite3-dev]='test -e /usr/include/sqlite3.h'
   [postgresql-15]='test -e /usr/lib/postgresql/15/bin/postgres'
   [kcat]='command -v kcat'
   [prometheus]='command -v promtool'
@@ -23,7 +24,7 @@ declare -A debian_packages=(
 )
 
 # What a build needs.
-build_packages=(libhiredis-dev librdkafka-dev libssl-dev libzstd-dev libbrotli-dev liblzma-dev zlib1g-dev libpq-dev)
+build_packages=(libhiredis-dev librdkafka-dev libssl-dev libzstd-dev libbrotli-dev liblzma-dev zlib1g-dev libpq-dev libsqlite3-dev)
 
 step() { printf '\n== %s\n' "$*"; }
 fail() { printf '%s: %s\n' "$0" "$*" >&2; exit 1; }

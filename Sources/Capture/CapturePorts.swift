@@ -47,6 +47,20 @@ public protocol ReplicatedDatabase: AnyObject {
   var tableName: String { get }
 }
 
+/// A table that is read whole, again and again. One thread.
+public protocol ScannedTable: AnyObject {
+  /// What messages call it.
+  var tableName: String { get }
+  /// About how many rows it has, as far as that is known by now; nil if nobody has counted.
+  var rowsEstimate: Int? { get }
+  /// Whether something may have changed since the latest `scan` that ended well.
+  func mayHaveChanged() throws(CaptureError) -> Bool
+  /// Calls with every row, all as of one moment; first with a time that is not before that moment, in microseconds since 1970.
+  func scan(
+    _ begin: (_ time: Int64) -> Void, _ row: (borrowing RowText) throws(CaptureFault) -> Void
+  ) throws(CaptureFault)
+}
+
 /// What a database has of the changes since a capture's progress.
 public enum ChangeAvailability: Sendable, Hashable {
   /// Every one.

@@ -38,7 +38,15 @@ public struct CapturedTable: Sendable {
         "source '\(source.name)': a captured row's time is written in microseconds; write \"timestamp: { field: "
           + "\(source.timestamp.field), unit: us }\"")
     }
-    columns = source.fields.filter { $0.name != source.timestamp.field }
+    let declared = source.fields.filter { $0.name != source.timestamp.field && $0.compute == nil }
+    if let field = declared.first(where: { $0.path != nil || $0.record != nil }) {
+      throw CaptureError(
+        .stop,
+        "source '\(source.name)', field '\(field.name)': a captured row has its columns' names; remove 'path' and 'record', and name the "
+          + "field like the column")
+    }
+    columns =
+      declared
       .map { Column(name: $0.name, type: $0.type, unit: $0.unit ?? source.timestamp.unit) }
     guard let key = columns.firstIndex(where: { $0.name == source.key }) else {
       throw CaptureError(.stop, "source '\(source.name)': a captured table needs 'key', one of its fields")

@@ -1,11 +1,15 @@
 /// A line of PostgreSQL's `COPY ... TO STDOUT` in text format: values between tabs, `\N` for null, `\` before what would be a
 /// separator (https://www.postgresql.org/docs/15/sql-copy.html).
-struct CopyText {
+public struct CopyText {
+  private let writer: PgValueWriter
   private var scratch: [UInt8] = []
 
-  /// Writes a line's values as a row. A line has a value for each column.
-  mutating func write(
-    _ line: UnsafeRawBufferPointer, _ writer: PgValueWriter, into row: inout RowText
+  /// For the lines of a table that have its columns in their order.
+  public init(_ table: CapturedTable) { writer = PgValueWriter(table: table) }
+
+  /// Writes a line's values as a row.
+  public mutating func write(
+    _ line: UnsafeRawBufferPointer, into row: inout RowText
   ) throws(CaptureError) {
     var start = 0
     row.begin()

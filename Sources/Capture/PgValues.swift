@@ -51,7 +51,7 @@ struct PgValueWriter {
       row.string(index, text)
     case .int64:
       guard let value = integer(text) else { throw misfit(text, column, "a whole number that fits 64 bits") }
-      row.plain(index, String(value).utf8)
+      row.integer(index, value)
     case .double:
       guard let value = NumberText.double(text), value.isFinite else {
         throw misfit(text, column, "a finite number that fits a double")
@@ -59,32 +59,11 @@ struct PgValueWriter {
       row.plain(index, text)
     case .bool:
       guard text.count == 1 else { throw misfit(text, column, "true or false") }
-      row.plain(index, text[0] == UInt8(ascii: "t") ? "true".utf8 : "false".utf8)
+      row.bool(index, text[0] == UInt8(ascii: "t"))
     case .timestamp:
       guard let time = time(text) else { throw misfit(text, column, "a time between the years 1 and 9999") }
-      write(time, column, index, into: &row)
+      row.time(index, time)
     }
-  }
-
-  private func write(_ time: EventTime, _ column: CapturedTable.Column, _ index: Int, into row: inout RowText)
-  {
-    let microseconds = time.microseconds
-    switch column.unit {
-    case .seconds: row.plain(index, String(floorDivided(microseconds, 1_000_000)).utf8)
-    case .milliseconds: row.plain(index, String(floorDivided(microseconds, 1_000)).utf8)
-    case .microseconds: row.plain(index, String(microseconds).utf8)
-    case .nanoseconds:
-      // Beyond what 64 bits of nanoseconds hold no event time lies either.
-      row.plain(index, (String(microseconds) + "000").utf8)
-    default:
-      var text = RFC3339.format(time)
-      text.withUTF8 { row.string(index, UnsafeRawBufferPointer($0)) }
-    }
-  }
-
-  private func floorDivided(_ value: Int64, _ divisor: Int64) -> Int64 {
-    let (quotient, remainder) = value.quotientAndRemainder(dividingBy: divisor)
-    return remainder < 0 ? quotient - 1 : quotient
   }
 
   /// `12`, and a numeric's `12.00`.

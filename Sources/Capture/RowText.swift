@@ -1,36 +1,43 @@
+public import FeatureCore
+
 /// Writes the record of a row: a JSON object of the captured columns, the names of those that kept a value which the
 /// database didn't send (`_kept`), and at its end the time of the change.
 ///
 /// One row has one spelling, so that rows are compared by their bytes.
-struct RowText {
+public struct RowText {
   /// Names the columns whose value is that of the row before.
   static let keptField = "_kept"
 
-  private(set) var bytes: [UInt8] = []
+  /// What has been written of the record.
+  public private(set) var bytes: [UInt8] = []
   /// The key as the record's key has it; empty until its column is written.
-  private(set) var key: [UInt8] = []
+  public private(set) var key: [UInt8] = []
   private let labels: [[UInt8]]
   private let names: [[UInt8]]
+  private let units: [TimeUnit]
   private let keyColumn: Int
   private let timeLabel: [UInt8]
   private var kept: [Int] = []
 
-  init(_ table: CapturedTable) {
+  /// An empty row of a table.
+  public init(_ table: CapturedTable) {
+    units = table.columns.map(\.unit)
     names = table.columns.map { Self.quoted($0.name) }
     labels = names.enumerated().map { ($0 == 0 ? [] : [UInt8(ascii: ",")]) + $1 + [UInt8(ascii: ":")] }
     keyColumn = table.key
     timeLabel = [UInt8(ascii: ",")] + Self.quoted(table.timeField) + [UInt8(ascii: ":")]
   }
 
-  mutating func begin() {
+  /// Forgets the row before.
+  public mutating func begin() {
     bytes.removeAll(keepingCapacity: true)
     key.removeAll(keepingCapacity: true)
     kept.removeAll(keepingCapacity: true)
     bytes.append(UInt8(ascii: "{"))
   }
 
-  /// Columns are written in their order.
-  mutating func null(_ column: Int) {
+  /// A column's null. Columns are written in their order.
+  public mutating func null(_ column: Int) {
     bytes += labels[column]
     bytes += "null".utf8
   }
@@ -40,7 +47,8 @@ struct RowText {
     kept.append(column)
   }
 
-  mutating func string(_ column: Int, _ text: UnsafeRawBufferPointer) {
+  /// A text in UTF-8.
+  public mutating func string(_ column: Int, _ text: UnsafeRawBufferPointer) {
     bytes += labels[column]
     Self.appendQuoted(text, to: &bytes)
     if column == keyColumn { key.append(contentsOf: text) }
@@ -54,8 +62,48 @@ struct RowText {
     if column == keyColumn { key.append(contentsOf: bytes[start...]) }
   }
 
+  /// A whole number.
+  public mutating func integer(_ column: Int, _ value: Int64) {
+    bytes += labels[column]
+    let start = bytes.count
+    ValueText.appendInteger(value, to: &bytes)
+    if column == keyColumn { key.append(contentsOf: bytes[start...]) }
+  }
+
+  /// A finite number: the shortest digits that read back as the same.
+  public mutating func double(_ column: Int, _ value: Double) {
+    precondition(value.isFinite, "Cannot write \(value) as a number")
+    plain(column, value.description.utf8)
+  }
+
+  /// True or false.
+  public mutating func bool(_ column: Int, _ value: Bool) {
+    plain(column, value ? "true".utf8 : "false".utf8)
+  }
+
+  /// A time in the column's unit, rounded down to it.
+  public mutating func time(_ column: Int, _ time: EventTime) {
+    let microseconds = time.microseconds
+    switch units[column] {
+    case .seconds: integer(column, Self.floorDivided(microseconds, 1_000_000))
+    case .milliseconds: integer(column, Self.floorDivided(microseconds, 1_000))
+    case .microseconds: integer(column, microseconds)
+    case .nanoseconds:
+      // Beyond what 64 bits of nanoseconds hold no event time lies either.
+      plain(column, (String(microseconds) + "000").utf8)
+    case .rfc3339, .text:
+      var text = RFC3339.format(time)
+      text.withUTF8 { string(column, UnsafeRawBufferPointer($0)) }
+    }
+  }
+
+  private static func floorDivided(_ value: Int64, _ divisor: Int64) -> Int64 {
+    let (quotient, remainder) = value.quotientAndRemainder(dividingBy: divisor)
+    return remainder < 0 ? quotient - 1 : quotient
+  }
+
   /// Ends the row without its time: what rows are compared by.
-  mutating func endContent() {
+  public mutating func endContent() {
     guard !kept.isEmpty else { return }
     bytes += ",\"\(Self.keptField)\":[".utf8
     for (index, column) in kept.enumerated() {

@@ -5,7 +5,7 @@ import FeatureCore
 extension DefinitionsReader {
   /// `capture:` of a source.
   func capture(_ place: Place, source: String) -> TableCapture? {
-    let keys = ["postgres", "sqlite", "table", "mode", "every", "on_truncate"]
+    let keys = ["postgres", "sqlite", "file", "table", "mode", "every", "on_truncate"]
     guard let fields = reader.fields(place, "a capture", keys: keys) else { return nil }
     let table =
       fields["table"].flatMap { reader.text($0, expected: "the name of a table") } ?? source
@@ -16,24 +16,31 @@ extension DefinitionsReader {
     if every < 1_000_000, let place = fields["every"] {
       reader.report(place, "the table would be compared without a pause", suggestion: "use 1s or more")
     }
-    switch (fields["postgres"], fields["sqlite"]) {
-    case (let postgres?, nil):
-      guard let address = reader.text(postgres, expected: "the database's address") else { return nil }
-      return TableCapture(
-        .postgres(address: address), table: table, mode: mode ?? .replicate, every: every,
-        onTruncate: onTruncate)
-    case (nil, let sqlite?):
-      guard let path = reader.text(sqlite, expected: "the path of a database file") else { return nil }
-      if mode == .replicate, let place = fields["mode"] {
-        reader.report(place, "SQLite keeps no log of changes", suggestion: "use mode: diff")
-      }
-      return TableCapture(
-        .sqlite(path: path), table: table, mode: .diff, every: every, onTruncate: onTruncate)
-    default:
+    let origins = ["postgres", "sqlite", "file"].filter { fields[$0] != nil }
+    guard origins.count == 1, let place = fields[origins[0]] else {
       reader.report(
-        place, "a capture is from one database",
-        suggestion: "name it: postgres: \"${DATABASE_URL}\", or sqlite: shop.db")
+        place, "a capture is from one place",
+        suggestion: "name it: postgres: \"${DATABASE_URL}\", or sqlite: shop.db, or file: users.csv")
       return nil
+    }
+    func capture(_ origin: TableCapture.Origin, _ mode: TableCapture.Mode) -> TableCapture {
+      TableCapture(origin, table: table, mode: mode, every: every, onTruncate: onTruncate)
+    }
+    if origins[0] == "postgres" {
+      return reader.text(place, expected: "the database's address").map {
+        capture(.postgres(address: $0), mode ?? .replicate)
+      }
+    }
+    let isFile = origins[0] == "file"
+    if mode == .replicate, let place = fields["mode"] {
+      reader.report(
+        place, "\(isFile ? "a file" : "SQLite") keeps no log of changes", suggestion: "use mode: diff")
+    }
+    if isFile, let place = fields["table"] {
+      reader.report(place, "a file is one table", suggestion: "remove 'table'")
+    }
+    return reader.text(place, expected: isFile ? "the path of a file" : "the path of a database file").map {
+      capture(isFile ? .file(path: $0) : .sqlite(path: $0), .diff)
     }
   }
 }

@@ -11,25 +11,14 @@ public final class PostgresTable: ReplicatedDatabase {
   private let name: String
   private var connection: PostgresConnection?
   private var stream: PostgresConnection?
-  private var columns: [Column] = []
-  /// The same for SQL.
-  private var quotedName = ""
-  private var isPartitioned = false
-  /// `schema.table`, as the database spells it.
-  public private(set) var tableName: String
+  private var catalog = PostgresCatalog()
   /// How far the database's log reached when `connect` asked.
   public private(set) var end = LogSequenceNumber(0)
 
   /// About how many rows the table has, as it was last analysed.
-  public private(set) var rowsEstimate: Int?
-
-  private struct Column {
-    var name: String
-    var type: UInt32
-    var isEnum: Bool
-    var typeName: String
-    var isNullable: Bool
-  }
+  public var rowsEstimate: Int? { catalog.rowsEstimate }
+  /// `schema.table`, as the database spells it.
+  public var tableName: String { catalog.tableName }
 
   /// A table (`schema.table`, or `table` as the search path finds it) of the database at a libpq address. `app` and the topic
   /// name the slot and the publication.
@@ -37,7 +26,7 @@ public final class PostgresTable: ReplicatedDatabase {
     self.conninfo = conninfo
     self.requested = requested
     self.table = table
-    tableName = requested
+    catalog.tableName = requested
     // Slots have lower-case letters, digits and underscores; the hash keeps different pairs apart.
     let readable = "\(app)_\(table.topic)".lowercased().map {
       $0.isASCII && ($0.isLetter || $0.isNumber) ? $0 : "_"
@@ -54,8 +43,13 @@ public final class PostgresTable: ReplicatedDatabase {
     let connection = try PostgresConnection(conninfo: conninfo, isReplication: false)
     self.connection = connection
     try checkServer(connection)
-    try findTable(connection)
-    try checkColumns()
+    let catalog = try PostgresCatalog(connection, requested)
+    guard catalog.isTable else {
+      throw CaptureError(
+        .stop, "'\(requested)' is no table; what isn't one can be captured with \"mode: diff\"")
+    }
+    try catalog.check(table)
+    self.catalog = catalog
     try checkKey(connection)
     try checkPublication(connection)
     return try slot(connection)
@@ -89,65 +83,6 @@ public final class PostgresTable: ReplicatedDatabase {
     end = LogSequenceNumber(try value("SELECT pg_current_wal_lsn()", "asking for the log's end") ?? "") ?? end
   }
 
-  private func findTable(_ connection: PostgresConnection) throws(CaptureError) {
-    let found = try connection.execute(
-      "SELECT n.nspname, c.relname, c.relkind, has_table_privilege(c.oid, 'SELECT'), c.reltuples::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = "
-        + "c.relnamespace WHERE c.oid = to_regclass(\(PostgresConnection.literal(requested)))",
-      "looking for the table \(requested)")
-    guard let row = found.first, let schema = row[0], let table = row[1] else {
-      throw CaptureError(
-        .stop,
-        "there is no table '\(requested)' at \(connection.address): name it as schema.table, quoted as in SQL"
-      )
-    }
-    guard row[2] == "r" || row[2] == "p" else {
-      throw CaptureError(
-        .stop, "'\(requested)' is no table; what isn't one can be captured with \"mode: diff\"")
-    }
-    guard row[3] == "t" else {
-      throw CaptureError(
-        .stop, "the role may not read \(requested): run \"GRANT SELECT ON \(requested) TO <the role>\"")
-    }
-    isPartitioned = row[2] == "p"
-    rowsEstimate = row[4].flatMap { Int($0) }.flatMap { $0 < 0 ? nil : $0 }
-    tableName = "\(schema).\(table)"
-    quotedName = "\(PostgresConnection.quoted(schema)).\(PostgresConnection.quoted(table))"
-    // A domain counts as what it is made of.
-    let rows = try connection.execute(
-      """
-      WITH RECURSIVE base(attnum, attname, oid, required) AS (
-        SELECT a.attnum, a.attname, a.atttypid, a.attnotnull FROM pg_attribute a
-        WHERE a.attrelid = to_regclass(\(PostgresConnection.literal(requested))) AND a.attnum > 0 AND NOT a.attisdropped
-        UNION ALL
-        SELECT b.attnum, b.attname, t.typbasetype, b.required FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype = 'd')
-      SELECT b.attname, t.oid, t.typtype = 'e', format_type(t.oid, NULL), NOT b.required
-      FROM base b JOIN pg_type t ON t.oid = b.oid WHERE t.typtype <> 'd' ORDER BY b.attnum
-      """, "reading the columns of \(tableName)")
-    columns = rows.map { row in
-      Column(
-        name: row[0] ?? "", type: UInt32(row[1] ?? "") ?? 0, isEnum: row[2] == "t", typeName: row[3] ?? "",
-        isNullable: row[4] == "t")
-    }
-  }
-
-  private func checkColumns() throws(CaptureError) {
-    for declared in table.columns {
-      guard let found = columns.first(where: { $0.name == declared.name }) else {
-        throw CaptureError(
-          .stop,
-          "source '\(table.source)': the table \(tableName) has no column '\(declared.name)'; it has "
-            + columns.map(\.name).joined(separator: ", "))
-      }
-      guard PgTypes.fits(declared.type, found.type, isEnum: found.isEnum) else {
-        throw CaptureError(
-          .stop,
-          "source '\(table.source)', column '\(declared.name)': a \(found.typeName) is no \(declared.type.rawValue); declare another "
-            + "type, or add a column that is one: ALTER TABLE \(tableName) ADD COLUMN <name> <type> GENERATED ALWAYS AS "
-            + "(\(PgTypes.cast(declared.name, to: declared.type))) STORED")
-      }
-    }
-  }
-
   /// The key has to be unique and in what the log says of old rows.
   private func checkKey(_ connection: PostgresConnection) throws(CaptureError) {
     let key = table.columns[table.key].name
@@ -165,7 +100,7 @@ public final class PostgresTable: ReplicatedDatabase {
         "\(place): nothing makes it unique in \(tableName), and a table source has one row a key; run \"ALTER TABLE \(tableName) ADD "
           + "PRIMARY KEY (\(PostgresConnection.quoted(key)))\", or name the column that is")
     }
-    if columns.first(where: { $0.name == key })?.isNullable ?? true {
+    if catalog.columns.first(where: { $0.name == key })?.isNullable ?? true {
       throw CaptureError(
         .stop,
         "\(place): it may be null in \(tableName); run \"ALTER TABLE \(tableName) ALTER COLUMN \(PostgresConnection.quoted(key)) SET "
@@ -174,7 +109,7 @@ public final class PostgresTable: ReplicatedDatabase {
     let heirs = try connection.execute(
       "SELECT inhrelid::regclass FROM pg_inherits WHERE inhparent = \(relation)",
       "looking for heirs of \(tableName)")
-    if !isPartitioned, let heir = heirs.first?[0] {
+    if !catalog.isPartitioned, let heir = heirs.first?[0] {
       throw CaptureError(
         .stop,
         "\(place): \(tableName) has tables that inherit from it, such as \(heir), whose keys nothing keeps apart from its own and "
@@ -200,8 +135,9 @@ public final class PostgresTable: ReplicatedDatabase {
   private func checkPublication(_ connection: PostgresConnection) throws(CaptureError) {
     let literal = PostgresConnection.literal(name)
     // A partitioned table's changes under its own name.
-    let option = isPartitioned ? " WITH (publish_via_partition_root = true)" : ""
-    let create = "CREATE PUBLICATION \(PostgresConnection.quoted(name)) FOR TABLE \(quotedName)\(option)"
+    let option = catalog.isPartitioned ? " WITH (publish_via_partition_root = true)" : ""
+    let create =
+      "CREATE PUBLICATION \(PostgresConnection.quoted(name)) FOR TABLE \(catalog.quotedName)\(option)"
     let found = try connection.execute(
       "SELECT pubinsert AND pubupdate AND pubdelete AND pubtruncate FROM pg_publication WHERE pubname = \(literal)",
       "looking for the publication \(name)")
@@ -277,11 +213,8 @@ public final class PostgresTable: ReplicatedDatabase {
     } catch { throw .database(error) }
     try withExtendedLifetime(exporting) { () throws(CaptureFault) in
       try begin(time)
-      let names = table.columns.map { PostgresConnection.quoted($0.name) }.joined(separator: ", ")
-      // A partitioned table's rows are its partitions'.
       try connection.copy(
-        "COPY (SELECT \(names) FROM \(quotedName)) TO STDOUT", "copying \(tableName)",
-        failure: CaptureFault.database, line)
+        catalog.copyStatement(table), "copying \(tableName)", failure: CaptureFault.database, line)
     }
     do throws(CaptureError) { try connection.execute("COMMIT", "ending the copy of \(tableName)") } catch {
       throw .database(error)

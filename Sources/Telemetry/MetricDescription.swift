@@ -96,6 +96,10 @@ extension MetricDescription {
     Self("plumb_capture_commits_total", .counter, "Transactions committed."),
     Self("plumb_capture_following", .gauge, "1 while a table's changes are followed, else 0."),
     Self(
+      "plumb_capture_interval_seconds", .gauge,
+      "Pause between two comparisons of a table with its topic; 0 where its changes are followed as they come."
+    ),
+    Self(
       "plumb_capture_lag_bytes", .gauge,
       "Bytes of the database's log between its end and what the topic has; the database keeps them."),
     Self(

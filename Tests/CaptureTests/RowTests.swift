@@ -18,8 +18,8 @@ import Testing
 
   private static func row(_ line: String) throws -> RowText {
     var row = RowText(table)
-    var copy = CopyText()
-    try Array(line.utf8).withUnsafeBytes { try copy.write($0, PgValueWriter(table: table), into: &row) }
+    var copy = CopyText(table)
+    try Array(line.utf8).withUnsafeBytes { try copy.write($0, into: &row) }
     return row
   }
 

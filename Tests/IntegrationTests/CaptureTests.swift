@@ -27,3 +27,18 @@ extension Integration.CaptureTests {
     #expect(result.status == 0, "\(result.output)")
   }
 }
+
+extension Integration {
+  /// `plumb capture` of what has no log of changes.
+  @Suite struct ComparedCaptureTests {
+    /// An SQLite table and two files change while capture and broker are killed: the topics come to what they are, and no
+    /// version of a row is there twice.
+    @Test func killsLoseAndRepeatNothing() throws {
+      let seed = Integration.seed()
+      let result = try Python.run([
+        "\(Python.scripts)/capture_diff_chaos.py", Site.binary, "\(seed % 1_000_000)", "15",
+      ])
+      #expect(result.status == 0, "\(result.output)")
+    }
+  }
+}

@@ -45,6 +45,8 @@ let layers: [String: AllowedImports] = [
   ]),
   "Capture": .only(["FeatureCore", "Processor", "OfflineStore"]),
   "PostgresTables": .only(["FeatureCore", "Capture", "CLibPQ", "Glibc"]),
+  "FileTables": .only(["FeatureCore", "Capture", "EventFiles", "OfflineStore", "Glibc"]),
+  "SQLiteTables": .only(["FeatureCore", "Capture", "CSQLite", "Glibc"]),
   "plumb": .everythingButC,
 ]
 

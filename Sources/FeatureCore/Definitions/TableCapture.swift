@@ -8,7 +8,7 @@ public struct TableCapture: Sendable, Hashable {
     case diff
   }
 
-  /// What becomes of the topic when the table is truncated, which names no rows.
+  /// What becomes of the topic when the table is truncated, which names no rows; or when a comparison finds a table without rows.
   public enum OnTruncate: String, Sendable, Hashable, CaseIterable {
     /// The capture ends with an error.
     case stop
@@ -22,6 +22,8 @@ public struct TableCapture: Sendable, Hashable {
     case postgres(address: String)
     /// An SQLite database file.
     case sqlite(path: String)
+    /// A file of rows, in a form that event files have.
+    case file(path: String)
   }
 
   /// What holds the table.
@@ -32,7 +34,7 @@ public struct TableCapture: Sendable, Hashable {
   public var mode: Mode
   /// Microseconds from one comparison to the next.
   public var every: Int64
-  /// For `replicate`.
+  /// What an emptied table does.
   public var onTruncate: OnTruncate
 
   /// Default of `every`: 5 minutes.

@@ -2,7 +2,7 @@ import EventFiles
 import FeatureCore
 
 /// The rows of a CSV file with a header, as events. Between fields stand commas, or tabs or semicolons, if the header has
-/// the column of the event time only so.
+/// the column that it is known by only so.
 final class CSVEvents {
   private static let delimiters = [",", "\t", ";"].map { UInt8(ascii: $0) }
 
@@ -18,9 +18,9 @@ final class CSVEvents {
   /// An error that waits until the rows before it have been delivered.
   private var pendingError: TableError?
 
-  /// What stands between the fields of a header with a column, that of the time; nil if there is no such header.
-  static func delimiter(_ beginning: [UInt8], time: String) -> UInt8? {
-    delimiters.first { header(beginning, $0).contains(time) }
+  /// What stands between the fields of a header with a column; nil if there is no such header.
+  static func delimiter(_ beginning: [UInt8], mark: String) -> UInt8? {
+    delimiters.first { header(beginning, $0).contains(mark) }
   }
 
   /// A text that is neither CSV with the source's columns nor JSON.
@@ -30,9 +30,10 @@ final class CSVEvents {
     return TableError(
       path: path, line: 1,
       problem:
-        "is neither JSON nor CSV with a header: the first line has no column '\(columns.time ?? "")' of the event "
-        + "time, but \(clipped)",
-      remedy: "begin the file with a row of column names, or correct the source's timestamp")
+        "is neither JSON nor CSV with a header: the first line has no column '\(columns.mark ?? "")'"
+        + (columns.time == nil ? "" : " of the event time") + ", but \(clipped)",
+      remedy: "begin the file with a row of column names, or correct the source's "
+        + (columns.time == nil ? "fields" : "timestamp"))
   }
 
   private static func header(_ beginning: [UInt8], _ delimiter: UInt8) -> [String] {

@@ -48,7 +48,7 @@ public struct EventFileReader: ~Copyable {
       return (.parquet(try ParquetEvents(path: path, schema, bytes: totalBytes ?? 0)), totalBytes)
     case .text(let hasObjects):
       let columns = TableColumns(schema)
-      if let delimiter = columns.time.flatMap({ CSVEvents.delimiter(beginning, time: $0) }) {
+      if let delimiter = columns.mark.flatMap({ CSVEvents.delimiter(beginning, mark: $0) }) {
         return (.csv(try CSVEvents(source, delimiter: delimiter, columns)), totalBytes)
       }
       guard hasObjects else { throw CSVEvents.unknown(beginning, columns, path: path) }
@@ -87,6 +87,8 @@ struct TableColumns {
   private(set) var nested: Set<String> = []
   /// Of the event time; nil if that is no column's.
   let time: String?
+  /// The column that a header is known by; nil without any.
+  var mark: String? { time ?? names.first }
 
   init(_ schema: EventSchema) {
     var time: String?

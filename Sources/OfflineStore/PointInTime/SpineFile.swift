@@ -13,7 +13,7 @@ extension TrainingJoin {
     switch content {
     case .parquet: try readParquet(path)
     case .text:
-      let delimiter = CSVEvents.delimiter(beginning, time: timeColumn) ?? UInt8(ascii: ",")
+      let delimiter = CSVEvents.delimiter(beginning, mark: timeColumn) ?? UInt8(ascii: ",")
       var reader = try CSVReader(input: InputBytes(source), delimiter: delimiter)
       let spine = try beginSpine(path, reader.columns)
       while try reader.next() { try spine.append(reader) }

@@ -1,4 +1,5 @@
 import Capture
+import FeatureCore
 import Foundation
 import Metrics
 import Synchronization
@@ -20,6 +21,7 @@ final class CaptureBoard: Sendable {
     let deletions: Counter
     let commits: Counter
     let following: Meter
+    let interval: Meter
     let lagBytes: Meter
     let lagSeconds: Meter
 
@@ -33,7 +35,8 @@ final class CaptureBoard: Sendable {
       }
       (rowsRead, records) = (counter("rows_read"), counter("records"))
       (deletions, commits) = (counter("deletions"), counter("commits"))
-      (following, lagBytes, lagSeconds) = (meter("following"), meter("lag_bytes"), meter("lag_seconds"))
+      (following, interval) = (meter("following"), meter("interval_seconds"))
+      (lagBytes, lagSeconds) = (meter("lag_bytes"), meter("lag_seconds"))
     }
   }
 
@@ -41,10 +44,16 @@ final class CaptureBoard: Sendable {
   /// Before a topic was ever known to be complete, its lag counts from here. Microseconds since 1970.
   private let start: Int64
 
-  init(_ sources: [String], _ registry: PrometheusRegistry, now: Int64) {
+  init(_ sources: [Source], _ registry: PrometheusRegistry, now: Int64) {
     start = now
     entries = Mutex(
-      Dictionary(uniqueKeysWithValues: sources.map { ($0, Entry(series: Series($0, registry))) }))
+      Dictionary(
+        uniqueKeysWithValues: sources.map { source in
+          let series = Series(source.name, registry)
+          let every = source.capture.flatMap { $0.mode == .diff ? $0.every : nil }
+          series.interval.set(Double(every ?? 0) / 1e6)
+          return (source.name, Entry(series: series))
+        }))
   }
 
   /// Takes over how far a capture is.
@@ -70,7 +79,7 @@ final class CaptureBoard: Sendable {
     if question == .alive { return [] }
     return entries.withLock { entries in
       entries.sorted { $0.key < $1.key }.compactMap { source, entry in
-        let isFollowing = entry.problem == nil && entry.status.phase == .following
+        let isFollowing = entry.problem == nil && entry.status.phase.isFollowing
         entry.series.following.set(isFollowing ? 1 : 0)
         // Told when it is asked for: it grows while the capture waits in a call.
         let since = now - (entry.status.completeUntil ?? start)

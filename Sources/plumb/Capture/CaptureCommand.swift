@@ -3,7 +3,6 @@ import Capture
 import DefinitionFiles
 import FeatureCore
 import Foundation
-import PostgresTables
 import ServiceConfiguration
 
 struct CaptureCommand: ParsableCommand {
@@ -11,9 +10,10 @@ struct CaptureCommand: ParsableCommand {
     commandName: "capture",
     abstract: "Turn database tables into topics of their rows, each change exactly once.",
     discussion: """
-      For every source with "capture:", or those of --source: a first copy of the table, then its changes in the order of their \
-      commits. Rows and how far they reach are one Kafka transaction, so whatever is killed, the topic has each change once. \
-      The topics must exist: see plumb topics apply.
+      For every source with "capture:", or those of --source: a first copy of the table, then its changes. PostgreSQL tells of \
+      them in the order of their commits; other tables are compared with their topics again and again (mode: diff). Rows and \
+      how far they reach are one Kafka transaction, so whatever is killed, the topic has each change once. The topics must \
+      exist: see plumb topics apply.
 
       In an address, ${NAME} stands for the environment's NAME, or for what the file holds that NAME_FILE names.
 

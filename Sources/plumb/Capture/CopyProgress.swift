@@ -14,7 +14,7 @@ struct CopyProgress {
   init(_ logger: Logger) { self.logger = logger }
 
   mutating func update(_ status: CaptureStatus) {
-    guard status.phase == .copying else {
+    guard status.phase.isReading else {
       if start != nil, isTerminal { StandardError.write("\r\u{1B}[K") }
       start = nil
       return

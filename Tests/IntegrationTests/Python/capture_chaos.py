@@ -11,7 +11,6 @@ import pwd
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,10 +19,9 @@ import time
 import urllib.error
 import urllib.request
 
-from confluent_kafka import Consumer, TopicPartition
+from capture_parts import PATIENCE, Process, free_port, start_broker, versions, wait_until
 
 PLUMB, BIN, SEED, SECONDS = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
-PATIENCE = 120
 FOLDER = tempfile.mkdtemp(prefix="plumb-capture-", dir="/tmp")
 os.chmod(FOLDER, 0o755)
 
@@ -67,41 +65,6 @@ insert into users select 'u' || i, (array['DE', 'FR', 'U"S'])[1 + i % 3], 'free'
 """
 
 
-def wait_until(what, condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            raise SystemExit(f"seed {SEED}: waited in vain until {what}")
-        time.sleep(0.02)
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Process:
-    """A program that is killed and started again."""
-
-    def __init__(self, arguments, log, **options):
-        self.arguments, self.log, self.options = arguments, os.path.join(FOLDER, log), options
-        self.start()
-
-    def start(self):
-        self.child = subprocess.Popen(
-            self.arguments, stdin=subprocess.DEVNULL, stdout=open(self.log, "ab"), stderr=subprocess.STDOUT, **self.options)
-
-    def end(self, number):
-        if self.child.poll() is None:
-            self.child.send_signal(number)
-        return self.child.wait(PATIENCE)
-
-    def text(self):
-        with open(self.log, errors="replace") as file:
-            return file.read()
-
-
 class Postgres(Process):
     """PostgreSQL on a socket, as an ordinary user: it refuses root."""
 
@@ -119,7 +82,7 @@ class Postgres(Process):
         with open(os.path.join(cluster, "postgresql.conf"), "a") as file:
             file.write(f"listen_addresses = ''\nunix_socket_directories = '{FOLDER}'\nwal_level = logical\nfsync = off\n")
         os.chmod(FOLDER, 0o777)
-        super().__init__([f"{BIN}/postgres", "-D", cluster], "postgres.log", **self.user)
+        super().__init__([f"{BIN}/postgres", "-D", cluster], os.path.join(FOLDER, "postgres.log"), **self.user)
         self.wait()
 
     def wait(self):
@@ -206,51 +169,46 @@ def probe(port, postgres):
     wait_until("the lag is over", lambda: metric(port, "plumb_capture_lag_seconds") < 2)
 
 
-def topic(brokers):
-    """Each key's values in order, None for a deletion; and how often time went back."""
-    consumer = Consumer({
-        "bootstrap.servers": brokers, "group.id": "audit", "isolation.level": "read_committed", "enable.partition.eof": True,
-        "auto.offset.reset": "earliest"})
-    partitions = list(consumer.list_topics("shop.users", PATIENCE).topics["shop.users"].partitions)
-    consumer.assign([TopicPartition("shop.users", partition, 0) for partition in partitions])
-    keys, latest, backwards, ends = {}, {}, 0, set()
-    while len(ends) < len(partitions):
-        message = consumer.poll(PATIENCE)
-        if message is None:
-            raise SystemExit(f"seed {SEED}: the topic can't be read")
-        if message.error():
-            ends.add(message.partition())
-            continue
-        values = keys.setdefault(message.key().decode(), [])
-        row = message.value() and json.loads(message.value())
-        if row is None:
-            time_us = message.timestamp()[1] * 1000
-        else:
-            for field in row.pop("_kept", []):
-                row[field] = values[-1][field]
-            time_us = row.pop("_at")
-        backwards += time_us < latest.get(message.partition(), 0)
-        latest[message.partition()] = time_us
-        values.append(row)
-    consumer.close()
-    return keys, backwards
+# The same table by comparison: a view, and a role that may do nothing but read it.
+COMPARED = DEFINITIONS.replace("topic: shop.users", "topic: shop.compared").replace(
+    "table: public.users", "table: readable_users, mode: diff").replace("${USERS_DB}", "${READER_DB}")
+
+
+def compare(arguments, environment):
+    """One comparison, and what it says."""
+    result = subprocess.run(arguments + ["--once"], env=environment, capture_output=True, text=True, timeout=PATIENCE)
+    if result.returncode != 0:
+        raise SystemExit(f"seed {SEED}: a comparison failed: {result.stderr}")
+    return result.stderr
+
+
+def check_compared(brokers, postgres):
+    found, backwards = versions(brokers, "shop.compared")
+    rows = {key: values[-1] for key, values in found.items() if values[-1] is not None}
+    twice = [key for key, values in found.items() if any(a == b for a, b in zip([None] + values, values))]
+    table = {row["user_id"]: row for row in map(json.loads, postgres.query(
+        "select json_build_object('user_id', user_id, 'country', country, 'tier', tier, 'age', age, 'score', score, 'signup', "
+        "(extract(epoch from signup) * 1000000)::bigint, 'bio', bio) from users").stdout.splitlines())}
+    changes = sum(map(len, found.values()))
+    print(f"compared: {changes} changes, {len(table)} rows, {len(twice)} twice, {backwards} go back")
+    if rows != table or twice or backwards or changes <= len(table):
+        raise SystemExit(f"seed {SEED}: the compared topic is not the table")
 
 
 def main():
+    print(f"seed {SEED}")
     rng = random.Random(SEED)
     brokers = f"127.0.0.1:{free_port()}"
     definitions = os.path.join(FOLDER, "shop.yaml")
     with open(definitions, "w") as file:
         file.write(DEFINITIONS)
-    broker = Process(
-        [PLUMB, "broker", "--port", brokers.split(":")[1], "--data-dir", os.path.join(FOLDER, "log")], "broker.log")
+    broker = start_broker(PLUMB, brokers, FOLDER)
     postgres = Postgres()
     capture, sessions, is_over = None, [], threading.Event()
     environment = dict(os.environ, USERS_DB=f"host={FOLDER} user=shop dbname=postgres")
     arguments = [PLUMB, "capture", "-d", definitions, "--brokers", brokers]
     try:
         postgres.query(SCHEMA)
-        wait_until("the broker listens", lambda: "listening" in broker.text())
         subprocess.run(
             [PLUMB, "topics", "apply", "-d", definitions, "--brokers", brokers, "--partitions", "2"], check=True,
             stdout=subprocess.DEVNULL)
@@ -266,7 +224,18 @@ def main():
         for each in sessions:
             each.start()
         port = free_port()
-        capture = Process(arguments + ["--http", f"127.0.0.1:{port}"], "capture.log", env=environment)
+        postgres.query(
+            "create role reader login; create view readable_users as select * from users; grant select on readable_users to reader")
+        compared = os.path.join(FOLDER, "compared.yaml")
+        with open(compared, "w") as file:
+            file.write(COMPARED)
+        reader = dict(os.environ, READER_DB=f"host={FOLDER} user=reader dbname=postgres")
+        comparing = [PLUMB, "capture", "-d", compared, "--brokers", brokers]
+        subprocess.run(
+            [PLUMB, "topics", "apply", "-d", compared, "--brokers", brokers, "--partitions", "2"], check=True,
+            stdout=subprocess.DEVNULL)
+        compare(comparing, reader)
+        capture = Process(arguments + ["--http", f"127.0.0.1:{port}"], os.path.join(FOLDER, "capture.log"), env=environment)
         kills, end = 0, time.monotonic() + SECONDS
         while time.monotonic() < end:
             time.sleep(rng.uniform(0.2, 1.5))
@@ -291,7 +260,11 @@ def main():
         last = subprocess.run(arguments + ["--once"], env=environment, capture_output=True, text=True, timeout=PATIENCE)
         if last.returncode != 0:
             raise SystemExit(f"seed {SEED}: the last run failed: {last.stderr}")
-        found, backwards = topic(brokers)
+        compare(comparing, reader)
+        if " 0 written" not in compare(comparing, reader):
+            raise SystemExit(f"seed {SEED}: a comparison writes what the topic has")
+        check_compared(brokers, postgres)
+        found, backwards = versions(brokers, "shop.users")
         expected = {}
         for line in postgres.query("select json_build_array(user_id, content) from history order by id").stdout.splitlines():
             key, content = json.loads(line)
