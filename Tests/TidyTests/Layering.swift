@@ -58,7 +58,8 @@ let floors: [(name: String, targets: [String])] = [
     "adapters",
     [
       "EventLog", "OnlineStore", "OfflineStore", "EventFiles", "Parquet", "DefinitionFiles", "Capture",
-      "PostgresTables", "LocalBroker", "OutputRecords", "Telemetry", "HTTPListener", "TLSServer", "TLSClient",
+      "PostgresTables", "SQLiteTables", "FileTables", "LocalBroker", "OutputRecords", "Telemetry",
+      "HTTPListener", "TLSServer", "TLSClient",
     ]
   ),
   ("rereading", ["Replay", "Verification"]),
