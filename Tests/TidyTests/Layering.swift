@@ -18,6 +18,7 @@ let layers: [String: AllowedImports] = [
   "Clickstream": .only([]),
   "FeastDefinitions": .only(["FeatureCore"]),
   "LiveView": .only(["Glibc"]),
+  "ModelMonitor": .only(["FeatureCore"]),
   "Processor": .only(["FeatureCore"]),
   "Simulation": .only(["FeatureCore", "Processor", "BrokerCore"]),
   "TLSClient": .only(["COpenSSL", "Glibc"]),
@@ -33,7 +34,8 @@ let layers: [String: AllowedImports] = [
   "TLSServer": .only(["COpenSSL", "NIOCore", "Glibc", "Synchronization"]),
   "HTTPListener": .only(["TLSServer", "NIOCore", "NIOPosix", "NIOHTTP1", "Glibc", "Synchronization"]),
   "Telemetry": .only([
-    "FeatureCore", "Processor", "HTTPListener", "Logging", "Metrics", "Foundation", "Synchronization",
+    "FeatureCore", "Processor", "HTTPListener", "ModelMonitor", "Logging", "Metrics", "Foundation",
+    "Synchronization",
   ]),
   "FeatureServer": .only([
     "FeatureCore", "Processor", "OnlineStore", "OutputRecords", "HTTPListener", "TLSServer", "Telemetry",

@@ -9,12 +9,13 @@ final class EventProducer {
   private let topic: String
   private let site: Site
 
-  init(_ site: Site) throws {
+  /// Of the first source, or of the topic of another.
+  init(_ site: Site, topic other: String? = nil) throws {
     self.site = site
-    topic = site.sourceTopic
+    topic = other ?? site.sourceTopic
     let options = KafkaOptions(
       brokers: site.brokers, group: "\(site.plan.name).producer",
-      transactionalID: "\(site.plan.name).producer",
+      transactionalID: "\(site.plan.name).producer" + (other.map { ".\($0)" } ?? ""),
       properties: ["producer.linger.ms": "1", "producer.message.max.bytes": "\(Site.sourceBytesMax)"])
     log = try KafkaLog(options, topics: [topic]) { _, _ in }
   }

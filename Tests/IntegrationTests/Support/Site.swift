@@ -47,7 +47,7 @@ final class Site {
   private(set) var services: [String: ChildProcess] = [:]
   private var past: [ChildProcess] = []
 
-  /// `definitions` have one source. Their name and topic get an ending of their own: a broker may have served others.
+  /// The first source of `definitions` is the one that events are written to. Their name and topics get an ending of their own: a broker may have served others.
   init(_ definitions: String = ShopEvents.definitions, redis kind: Redis.Kind = .memory) throws {
     guard FileManager.default.isExecutableFile(atPath: Self.binary) else {
       throw Failure("There is no binary at \(Self.binary): build it, or set PLUMB_BINARY.")
@@ -81,7 +81,8 @@ final class Site {
 
   private static func unique(_ definitions: String, _ ending: String) -> String {
     definitions.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-      line.hasPrefix("name: ") || line.hasPrefix("    topic: ") ? "\(line)-\(ending)" : "\(line)"
+      line.hasPrefix("name: ") || line.hasPrefix("    topic: ") || line.hasPrefix("      topic: ")
+        ? "\(line)-\(ending)" : "\(line)"
     }.joined(separator: "\n")
   }
 
@@ -96,10 +97,12 @@ final class Site {
     let admin = try TopicAdmin(
       KafkaOptions(brokers: brokers, group: group, transactionalID: "admin")
     ) { _, _ in }
-    let source = TopicDescription(
-      name: sourceTopic, partitions: Int(Self.partitions), replication: 1,
-      configuration: ["max.message.bytes": "\(Self.sourceBytesMax)"])
-    guard try admin.create([source]) == [.created] else { throw Failure("cannot create \(sourceTopic)") }
+    for source in plan.declaredSources {
+      let topic = TopicDescription(
+        name: source.source.topic, partitions: Int(Self.partitions), replication: 1,
+        configuration: ["max.message.bytes": "\(Self.sourceBytesMax)"])
+      guard try admin.create([topic]) == [.created] else { throw Failure("cannot create \(topic.name)") }
+    }
     let topics = try ChildProcess(
       Self.binary, ["topics", "apply", "-d", definitions, "--brokers", brokers],
       log: folder.appendingPathComponent("topics.log"))
