@@ -56,6 +56,7 @@ let package = Package(
     .target(name: "Clickstream", swiftSettings: strict),
     .target(name: "FeastDefinitions", dependencies: ["FeatureCore"], swiftSettings: strict),
     .target(name: "LiveView", swiftSettings: strict),
+    .target(name: "ModelMonitor", dependencies: ["FeatureCore"], swiftSettings: strict),
     .target(name: "BrokerCore", swiftSettings: strict),
     .target(
       name: "LocalBroker",
@@ -105,7 +106,7 @@ let package = Package(
       name: "Telemetry",
       dependencies: [
         "FeatureCore", "Processor", .product(name: "Logging", package: "swift-log"),
-        .product(name: "Metrics", package: "swift-metrics"), "HTTPListener",
+        .product(name: "Metrics", package: "swift-metrics"), "HTTPListener", "ModelMonitor",
       ], swiftSettings: strict),
     .target(
       name: "TLSServer", dependencies: ["COpenSSL", .product(name: "NIOCore", package: "swift-nio")],
@@ -130,7 +131,7 @@ let package = Package(
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
         "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Simulation", "Telemetry",
         "LiveView", "ServiceConfiguration", "Verification", "FeastDefinitions", "Capture", "PostgresTables",
-        "SQLiteTables", "FileTables", "FeatureServer", "HTTPListener", "Replay",
+        "SQLiteTables", "FileTables", "FeatureServer", "HTTPListener", "Replay", "ModelMonitor",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
@@ -146,7 +147,7 @@ let package = Package(
       name: "AdapterTests",
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "ServiceConfiguration",
-        "OutputRecords", "Parquet", "Processor", "Verification", "FeastDefinitions",
+        "OutputRecords", "Parquet", "Processor", "Verification", "FeastDefinitions", "ModelMonitor",
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
     .testTarget(

@@ -11,13 +11,15 @@ public final class StateScan {
     self.keys = keys
   }
 
-  /// Calls with some states at a time, each with its `StateKey`; a damaged one has no bytes. A state comes at least once; twice only if Redis resizes its
+  /// Calls with some states at a time, of all views or of some, each with its `StateKey`; a damaged one has no bytes. A state comes at least once; twice only if Redis resizes its
   /// table meanwhile.
   public func forEachSlice(
+    of views: Set<String>? = nil,
     _ body: ([(stateKey: [UInt8], state: [UInt8])]) throws(StoreError) -> Void
   ) throws(StoreError) {
     try StoreScan(options).forEachSlice(of: keys.versionPrefix) { client, found throws(StoreError) in
       let names = found.compactMap { key in keys.state(key).map { (key: key, stateKey: $0.stateKey) } }
+        .filter { name in views.map { $0.contains(StateKey.view(of: name.stateKey)) } ?? true }
       if names.isEmpty { return }
       var commands = CommandBuffer()
       for name in names {

@@ -15,10 +15,10 @@ public final class AdminServer: Sendable {
     return limits
   }()
 
-  /// Listens. Port 0 takes any free one. Throws what the system says if it can't; `objections` says what
-  /// stands against the answer yes.
+  /// Listens. Port 0 takes any free one. Throws what the system says if it can't; `refresh` is called before metrics are
+  /// told, and `objections` says what stands against the answer yes.
   public init(
-    host: String, port: Int, _ registry: PrometheusRegistry,
+    host: String, port: Int, _ registry: PrometheusRegistry, refresh: @escaping @Sendable () -> Void = {},
     objections: @escaping @Sendable (Health.Question) -> [String]
   ) throws {
     let ready = Meter(label: "plumb_ready", dimensions: [], factory: registry)
@@ -30,6 +30,7 @@ public final class AdminServer: Sendable {
       case "/metrics":
         // Asked here: a worker that waits in a call says nothing.
         ready.set(objections(.ready).isEmpty ? 1 : 0)
+        refresh()
         answer(registry.answer)
       case "/healthz": answer(Self.answer(objections(.alive)))
       case "/readyz": answer(Self.answer(objections(.ready)))

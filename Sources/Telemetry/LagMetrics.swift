@@ -27,6 +27,8 @@ public final class LagMetrics: Sendable {
     var worker: ObjectIdentifier
     let records: Meter
     let seconds: Meter
+    /// Of a join's log, how far its outcomes are behind.
+    var outcomes: Meter?
     /// The age of the latest event folded, while there are records to fold.
     var age = 0.0
     /// When it was last known how much there is to fold.
@@ -67,6 +69,11 @@ public final class LagMetrics: Sendable {
           let age = task.latest.map { seconds(from: $0, to: now) } ?? 0
           lag.age = count > 1 ? max(0, age) : 0
         }
+        if let outcome = task.outcomeLag {
+          let meter = lag.outcomes ?? makeOutcomes(task.partition, outcome.join)
+          meter.set(outcome.microseconds.map { Double($0) / 1e6 } ?? .infinity)
+          lag.outcomes = meter
+        }
         lags[task.partition] = lag
       }
       let owned = Set(status.owned)
@@ -74,6 +81,7 @@ public final class LagMetrics: Sendable {
         if contact.isMember && !owned.contains(partition) {
           lag.records.destroy()
           lag.seconds.destroy()
+          lag.outcomes?.destroy()
           lags[partition] = nil
         } else {
           let silence = seconds(from: lag.confirmed, to: now)
@@ -85,6 +93,11 @@ public final class LagMetrics: Sendable {
 
   private func seconds(from start: EventTime, to end: EventTime) -> Double {
     Double(end.microseconds - start.microseconds) / 1e6
+  }
+
+  private func makeOutcomes(_ partition: TopicPartition, _ join: String) -> Meter {
+    let labels = [("join", join), ("partition", "\(partition.partition)")]
+    return Meter(label: "plumb_outcome_lag_seconds", dimensions: labels, factory: registry)
   }
 
   private func make(_ partition: TopicPartition, _ worker: ObjectIdentifier, _ now: EventTime) -> Lag {

@@ -81,6 +81,14 @@ extension MetricDescription {
       "Age of the latest event folded, while there are records to fold; while nobody answers, the time since that."
     ),
     Self(
+      "plumb_outcome_lag_seconds", .gauge,
+      "How far a join's clock is behind its latest left event, by partition of the join's log."),
+    Self(
+      "plumb_model_measure", .gauge,
+      "Measures of a model, by its latest versions and by window, at the time of the request."),
+    Self(
+      "plumb_model_training_measure", .gauge, "What a model's baseline has of the same measures."),
+    Self(
       "plumb_commit_seconds", .histogram(secondsBuckets),
       "Duration of the phases of a commit: log, then store."),
     Self(

@@ -89,10 +89,15 @@ public final class ObservedStore<Base: StateStorePort>: StateStorePort {
   private let base: Base
   private let loadTimer: Metrics.Timer
   private let commitTimer: Metrics.Timer
+  private let onCommit: (_ task: String, _ states: KeyedStates) -> Void
 
-  /// Times the loads and commits of a store.
-  public init(_ base: Base, _ registry: PrometheusRegistry) {
+  /// Times the loads and commits of a store; `onCommit` is told of what was committed.
+  public init(
+    _ base: Base, _ registry: PrometheusRegistry,
+    onCommit: @escaping (_ task: String, _ states: KeyedStates) -> Void = { _, _ in }
+  ) {
     self.base = base
+    self.onCommit = onCommit
     loadTimer = Timer(label: "plumb_load_seconds", dimensions: [], factory: registry)
     commitTimer = Timer(label: "plumb_commit_seconds", dimensions: [("phase", "store")], factory: registry)
   }
@@ -118,6 +123,7 @@ public final class ObservedStore<Base: StateStorePort>: StateStorePort {
     defer { commitTimer.recordNanoseconds(since: start) }
     try base.commit(
       task, epoch: epoch, from: from, to: position, states: states)
+    onCommit(task, states)
   }
 }
 

@@ -72,7 +72,7 @@ public final class PrometheusRegistry: MetricsFactory {
   private static func braced(_ labels: String) -> String { labels.isEmpty ? "" : "{\(labels)}" }
 
   private static func number(_ value: Double) -> String {
-    Int64(exactly: value).map(String.init) ?? "\(value)"
+    Int64(exactly: value).map(String.init) ?? (value == .infinity ? "+Inf" : "\(value)")
   }
 
   private static func labels(_ dimensions: [(String, String)]) -> String {

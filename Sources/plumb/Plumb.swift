@@ -19,7 +19,7 @@ struct Plumb: AsyncParsableCommand {
       ArchiveCommand.self, TrainingSetCommand.self, BaselineCommand.self, TopicsCommand.self,
       CaptureCommand.self, BrokerCommand.self,
       SimulateCommand.self, DiffCommand.self, PromoteCommand.self, RetireCommand.self,
-      FeastCommand.self, OffsetsCommand.self, OnTriggerCommand.self,
+      FeastCommand.self, OffsetsCommand.self, OnTriggerCommand.self, MonitorCommand.self,
     ])
 
   static func main() async {

@@ -116,6 +116,31 @@ import Testing
     #expect(lag() == nil)
   }
 
+  /// Of each partition of a join's log, until the group has given it away.
+  @Test func outcomesThatAreBehindAreTold() {
+    let registry = PrometheusRegistry(MetricDescription.service)
+    let worker = WorkerMetrics(registry, LagMetrics(registry))
+    func lag(_ partition: Int) -> Double? {
+      registry.value("plumb_outcome_lag_seconds", [("join", "outcomes"), ("partition", "\(partition)")])
+    }
+    func update(_ status: LoopStatus) {
+      worker.update(
+        LoopCounts(), status, BrokerContact(isMember: true), now: EventTime(microseconds: 9_000_000)
+      ) { _ in 0 }
+    }
+    var both = status([0, 1])
+    update(both)
+    #expect(lag(0) == nil)
+    both.tasks[0].outcomeLag = LoopStatus.OutcomeLag(join: "outcomes", microseconds: 2_500_000)
+    both.tasks[1].outcomeLag = LoopStatus.OutcomeLag(join: "outcomes", microseconds: nil)
+    update(both)
+    #expect(lag(0) == 2.5)
+    #expect(lag(1) == .infinity)
+    #expect(registry.text.contains("plumb_outcome_lag_seconds{join=\"outcomes\",partition=\"1\"} +Inf"))
+    update(status([1]))
+    #expect(lag(0) == nil)
+  }
+
   private func status(_ partitions: [Int32]) -> LoopStatus {
     LoopStatus(
       tasks: partitions.map {

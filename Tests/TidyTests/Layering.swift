@@ -18,6 +18,7 @@ let layers: [String: AllowedImports] = [
   "Clickstream": .only([]),
   "FeastDefinitions": .only(["FeatureCore"]),
   "LiveView": .only(["Glibc"]),
+  "ModelMonitor": .only(["FeatureCore"]),
   "Processor": .only(["FeatureCore"]),
   "Simulation": .only(["FeatureCore", "Processor", "BrokerCore"]),
   "TLSClient": .only(["COpenSSL", "Glibc"]),
@@ -37,7 +38,8 @@ let layers: [String: AllowedImports] = [
   "TLSServer": .only(["COpenSSL", "NIOCore", "Glibc", "Synchronization"]),
   "HTTPListener": .only(["TLSServer", "NIOCore", "NIOPosix", "NIOHTTP1", "Glibc", "Synchronization"]),
   "Telemetry": .only([
-    "FeatureCore", "Processor", "HTTPListener", "Logging", "Metrics", "Foundation", "Synchronization",
+    "FeatureCore", "Processor", "HTTPListener", "ModelMonitor", "Logging", "Metrics", "Foundation",
+    "Synchronization",
   ]),
   "FeatureServer": .only([
     "FeatureCore", "Processor", "OnlineStore", "OutputRecords", "HTTPListener", "TLSServer", "Telemetry",
@@ -52,7 +54,7 @@ let layers: [String: AllowedImports] = [
 
 /// The floors of the house, the ground first: a target imports from its own floor and from those below.
 let floors: [(name: String, targets: [String])] = [
-  ("pure", ["FeatureCore", "BrokerCore", "Clickstream", "FeastDefinitions"]),
+  ("pure", ["FeatureCore", "BrokerCore", "Clickstream", "FeastDefinitions", "ModelMonitor"]),
   ("processing", ["Processor", "Simulation"]),
   (
     "adapters",

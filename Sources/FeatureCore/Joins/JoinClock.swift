@@ -43,6 +43,15 @@ public struct JoinClock: Hashable, Sendable {
     return times.min() ?? known.compactMap { $0?.time }.max()
   }
 
+  /// By how many microseconds the clock is behind the latest left event: 0 or more. Nil without a left event; `.max` as long
+  /// as nothing is known of how far one of the streams has come.
+  public var lag: Int64? {
+    guard let latest = partitions[JoinPlan.Side.left.rawValue].compactMap({ $0?.time }).max() else {
+      return nil
+    }
+    return passed == .min ? .max : max(0, latest - passed)
+  }
+
   mutating func read(_ reader: inout ByteReader) throws(StateError) {
     for side in JoinPlan.Side.allCases {
       let count = try reader.count(atMost: Limits.joinPartitionsMax)

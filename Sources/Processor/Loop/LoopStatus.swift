@@ -85,6 +85,8 @@ public struct LoopStatus: Hashable, Sendable {
     public var isCatchingUp: Bool
     /// States in memory.
     public var cachedStates: Int
+    /// Of a task that makes outcomes, how far they are behind the latest left event.
+    public var outcomeLag: OutcomeLag?
 
     /// A task from its parts.
     public init(
@@ -95,6 +97,20 @@ public struct LoopStatus: Hashable, Sendable {
       self.latest = latest
       self.isCatchingUp = isCatchingUp
       self.cachedStates = cachedStates
+    }
+  }
+
+  /// How far the outcomes of a join are behind.
+  public struct OutcomeLag: Hashable, Sendable {
+    /// The join.
+    public var join: String
+    /// Event time between the latest left event and the join's clock; nil as long as one of its streams hasn't been heard of.
+    public var microseconds: Int64?
+
+    /// A lag from its parts.
+    public init(join: String, microseconds: Int64?) {
+      self.join = join
+      self.microseconds = microseconds
     }
   }
 
@@ -127,10 +143,15 @@ extension ProcessorLoop {
   public var status: LoopStatus {
     LoopStatus(
       tasks: orderedTasks.map { task in
-        LoopStatus.Task(
+        var status = LoopStatus.Task(
           partition: task.partition, position: task.position,
           latest: task.views.compactMap(\.fold.latest).max(), isCatchingUp: task.isCatchingUp,
           cachedStates: task.views.reduce(0) { $0 + $1.cache.count })
+        if let join = task.join, !join.isTable, let lag = join.progress.clock.lag {
+          status.outcomeLag = LoopStatus.OutcomeLag(
+            join: join.plan.name, microseconds: lag == .max ? nil : lag)
+        }
+        return status
       }, pending: pending + begun.map(\.partition), isHeld: held != nil || outage != nil)
   }
 }

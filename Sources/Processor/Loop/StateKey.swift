@@ -5,6 +5,11 @@ public enum StateKey {
     prefix(view: view) + entityKey
   }
 
+  /// The view of a state's key.
+  public static func view(of key: some Collection<UInt8>) -> String {
+    String(decoding: key.prefix { $0 != UInt8(ascii: ":") }, as: UTF8.self)
+  }
+
   /// What the keys of a view's states begin with.
   static func prefix(view: String) -> [UInt8] { Array(view.utf8) + [UInt8(ascii: ":")] }
 }

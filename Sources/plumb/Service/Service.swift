@@ -20,6 +20,7 @@ struct Service {
   private let logger: Logger
   private let registry = PrometheusRegistry(MetricDescription.service)
   private let lags: LagMetrics
+  private let models: ModelMetrics
   private let start = ContinuousClock.now
   private let health: Health
 
@@ -32,6 +33,7 @@ struct Service {
     logger = settings.logger
     health = Health(workers: settings.workers, now: 0)
     lags = LagMetrics(registry)
+    models = ModelMetrics(plan, registry)
   }
 
   /// Milliseconds since the start.
@@ -96,7 +98,7 @@ struct Service {
     guard let address = settings.http else { return nil }
     do {
       return try AdminServer(
-        host: address.host, port: address.port, registry,
+        host: address.host, port: address.port, registry, refresh: { [models] in models.refresh(at: .now) },
         objections: { health.objections($0, now: now) })
     } catch {
       throw ProcessorError(
@@ -182,7 +184,9 @@ struct Service {
     let own = logger
     let metrics = WorkerMetrics(registry, lags)
     let store = Heartbeats(
-      ObservedStore(RedisStateStore(redis, keys: keys, metadata: metadata), registry), redis, keys: keys)
+      ObservedStore(RedisStateStore(redis, keys: keys, metadata: metadata), registry) { task, states in
+        models.take(task, worker: index, states)
+      }, redis, keys: keys)
     let pulse = Pulse(plan)
     var hasJoined = false
     let runner = WorkerRunner(
@@ -194,6 +198,7 @@ struct Service {
           silentMilliseconds: log?.base.base.silenceMilliseconds)
         health.report(worker: index, contact, status, now: now)
         metrics.update(counts, status, contact) { log?.base.lag($0) }
+        if contact.isMember { models.keep(status.owned, worker: index) }
         if let log { pulse.beat(status, log.base.base, store, now: now) }
       }
     ) { () throws(LogError) -> ObservedLog<ArchivedEventLog<KafkaLog>> in

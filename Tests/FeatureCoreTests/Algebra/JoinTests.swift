@@ -135,6 +135,27 @@ import Testing
     #expect(clock.passed == 200)
   }
 
+  @Test func theLagIsThatBehindTheLatestLeftEvent() {
+    var clock = JoinClock()
+    #expect(clock.lag == nil)
+    clock.note(mark(.right, 0, of: 1, 90))
+    #expect(clock.lag == nil)
+    clock.note(mark(.left, 0, of: 2, 100))
+    #expect(clock.lag == .max, "a partition of the left was not heard of")
+    clock.note(mark(.left, 1, of: 2, 300))
+    #expect(clock.lag == 210)
+    clock.note(mark(.left, 0, of: 2, 250))
+    clock.note(mark(.right, 0, of: 1, 290))
+    #expect(clock.lag == 50)
+    // The labels stand still, and predictions go on.
+    clock.note(mark(.left, 0, of: 2, 1_000))
+    clock.note(mark(.right, 0, of: 1, 290, isIdle: true))
+    #expect(clock.lag == 710)
+    clock.note(mark(.right, 0, of: 1, 5_000))
+    clock.note(mark(.left, 1, of: 2, 300, isIdle: true))
+    #expect(clock.lag == 0)
+  }
+
   // MARK: What is kept
 
   @Test func bytesAreReadBackAndDamageIsTold() throws {

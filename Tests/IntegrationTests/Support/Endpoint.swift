@@ -12,6 +12,9 @@ struct Endpoint {
     return try? HTTPGet.body(host: "127.0.0.1", port: Int(port)!, path: path)
   }
 
+  /// What it measures, a line each.
+  var metrics: [Substring] { (body("/metrics") ?? "").split(separator: "\n") }
+
   var isReady: Bool { body("/readyz") != nil }
   var isAlive: Bool { body("/healthz") != nil }
 

@@ -81,7 +81,8 @@ final class Site {
 
   private static func unique(_ definitions: String, _ ending: String) -> String {
     definitions.split(separator: "\n", omittingEmptySubsequences: false).map { line in
-      line.hasPrefix("name: ") || line.hasPrefix("    topic: ") ? "\(line)-\(ending)" : "\(line)"
+      line.hasPrefix("name: ") || line.hasPrefix("    topic: ") || line.hasPrefix("      topic: ")
+        ? "\(line)-\(ending)" : "\(line)"
     }.joined(separator: "\n")
   }
 
