@@ -27,6 +27,12 @@ public struct ClickstreamOptions: Sendable, Hashable {
   /// Share of the lines that are damaged (see `ClickstreamLine.Kind.malformed`), beside the good ones.
   public var malformedShare = 0.001
 
+  /// From when on people like other things, in milliseconds since the epoch; of an `Audience` alone. Nil: never.
+  public var shiftMilliseconds: Int64?
+
+  /// Times that a stream can begin at.
+  static let times: ClosedRange<Int64> = 0...4_000_000_000_000
+
   /// The defaults: a shop of medium size.
   public init() {}
 
@@ -51,8 +57,9 @@ public struct ClickstreamOptions: Sendable, Hashable {
     if !shares.allSatisfy({ (0...1).contains($0) }) { return "shares must be 0 to 1" }
     if duplicateShare + malformedShare > 0.9 { return "too few good lines: at most 0.9 may be bad ones" }
     if !(1...86_400_000).contains(latenessMillisecondsMax) { return "lateness must be 1 ms to 1 d" }
-    if !(0...4_000_000_000_000).contains(startMilliseconds) {
-      return "the start must be between 1970 and 2096"
+    if !Self.times.contains(startMilliseconds) { return "the start must be between 1970 and 2096" }
+    if let shiftMilliseconds, !Self.times.contains(shiftMilliseconds) {
+      return "the shift must be between 1970 and 2096"
     }
     return nil
   }

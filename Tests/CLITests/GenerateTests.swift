@@ -67,11 +67,46 @@ import Testing
 
   @Test(arguments: [
     ["--live"], ["--live", "--rate", "5"], ["--live", "--topic", "t"], ["--topic", "t", "--out", "f"],
-    ["--live", "--topic", "t", "--rate", "5", "--start", "0"],
+    ["--live", "--topic", "t", "--rate", "5", "--start", "0"], ["--shift", "5"],
+    ["--shown", "f", "--catalogue"], ["--shown", "f", "--density", "3"], ["--shown", "f", "--shift", "-1"],
   ])
   func optionsThatClash(_ options: [String]) throws {
     let result = try work.run(Workspace.binary, ["generate", "--events", "2"] + options)
     #expect(result.status == 64, "\(result.error)")
+  }
+
+  /// What is shown comes back as impressions, with clicks; the lines may have more members than the needed ones.
+  @Test func clicksFollowWhatIsShown() throws {
+    let shown = (1...2000).map { number in
+      #"{"score":0.5,"ts":\#(1_767_225_600_000 + number * 10),"item_id":"i\#(number % 20 + 1)","user_id":"u\#(number % 7 + 1)"}"#
+    }
+    try work.write(shown.joined(separator: "\n") + "\n\n", to: "shown")
+    let lines = try work.done("generate", "--shown", "shown", "--users", "7", "--items", "20")
+    #expect(lines.split(separator: "\n").count { $0.contains(#""event_type":"impression""#) } == 2000)
+    let clicks = lines.split(separator: "\n").count { $0.contains(#""event_type":"click""#) }
+    #expect((20...800).contains(clicks))
+    let piped = try work.shell(
+      "\"$PLUMB\" generate --shown - --users 7 --items 20 --out file < shown && cat file")
+    #expect(piped.output == lines)
+    let items = try work.done("generate", "--catalogue", "--items", "20").split(separator: "\n")
+    #expect(items.count == 20)
+    #expect(items[0].hasPrefix(#"{"item_id":"i1","ts":1767225600000,"category":"c"#))
+  }
+
+  @Test(arguments: [
+    (
+      #"{"user_id":"u9","item_id":"i1","ts":1767225600000}"#,
+      "shown:2: 'u9' saw 'i1' at 1767225600000, which isn't of this shop"
+    ),
+    (#"{"user_id":"u1","item_id":"i1"}"#, "shown:2: is no JSON object with the texts user_id and item_id"),
+    ("[", "shown:2: is no JSON object"),
+  ])
+  func shownThatMeansNothing(_ line: String, _ problem: String) throws {
+    let good = #"{"user_id":"u1","item_id":"i1","ts":1767225600000}"#
+    try work.write("\(good)\n\(line)\n", to: "shown")
+    let result = try work.plumb("generate", "--shown", "shown", "--users", "7", "--items", "20")
+    #expect(result.status == 2)
+    #expect(result.error.contains(problem), "\(result.error)")
   }
 
   @Test func placesThatCannotBeWritten() throws {

@@ -2,6 +2,7 @@ import ArgumentParser
 import Clickstream
 import EventLog
 import Foundation
+import OfflineStore
 import Processor
 import ServiceConfiguration
 
@@ -14,11 +15,17 @@ struct GenerateCommand: ParsableCommand {
       The same options give the same events on every machine, except with --live. examples/shop.yaml has definitions \
       for them. In a topic an event is a record, keyed by user_id and partitioned by murmur2.
 
+      With --shown, people see what somebody else has chosen, and click what they like: each shown item becomes an impression, and \
+      some a click, by tastes that only their clicks tell, and that --shift changes. Whether an item is clicked depends on its user, \
+      time and the seed alone. --catalogue writes what the shop sells, as rows for a table.
+
       Examples:
         plumb generate --events 1000000 --out events.ndjson
         plumb generate --events 20000 --rate 2000 | plumb replay --events - \\
           -d examples/shop.yaml --view item_popularity --features-at end --out -
         plumb generate --topic clicks --brokers 127.0.0.1:9092 --live --rate 2000
+        plumb generate --catalogue --items 300 --topic items
+        echo '{"user_id": "u1", "item_id": "i7", "ts": 1767225600000}' | plumb generate --shown - --shift 1767312000000
       """)
 
   @Option(parsing: .unconditional, help: "How many lines to write; without it, no end.")
@@ -44,6 +51,20 @@ struct GenerateCommand: ParsableCommand {
   var duplicates = 0.002
   @Option(help: "Share of records that are malformed (no JSON, no UTF-8, wrong types), from 0 to 1.")
   var malformed = 0.0
+  @Option(help: "Categories that the items are of.")
+  var categories = 50
+  @Option(
+    help: ArgumentHelp(
+      "What is shown, as NDJSON with user_id, item_id and ts in milliseconds; - is the standard input.",
+      valueName: "file"))
+  var shown: String?
+  @Option(
+    help:
+      "With --shown: from when on people like what is dear instead of what is cheap, in milliseconds since the epoch."
+  )
+  var shift: Int64?
+  @Flag(help: "Write the items, a row each, in place of events.")
+  var catalogue = false
   @Option(help: "Events a second of event time, as a daily mean. (default: 100)")
   var density: Double?
   @Option(help: "First event time, in milliseconds since the epoch. (default: 1767225600000, 2026-01-01)")
@@ -54,6 +75,8 @@ struct GenerateCommand: ParsableCommand {
     options.seed = seed
     options.users = users
     options.items = items
+    options.categories = categories
+    options.shiftMilliseconds = shift
     options.lateShare = late
     options.duplicateShare = duplicates
     options.malformedShare = malformed
@@ -69,6 +92,13 @@ struct GenerateCommand: ParsableCommand {
     if live && (rate == nil || topic == nil || start != nil || density != nil) {
       throw ValidationError("--live needs --topic and --rate, and leaves no choice of --start and --density.")
     }
+    if catalogue && shown != nil { throw ValidationError("Give --catalogue or --shown, not both.") }
+    if (catalogue || shown != nil) && (live || density != nil) {
+      throw ValidationError("--live and --density are about events that nobody shows: leave them out.")
+    }
+    if shift != nil && shown == nil {
+      throw ValidationError("--shift changes what people like of what is shown: add --shown.")
+    }
     if let mistake = options.mistake { throw ValidationError(mistake) }
     if let rate, !(Pace.rates ~= rate) {
       throw ValidationError("The rate is \(rate); use 0.001 to 1000000000 lines a second.")
@@ -82,17 +112,23 @@ struct GenerateCommand: ParsableCommand {
     }
   }
 
+  private func lines() throws(TableError) -> GeneratedLines {
+    if let shown { return try .reactions(to: shown, options) }
+    if catalogue { return .items(options) }
+    return .events(options, clock: live ? { Self.clockMilliseconds } : nil)
+  }
+
   private func write(to path: String) throws {
     if path.isEmpty { throw ValidationError("The name of a file is empty.") }
+    let lines = try lines()
     var output = try LineOutput(path: path)
-    var stream = Clickstream(options)
     let pace = Pace(linesPerSecond: rate)
     var written = 0
     while written < events ?? .max {
       // A reader that has gone, like `head`, is an ordinary end.
       guard try output.flush(unless: { $0 < LineOutput.bufferBytes && !pace.isDue(written) }) else { return }
       pace.wait(written, unless: { false })
-      _ = stream.writeNext(into: &output.buffer)
+      guard try lines.next(&output.buffer) != nil else { break }
       written += 1
     }
     _ = try output.flush(unless: { _ in false })
@@ -104,7 +140,7 @@ struct GenerateCommand: ParsableCommand {
     let kafka = KafkaOptions(
       brokers: settings.brokers, group: "", transactionalID: "", properties: settings.kafka)
     let writer = try TopicWriter(kafka, topic: topic, report: reportKafka)
-    var stream = Clickstream(options)
+    let lines = try lines()
     let pace = Pace(linesPerSecond: rate)
     var line: [UInt8] = []
     var written = 0
@@ -112,14 +148,13 @@ struct GenerateCommand: ParsableCommand {
     while written < events ?? .max {
       pace.wait(written) { Interruption.isRequested }
       if Interruption.isRequested { break }
-      if live { stream.clockMilliseconds = Self.clockMilliseconds }
       line.removeAll(keepingCapacity: true)
-      let user = stream.writeNext(into: &line).userBytes
+      guard let key = try lines.next(&line) else { break }
       try patience.insist { () throws(LogError) in
         try line.span.bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(LogError) -> Void in
           // A record has no use for the newline.
           try writer.send(
-            key: user.isEmpty ? nil : UnsafeRawBufferPointer(rebasing: bytes[user]),
+            key: key.isEmpty ? nil : UnsafeRawBufferPointer(rebasing: bytes[key]),
             value: UnsafeRawBufferPointer(rebasing: bytes.dropLast()))
         }
       }
