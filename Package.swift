@@ -71,7 +71,7 @@ let package = Package(
     .target(
       name: "OnlineStore", dependencies: ["FeatureCore", "Processor", "TLSClient", "CHiredis"],
       swiftSettings: strict),
-    .target(name: "EventLog", dependencies: ["Processor", "CRDKafka"], swiftSettings: strict),
+    .target(name: "EventLog", dependencies: ["FeatureCore", "Processor", "CRDKafka"], swiftSettings: strict),
     .target(
       name: "Capture", dependencies: ["FeatureCore", "Processor", "OfflineStore"], swiftSettings: strict),
     .target(

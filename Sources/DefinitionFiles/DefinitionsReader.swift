@@ -198,7 +198,7 @@ extension DefinitionsReader {
 
   private mutating func field(_ name: String, _ place: Place) -> Source.Field? {
     guard case .mapping = place.node else { return valueType(place).map { Source.Field(name, $0) } }
-    let keys = ["type", "path", "unit", "time_zone", "text", "record", "compute"]
+    let keys = ["type", "path", "unit", "time_zone", "text", "record", "header", "compute"]
     guard let fields = reader.fields(place, "a field", keys: keys) else { return nil }
     if let compute = fields["compute"] {
       for key in keys where key != "compute" {
@@ -214,6 +214,7 @@ extension DefinitionsReader {
     else { return nil }
     var field = Source.Field(name, type, path: fields["path"].flatMap { reader.text($0, expected: "a path") })
     field.record = record
+    field.header = fields["header"].flatMap { reader.text($0, expected: "the name of a header") }
     field.isText = fields["text"].flatMap(reader.bool) ?? false
     for key in ["unit", "time_zone"] where type != .timestamp {
       guard let stranger = fields[key] else { continue }

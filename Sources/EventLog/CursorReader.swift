@@ -6,19 +6,21 @@ final class CursorReader {
   private let handle: KafkaHandle
   private let events: ClientEvents
   private let requestTimeout: Int32
+  private let readsHeaders: Bool
   private var topics: [String: OpaquePointer] = [:]
   private var places: [TopicPartition: Place] = [:]
 
   /// A partition that is read.
   private final class Place {
     let queue: KafkaQueue
-    var batch = RecordBatch(capacity: KafkaDefaults.batchRecords)
+    var batch: RecordBatch
     /// The offset behind the last record that was handed out.
     var next: Int64
     var waker = FetchWaker()
 
-    init(_ queue: consuming KafkaQueue, at offset: Int64) {
+    init(_ queue: consuming KafkaQueue, at offset: Int64, readsHeaders: Bool) {
       self.queue = queue
+      batch = RecordBatch(capacity: KafkaDefaults.batchRecords, readsHeaders: readsHeaders)
       next = offset
     }
   }
@@ -29,6 +31,7 @@ final class CursorReader {
     events = ClientEvents(.reader, options, log: report)
     handle = try KafkaHandle(options, .reader, events)
     requestTimeout = Int32(clamping: options.requestTimeoutMilliseconds)
+    readsHeaders = options.readsHeaders
   }
 
   deinit {
@@ -93,7 +96,7 @@ final class CursorReader {
     guard rd_kafka_consume_start_queue(topic, partition.partition, offset, raw) == 0 else {
       throw LogError(rd_kafka_last_error(), "Reading \(partition) from offset \(offset)")
     }
-    let place = Place(queue, at: offset)
+    let place = Place(queue, at: offset, readsHeaders: readsHeaders)
     places[partition] = place
     return place
   }

@@ -7,7 +7,7 @@ final class KafkaConsumer {
   private var queue: KafkaQueue?
   private let events: ClientEvents
   private let requestTimeout: Int32
-  private var batch = RecordBatch(capacity: KafkaDefaults.batchRecords)
+  private var batch: RecordBatch
   private var owned = OwnedPartitions()
   /// A change that was reported and not answered yet: the group waits for it.
   private var unanswered: AssignmentChange?
@@ -25,6 +25,7 @@ final class KafkaConsumer {
     handle = try KafkaHandle(options, topics == nil ? .replay : .consumer, events)
     self.events = events
     requestTimeout = Int32(clamping: options.requestTimeoutMilliseconds)
+    batch = RecordBatch(capacity: KafkaDefaults.batchRecords, readsHeaders: options.readsHeaders)
     // Errors and log lines come with the records, so that one call serves everything.
     try LogError.check(rd_kafka_poll_set_consumer(handle.raw), "Polling the consumer")
     guard let raw = rd_kafka_queue_get_consumer(handle.raw) else { throw LogError(.fatal, "Out of memory") }

@@ -43,6 +43,8 @@ public struct KafkaOptions: Sendable {
   /// Properties of librdkafka that replace the defaults. `consumer.` or `producer.` in front of a name gives it to
   /// that client alone.
   public var properties: [String: String]
+  /// Whether the headers of records are read.
+  public var readsHeaders = false
   /// The longest wait for an answer to a request that isn't part of a transaction.
   public var requestTimeoutMilliseconds = KafkaDefaults.requestTimeoutMilliseconds
   /// The longest wait for room in the producer's queue.

@@ -1,4 +1,6 @@
 import CRDKafka
+import FeatureCore
+import Glibc
 import Processor
 
 /// The owner of the messages of one poll and of the records that point into them. Its memory is used again.
@@ -7,8 +9,15 @@ struct RecordBatch: ~Copyable {
   private var records: UnsafeMutableBufferPointer<LogRecord>
   private var messageCount = 0
   private var recordCount = 0
+  /// Of the headers; nil: they are not looked at, which would make librdkafka allocate for each record.
+  private let headers: TextArena?
 
-  init(capacity: Int) {
+  init(capacity: Int, readsHeaders: Bool) {
+    self.init(capacity: capacity, headers: readsHeaders ? TextArena() : nil)
+  }
+
+  private init(capacity: Int, headers: TextArena?) {
+    self.headers = headers
     messages = .allocate(capacity: capacity)
     records = .allocate(capacity: capacity)
   }
@@ -24,13 +33,14 @@ struct RecordBatch: ~Copyable {
     for index in 0..<messageCount { rd_kafka_message_destroy(messages[index]) }
     messageCount = 0
     recordCount = 0
+    headers?.reset()
   }
 
   /// Makes room, for an empty batch.
   mutating func reserve(_ capacity: Int) {
     precondition(messageCount == 0, "Cannot make room when messages are out")
     guard capacity > messages.count else { return }
-    self = RecordBatch(capacity: capacity)
+    self = RecordBatch(capacity: capacity, headers: headers)
   }
 
   /// Takes what the queue holds, up to a total of `countMax`; waits until the first of them is there. Returns whether
@@ -56,9 +66,43 @@ struct RecordBatch: ~Copyable {
         to: LogRecord(
           partition: partition, offset: message.pointee.offset, timestampMilliseconds: time < 0 ? nil : time,
           key: key.map { UnsafeRawBufferPointer(start: $0, count: message.pointee.key_len) },
-          value: value.map { UnsafeRawBufferPointer(start: $0, count: message.pointee.len) }))
+          value: value.map { UnsafeRawBufferPointer(start: $0, count: message.pointee.len) },
+          headers: headers.flatMap { Self.headers(of: message, $0) }))
       recordCount += 1
     }
     return UnsafeBufferPointer(start: records.baseAddress, count: recordCount)
+  }
+
+  private static func headers(
+    of message: UnsafeMutablePointer<rd_kafka_message_t>, _ arena: TextArena
+  ) -> RecordHeaders? {
+    var list: OpaquePointer?
+    // Without headers, or with damaged ones, there is no list. It belongs to the message.
+    guard rd_kafka_message_headers(message, &list) == RD_KAFKA_RESP_ERR_NO_ERROR, let list else { return nil }
+    var size = 0
+    forEach(of: list) { size += RecordHeaders.size(name: $0.count, value: $1?.count) }
+    let room = arena.allocate(size)
+    var at = 0
+    forEach(of: list) { name, value in
+      let end = at + RecordHeaders.size(name: name.count, value: value?.count)
+      RecordHeaders.write(
+        name: name, value: value, to: UnsafeMutableRawBufferPointer(rebasing: room[at..<end]))
+      at = end
+    }
+    return RecordHeaders(UnsafeRawBufferPointer(room))
+  }
+
+  private static func forEach(
+    of list: OpaquePointer, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer?) -> Void
+  ) {
+    var (name, value, size): (UnsafePointer<CChar>?, UnsafeRawPointer?, Int) = (nil, nil, 0)
+    var index = 0
+    while rd_kafka_header_get_all(list, index, &name, &value, &size) == RD_KAFKA_RESP_ERR_NO_ERROR {
+      index += 1
+      guard let name else { continue }
+      body(
+        UnsafeRawBufferPointer(start: name, count: strlen(name)),
+        value.map { UnsafeRawBufferPointer(start: $0, count: size) })
+    }
   }
 }

@@ -35,7 +35,7 @@ public final class TopicReader {
   private let requestTimeout: Int32
   private var queue: KafkaQueue?
   private var topics: [String: OpaquePointer] = [:]
-  private var batch = RecordBatch(capacity: KafkaDefaults.batchRecords)
+  private var batch: RecordBatch
   private var owned = OwnedPartitions()
   /// By the index of the partition.
   private var ends: [Int64] = []
@@ -51,6 +51,7 @@ public final class TopicReader {
     events = ClientEvents(.reader, options, log: report)
     handle = try KafkaHandle(options, .reader, events)
     requestTimeout = Int32(clamping: options.requestTimeoutMilliseconds)
+    batch = RecordBatch(capacity: KafkaDefaults.batchRecords, readsHeaders: options.readsHeaders)
     guard let raw = rd_kafka_queue_new(handle.raw) else { throw LogError(.fatal, "Out of memory") }
     queue = KafkaQueue(owning: raw)
   }

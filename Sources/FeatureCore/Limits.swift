@@ -58,7 +58,7 @@ public enum Limits {
   /// Counters of a top_k tile are four times `k`, and at least this many: the count of a listed value is high
   /// by at most events / counters.
   public static let topCountersMin = 64
-  /// Declared counters of a top_k: an event looks at each of them.
+  /// Declared counters of a top_k, and `k` of count_by: an event looks at each of them.
   public static let topCountersMax = 1000
   /// Events of one tile: years of a million a second. A larger count in a state's bytes is damage; below it, no sum
   /// over the tiles of a window overflows.

@@ -86,6 +86,8 @@ final class PredictionSource: Sendable {
         members.append(member)
       case .recordKey:
         throw fail("reads its records' keys, and rows have none: declare the field in the value")
+      case .header:
+        throw fail("reads its records' headers, and rows have none: declare the field in the value")
       // Only changes of tables have a commit, and they are refused above.
       case .recordTimestamp, .computed, .commit: continue
       }

@@ -188,6 +188,9 @@ public nonisolated struct Plumbline_DeadLetter: Sendable {
   /// Of the definitions that can't use it; 0 in letters from before this field.
   public var version: Int64 = 0
 
+  /// The record's headers that its source declares, without what lies beyond 4,096 bytes of a longer one.
+  public var headers: Dictionary<String,Data> = [:]
+
   public var unknownFields = SwiftProtobuf.UnknownStorage()
 
   public init() {}
@@ -475,7 +478,7 @@ nonisolated extension Plumbline_ValueList: SwiftProtobuf.Message, SwiftProtobuf.
 
 nonisolated extension Plumbline_DeadLetter: SwiftProtobuf.Message, SwiftProtobuf._MessageImplementationBase, SwiftProtobuf._ProtoNameProviding {
   public static let protoMessageName: String = _protobuf_package + ".DeadLetter"
-  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reason\0\u{1}message\0\u{1}view\0\u{1}topic\0\u{1}partition\0\u{1}offset\0\u{1}key\0\u{1}payload\0\u{1}version\0")
+  public static let _protobuf_nameMap = SwiftProtobuf._NameMap(bytecode: "\0\u{1}reason\0\u{1}message\0\u{1}view\0\u{1}topic\0\u{1}partition\0\u{1}offset\0\u{1}key\0\u{1}payload\0\u{1}version\0\u{1}headers\0")
 
   public mutating func decodeMessage<D: SwiftProtobuf.Decoder>(decoder: inout D) throws {
     while let fieldNumber = try decoder.nextFieldNumber() {
@@ -492,6 +495,7 @@ nonisolated extension Plumbline_DeadLetter: SwiftProtobuf.Message, SwiftProtobuf
       case 7: try { try decoder.decodeSingularBytesField(value: &self.key) }()
       case 8: try { try decoder.decodeSingularBytesField(value: &self.payload) }()
       case 9: try { try decoder.decodeSingularInt64Field(value: &self.version) }()
+      case 10: try { try decoder.decodeMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufBytes>.self, value: &self.headers) }()
       default: break
       }
     }
@@ -525,6 +529,9 @@ nonisolated extension Plumbline_DeadLetter: SwiftProtobuf.Message, SwiftProtobuf
     if self.version != 0 {
       try visitor.visitSingularInt64Field(value: self.version, fieldNumber: 9)
     }
+    if !self.headers.isEmpty {
+      try visitor.visitMapField(fieldType: SwiftProtobuf._ProtobufMap<SwiftProtobuf.ProtobufString,SwiftProtobuf.ProtobufBytes>.self, value: self.headers, fieldNumber: 10)
+    }
     try unknownFields.traverse(visitor: &visitor)
   }
 
@@ -538,6 +545,7 @@ nonisolated extension Plumbline_DeadLetter: SwiftProtobuf.Message, SwiftProtobuf
     if lhs.key != rhs.key {return false}
     if lhs.payload != rhs.payload {return false}
     if lhs.version != rhs.version {return false}
+    if lhs.headers != rhs.headers {return false}
     if lhs.unknownFields != rhs.unknownFields {return false}
     return true
   }

@@ -160,7 +160,7 @@ public final class TaskFold {
         }
         let offset = records[record].offset
         if let side = forward.side {
-          writer.event(records[record], of: side)
+          writer.event(records[record], batch.schema, of: side)
           writer.withBytes { onDue(Due(topic: forward.topic, key: key, value: $0, offset: offset)) }
           continue
         }
@@ -168,7 +168,7 @@ public final class TaskFold {
           onDue(Due(topic: forward.topic, key: key, value: records[record].value, offset: offset))
           continue
         }
-        writer.forwarded(records[record])
+        writer.forwarded(records[record], batch.schema)
         writer.withBytes { onDue(Due(topic: forward.topic, key: key, value: $0, offset: offset)) }
       }
     }
@@ -201,7 +201,8 @@ public final class TaskFold {
   private func send(_ letter: DeadLetter, of record: LogRecord) {
     let key = record.key.map { UnsafeRawBufferPointer(rebasing: $0.prefix(Limits.entityKeyBytesMax)) }
     writer.deadLetter(
-      letter, version: version, at: RecordPosition(partition: partition, offset: record.offset), key: key)
+      letter, version: version, at: RecordPosition(partition: partition, offset: record.offset), key: key,
+      batch.schema, headers: record.headers)
     writer.withBytes {
       onDue?(Due(topic: deadLetterTopic, key: key, value: $0, offset: record.offset))
     }

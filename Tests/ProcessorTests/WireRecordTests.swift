@@ -49,11 +49,18 @@ import Testing
       let key = random.next() % 4 == 0 ? nil : bytes()
       let (payload, view) = (bytes(), random.next() % 4 == 0 ? nil : text())
       let (reason, message, version) = (text(), text(), Int(int32()))
+      let trace = random.next() % 3 == 0 ? nil : bytes()
+      let headers = Self.header("trace", trace) + Self.header("other", [1])
       var writer = ProtobufWriter()
       (key ?? []).withUnsafeBytes { key_ in
         payload.withUnsafeBytes { payload in
-          let letter = DeadLetter(sequence: 0, reason: reason, view: view, message: message, payload: payload)
-          writer.deadLetter(letter, version: version, at: position, key: key == nil ? nil : key_)
+          headers.withUnsafeBytes { headers in
+            let letter = DeadLetter(
+              sequence: 0, reason: reason, view: view, message: message, payload: payload)
+            writer.deadLetter(
+              letter, version: version, at: position, key: key == nil ? nil : key_, Self.traced,
+              headers: RecordHeaders(headers))
+          }
         }
       }
       var expected = Plumbline_DeadLetter()
@@ -66,8 +73,55 @@ import Testing
       expected.key = Data(key ?? [])
       expected.payload = Data(payload)
       expected.version = Int64(version)
+      if let trace {
+        expected.headers = ["trace": Data(trace.prefix(Limits.entityKeyBytesMax))]
+      }
       try expectEqual(writer.bytes, expected)
     }
+  }
+
+  /// What a repartition topic holds is the record, with the headers that are declared.
+  @Test mutating func forwardedRecordsComeBack() throws {
+    for _ in 0..<500 {
+      let (key, value, trace) = (bytes(), bytes(), bytes())
+      let headers = Self.header("x", nil) + Self.header("trace", trace) + Self.header("y", value)
+      var writer = ProtobufWriter()
+      key.withUnsafeBytes { key in
+        value.withUnsafeBytes { value in
+          headers.withUnsafeBytes { headers in
+            writer.forwarded(
+              LogRecord(
+                partition: 0, offset: 7, timestampMilliseconds: 5, key: key, value: value,
+                headers: RecordHeaders(headers)), Self.traced)
+          }
+        }
+      }
+      writer.withBytes { bytes in
+        let found = ForwardedRecord(bytes)
+        #expect(found?.payload.elementsEqual(value) == true && found?.fields.key?.elementsEqual(key) == true)
+        #expect(found?.fields.timestampMilliseconds == 5)
+        #expect(found?.fields.headers?.bytes.elementsEqual(Self.header("trace", trace)) == true)
+      }
+    }
+  }
+
+  private static let traced = EventSchema(
+    Source(
+      "s", topic: "s", timestamp: .init(field: "ts", unit: .milliseconds),
+      fields: [.header("trace", "trace", .string)]))
+
+  /// A header as the port has it.
+  private static func header(_ name: String, _ value: [UInt8]?) -> [UInt8] {
+    let (name, bytes) = (Array(name.utf8), value ?? [])
+    var room = [UInt8](repeating: 0, count: RecordHeaders.size(name: name.count, value: value?.count))
+    name.withUnsafeBytes { name in
+      bytes.withUnsafeBytes { bytes in
+        room.withUnsafeMutableBytes {
+          RecordHeaders.write(name: name, value: value == nil ? nil : bytes, to: $0)
+        }
+      }
+    }
+    return room
   }
 
   private func expectEqual<Record: Message & Equatable>(_ bytes: [UInt8], _ expected: Record) throws {

@@ -25,7 +25,7 @@ let layers: [String: AllowedImports] = [
   "OnlineStore": .only([
     "FeatureCore", "Processor", "TLSClient", "CHiredis", "Glibc", "Dispatch", "Synchronization",
   ]),
-  "EventLog": .only(["Processor", "CRDKafka", "Glibc", "Synchronization"]),
+  "EventLog": .only(["FeatureCore", "Processor", "CRDKafka", "Glibc", "Synchronization"]),
   "OutputRecords": .only(["SwiftProtobuf", "Foundation", "FoundationEssentials"]),
   "Verification": .only([
     "FeatureCore", "Processor", "OutputRecords", "OfflineStore", "SwiftProtobuf", "Foundation", "Glibc",

@@ -1,4 +1,4 @@
-import FeatureCore
+public import FeatureCore
 import Glibc
 
 /// A record of a topic as an archive holds it. Its bytes are borrowed.
@@ -11,35 +11,44 @@ public struct ArchivedRecord {
   public var key: UnsafeRawBufferPointer?
   /// The value; nil is Kafka's null, a tombstone.
   public var value: UnsafeRawBufferPointer?
+  /// The headers; nil if there are none.
+  public var headers: RecordHeaders?
 
   /// A record from its parts.
   public init(
-    offset: Int64, timestampMilliseconds: Int64?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
+    offset: Int64, timestampMilliseconds: Int64?, key: UnsafeRawBufferPointer?,
+    value: UnsafeRawBufferPointer?,
+    headers: RecordHeaders? = nil
   ) {
     self.offset = offset
     self.timestampMilliseconds = timestampMilliseconds
     self.key = key
     self.value = value
+    self.headers = headers
   }
 }
 
 /// The line of a record: `{"offset":7,"timestamp":1700000000000,"key":"u1","value":{...}}`.
 ///
-/// A null is left out. A value is there as it came if it is JSON without line breaks, a key if it is text that needs no
-/// escapes; anything else is under `key_base64` and `value_base64`. So every byte comes back, and any reader of NDJSON
+/// A null is left out. Headers, where there are any, stand between the key and the value, in their order:
+/// `"headers":[{"name":"trace","value":"a1"}]`. A value is there as it came if it is JSON without line breaks, a key if it is text that needs no
+/// escapes, and so are names and values of headers; anything else is under `key_base64`, `value_base64` or `name_base64`. So every byte comes back, and any reader of NDJSON
 /// can read the line.
 enum ArchiveLine {
   static func append(_ record: ArchivedRecord, to line: inout [UInt8]) {
     line += "{\"offset\":\(record.offset)".utf8
     if let time = record.timestampMilliseconds { line += ",\"timestamp\":\(time)".utf8 }
-    if let key = record.key {
-      if isPlainText(key) {
-        line += ",\"key\":\"".utf8
-        line += key
-        line.append(UInt8(ascii: "\""))
-      } else {
-        append(",\"key_base64\":\"", base64: key, to: &line)
+    if let key = record.key { append(",\"key", text: key, to: &line) }
+    if let headers = record.headers, !headers.bytes.isEmpty {
+      line += ",\"headers\":[".utf8
+      var isFirst = true
+      headers.forEach { name, value in
+        append(isFirst ? "{\"name" : ",{\"name", text: name, to: &line)
+        if let value { append(",\"value", text: value, to: &line) }
+        line.append(UInt8(ascii: "}"))
+        isFirst = false
       }
+      line.append(UInt8(ascii: "]"))
     }
     if let value = record.value {
       if isOneLine(value), JSONText.isValid(value) {
@@ -61,12 +70,13 @@ enum ArchiveLine {
       guard let time = cursor.integer() else { return nil }
       record.timestampMilliseconds = time
     }
-    if cursor.take(",\"key\":\"") {
-      guard let key = cursor.upToQuote() else { return nil }
+    if cursor.take(",\"key") {
+      guard let key = text(&cursor, &decoded) else { return nil }
       record.key = key
-    } else if cursor.take(",\"key_base64\":\"") {
-      guard let text = cursor.upToQuote(), let key = Base64.decode(text) else { return nil }
-      record.key = decoded.keep(key)
+    }
+    if cursor.take(",\"headers\":[") {
+      guard let headers = headers(&cursor, &decoded) else { return nil }
+      record.headers = headers
     }
     if cursor.take(",\"value\":") {
       record.value = cursor.upToLastBrace()
@@ -77,6 +87,48 @@ enum ArchiveLine {
       record.value = decoded.keep(value)
     }
     return cursor.upToLastBrace()?.isEmpty == true ? record : nil
+  }
+
+  /// The list behind its opening bracket.
+  private static func headers(_ cursor: inout Cursor, _ decoded: inout DecodedBytes) -> RecordHeaders? {
+    var bytes: [UInt8] = []
+    while !cursor.take("]") {
+      guard bytes.isEmpty || cursor.take(","), cursor.take("{\"name"), let name = text(&cursor, &decoded)
+      else {
+        return nil
+      }
+      var value: UnsafeRawBufferPointer?
+      if cursor.take(",\"value") {
+        guard let own = text(&cursor, &decoded) else { return nil }
+        value = own
+      }
+      guard cursor.take("}") else { return nil }
+      let start = bytes.count
+      bytes += repeatElement(0, count: RecordHeaders.size(name: name.count, value: value?.count))
+      bytes.withUnsafeMutableBytes {
+        RecordHeaders.write(
+          name: name, value: value, to: UnsafeMutableRawBufferPointer(rebasing: $0[start...]))
+      }
+    }
+    return RecordHeaders(decoded.keep(bytes))
+  }
+
+  /// A member whose name has been written but for its end.
+  private static func append(
+    _ label: StaticString, text bytes: UnsafeRawBufferPointer, to line: inout [UInt8]
+  ) {
+    line += UnsafeBufferPointer(start: label.utf8Start, count: label.utf8CodeUnitCount)
+    guard isPlainText(bytes) else { return append("_base64\":\"", base64: bytes, to: &line) }
+    line += "\":\"".utf8
+    line += bytes
+    line.append(UInt8(ascii: "\""))
+  }
+
+  /// Reads what that has written.
+  private static func text(_ cursor: inout Cursor, _ decoded: inout DecodedBytes) -> UnsafeRawBufferPointer? {
+    if cursor.take("\":\"") { return cursor.upToQuote() }
+    guard cursor.take("_base64\":\""), let text = cursor.upToQuote() else { return nil }
+    return Base64.decode(text).map { decoded.keep($0) }
   }
 
   private static func append(

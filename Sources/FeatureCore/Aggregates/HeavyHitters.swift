@@ -96,6 +96,21 @@ enum HeavyHitters {
     return ranked.sorted { ($1.certain, $0.error, $0.hash) < ($0.certain, $1.error, $1.hash) }
   }
 
+  /// The `k` first values with what is certain of their counts, as the text of a JSON object.
+  static func object(_ cell: Cell, _ type: ValueType, k: Int) -> Text {
+    var json: [UInt8] = []
+    for entry in ranked(cell, type).prefix(k) {
+      json.append(json.isEmpty ? UInt8(ascii: "{") : UInt8(ascii: ","))
+      var name: [UInt8] = []
+      ValueText.appendPlain(entry.value, to: &name)
+      ValueText.appendJSONString(name, to: &json)
+      json.append(UInt8(ascii: ":"))
+      ValueText.appendInteger(Int64(entry.certain), to: &json)
+    }
+    json.append(UInt8(ascii: "}"))
+    return Text(utf8: json)
+  }
+
   /// How many of the `k` first values are certainly where they are: none behind them may have occurred more often.
   static func certain(_ cell: Cell, _ type: ValueType, k: Int, counters: Int) -> Int {
     let ranked = ranked(cell, type)

@@ -33,6 +33,7 @@ struct AggregateRule {
     case .topK where aggregate.counters == nil: accumulator.k = aggregate.k ?? 0
     // Not k: features that ask for more or fewer of the values share a column.
     case .topK, .topKCounts, .topKErrors, .topKCertain: accumulator.counters = aggregate.counters ?? 0
+    case .countBy: accumulator.counters = aggregate.counters ?? aggregate.k ?? 0
     // One text is a list of one; numbers have words of their own.
     case .first, .last: accumulator.k = type == .string ? 1 : 0
     case .decayedSum, .decayedCount: accumulator.halfLife = Double(aggregate.halfLife ?? 0)
@@ -64,6 +65,7 @@ struct AggregateRule {
     case .sum, .min, .max, .first, .last: return type.map(FeatureType.scalar)
     case .firstK, .lastK, .lastDistinctK, .topK: return type.map(FeatureType.list)
     case .histogram, .topKCounts, .topKErrors: return .list(.int64)
+    case .countBy: return .scalar(.string)
     }
   }
 
@@ -85,6 +87,7 @@ struct AggregateRule {
     case .topKCounts: .topCounts(aggregate.k ?? 0)
     case .topKErrors: .topErrors(aggregate.k ?? 0)
     case .topKCertain: .topCertain(aggregate.k ?? 0)
+    case .countBy: .countMap(aggregate.k ?? 0)
     case .histogram: .histogram
     case .decayedSum, .decayedCount: .decayed
     case .secondsSinceLast: .latestTime
@@ -134,7 +137,7 @@ struct AggregateRule {
     case .countDistinct: return .distinct
     case .approxQuantile: return .quantiles
     case .topK where aggregate.counters == nil: return .topCounts
-    case .topK, .topKCounts, .topKErrors, .topKCertain: return .heavyHitters
+    case .topK, .topKCounts, .topKErrors, .topKCertain, .countBy: return .heavyHitters
     case .histogram, .psi, .psiExcess, .js, .nullShare: return .histogram
     case .decayedSum, .decayedCount: return .decayed
     case .secondsSinceLast: return .latestTime
@@ -146,11 +149,12 @@ struct AggregateRule {
 
   private mutating func checkParameters() {
     let needsCounters = [.topKCounts, .topKErrors, .topKCertain].contains(aggregate.function)
-    let isTop = aggregate.function == .topK || needsCounters
+    let isTop = [.topK, .countBy].contains(aggregate.function) || needsCounters
     let takesK = [.firstK, .lastK, .lastDistinctK].contains(aggregate.function) || isTop
+    let kMax = aggregate.function == .countBy ? Limits.topCountersMax : Limits.kMax
     check(
-      "k", isGiven: aggregate.k != nil, isTaken: takesK, isValid: 1...Limits.kMax ~= aggregate.k ?? 0,
-      form: "a whole number from 1 to \(Limits.kMax)")
+      "k", isGiven: aggregate.k != nil, isTaken: takesK, isValid: 1...kMax ~= aggregate.k ?? 0,
+      form: "a whole number from 1 to \(kMax)")
     if needsCounters || aggregate.counters != nil {
       let fewest = min(max(1, aggregate.k ?? 1), Limits.topCountersMax)
       check(
@@ -230,7 +234,7 @@ struct AggregateRule {
     case .min, .max:
       require(
         [.int64, .double, .timestamp, .string, .bool], value.type, "a number, timestamp, string or bool")
-    case .lastDistinctK, .topK, .topKCounts, .topKErrors, .topKCertain:
+    case .lastDistinctK, .topK, .topKCounts, .topKErrors, .topKCertain, .countBy:
       require([.string, .int64, .bool, .timestamp], value.type, "a string, int64, timestamp or bool")
     case .histogram: require([.string, .int64, .double], value.type, "a string or a number")
     case .psi, .psiExcess, .js:

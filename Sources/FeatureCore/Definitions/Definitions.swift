@@ -97,6 +97,8 @@ public struct Source: Sendable, Hashable {
     public var path: String?
     /// A part of the record besides its value that it is; nil: it is in the value.
     public var record: RecordPart?
+    /// The name of the record's header that it is; nil: it is none.
+    public var header: String?
     /// An expression over other fields that it is computed by; nil: it is read.
     public var compute: String?
     /// For timestamps, how it is written; like the event time when nil.
@@ -125,6 +127,16 @@ public struct Source: Sendable, Hashable {
       field.record = part
       return field
     }
+
+    /// A header of the record.
+    public static func header(_ name: String, _ header: String, _ type: ValueType) -> Field {
+      var field = Field(name, type)
+      field.header = header
+      return field
+    }
+
+    /// Whether it is read from the record's value.
+    public var isInValue: Bool { record == nil && header == nil && compute == nil }
 
     /// A field that is computed from others; its type is that of the expression.
     public static func computed(_ name: String, _ expression: String) -> Field {
@@ -309,6 +321,8 @@ public struct Aggregate: Sendable, Hashable {
     case topKErrors = "top_k_errors"
     /// How many of its first values are certainly where they are.
     case topKCertain = "top_k_certain"
+    /// How often each value has occurred at least, as the text of a JSON object: of the `k` most frequent ones.
+    case countBy = "count_by"
     /// Counts per declared bucket.
     case histogram
     /// Sum of values, each halved every `half_life`.
@@ -361,9 +375,9 @@ public struct Aggregate: Sendable, Hashable {
   public var filter: String?
   /// The windows, in the file's order.
   public var windows: [Window]
-  /// For first_k, last_k and the functions of top_k.
+  /// For first_k, last_k, count_by and the functions of top_k.
   public var k: Int?
-  /// For the functions of top_k: how many values are counted.
+  /// For count_by and the functions of top_k: how many values are counted.
   public var counters: Int?
   /// For approx_quantile, from 0 to 1.
   public var q: Double?

@@ -75,6 +75,7 @@ enum Fingerprint {
 
   private static func place(_ field: Source.Field) -> String {
     if let record = field.record { return " record \(record.rawValue)" }
+    if let header = field.header { return " header \(text(.string(header)))" }
     guard let path = field.path.flatMap({ FieldPath($0) }), path != FieldPath(member: field.name) else {
       return ""
     }

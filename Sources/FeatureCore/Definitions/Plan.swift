@@ -240,6 +240,13 @@ struct PlanCompiler {
     if field.record != nil, field.path != nil {
       report(path, "a part of the record besides its value has no path", "remove 'path' or 'record'")
     }
+    if let header = field.header {
+      if field.path != nil || field.record != nil {
+        report(
+          path, "a header is no part of the value, the key or the timestamp", "remove 'path' and 'record'")
+      }
+      if header.isEmpty { report(path.child("header"), "a header's name is empty", "name the header") }
+    }
     if field.type == .timestamp {
       return checkSpelling(
         field.unit ?? .text, field.zone, isText: field.isText && field.unit != nil, at: path)

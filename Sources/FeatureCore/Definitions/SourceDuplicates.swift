@@ -24,7 +24,7 @@ extension PlanCompiler {
     }
     guard let each = source.each.flatMap({ FieldPath($0) }) else { return }
     let place = field.path.flatMap { FieldPath($0) } ?? FieldPath(member: field.name)
-    if field.compute != nil || field.record == nil && place.steps(after: each) != nil {
+    if field.compute != nil || field.isInValue && place.steps(after: each) != nil {
       report(
         path.child("by"),
         "'\(rule.by)' is of an element of '\(each)', and records are told apart, not elements",

@@ -6,7 +6,7 @@ extension PlanCompiler {
     let each = source.each.flatMap { checkedPath($0, at: path.child("each")) }
     var places: [(name: String, path: FieldPath, place: DefinitionPath)] = []
     let undeclared = source.fields.contains { $0.name == source.timestamp.field } || source.timestamp.isRecord
-    for field in source.fields where field.record == nil && field.compute == nil {
+    for field in source.fields where field.isInValue {
       let place = path.child("fields").child(field.name)
       if let text = field.path {
         guard let own = checkedPath(text, at: place.child("path")) else { continue }

@@ -250,6 +250,7 @@ extension EventSchema.Column {
     case .json(let path): path == FieldPath(member: name) ? "" : " (\(path))"
     case .recordTimestamp: " (the record's timestamp)"
     case .recordKey: " (the record's key)"
+    case .header(let name): " (the record's header '\(Text(name).escaped)')"
     case .commit: " (in the change's source block)"
     case .computed: " (computed)"
     }

@@ -210,6 +210,11 @@ public struct EventDecoder {
         case .recordKey:
           guard let key = record.key else { continue }
           try reader.read(whole: key, clocks, &row[column])
+        case .header(var name):
+          guard let value = name.withUTF8({ record.headers?.last(UnsafeRawBufferPointer($0)) }) else {
+            continue
+          }
+          try reader.read(whole: value, clocks, &row[column])
         }
       } catch {
         throw error.inColumn(column)
@@ -416,14 +421,17 @@ public struct RecordFields {
   public var timestampMilliseconds: Int64?
   /// The record's key.
   public var key: UnsafeRawBufferPointer?
+  /// The record's headers; nil if it has none, or if nobody reads them.
+  public var headers: RecordHeaders?
   /// The time of a change in its database, a number as it is written.
   @usableFromInline var commit: UnsafeRawBufferPointer?
 
   /// The fields of a record.
   @inlinable
-  public init(timestampMilliseconds: Int64?, key: UnsafeRawBufferPointer?) {
+  public init(timestampMilliseconds: Int64?, key: UnsafeRawBufferPointer?, headers: RecordHeaders? = nil) {
     self.timestampMilliseconds = timestampMilliseconds
     self.key = key
+    self.headers = headers
     commit = nil
   }
 

@@ -8,6 +8,8 @@ public struct EventSchema: Sendable {
     case recordTimestamp
     /// The record's key, as text.
     case recordKey
+    /// The record's last header of a name, as text.
+    case header(String)
     /// The `source` block of a change as Debezium writes it, where the time is named like the column.
     case commit
     /// Other columns of the row.
@@ -57,6 +59,8 @@ public struct EventSchema: Sendable {
   public let isTable: Bool
   /// How its records are written.
   let format: Source.Format
+  /// The names of the headers that columns are read from, each once, in byte order.
+  public let headerNames: [Text]
   /// The member of a row that names the columns whose values are those of the row before.
   static let keptField = "_kept"
 
@@ -71,6 +75,7 @@ public struct EventSchema: Sendable {
     computations = []
     isTable = false
     format = .json
+    headerNames = []
   }
 
   /// The columns of a source that are read, and which of them is the event time.
@@ -133,6 +138,7 @@ public struct EventSchema: Sendable {
     computations = computed.computations
     isTable = source.isTable
     format = source.format
+    headerNames = Set(source.fields.compactMap(\.header).map(Text.init(_:))).sorted()
   }
 
   /// Whether the column is of an element of `each`, and not of the whole record.
@@ -143,7 +149,7 @@ public struct EventSchema: Sendable {
 
   /// Whether columns are read from what a record of a log has besides its value, which lines of files have not.
   public var needsRecord: Bool {
-    columns.contains { $0.origin == .recordTimestamp || $0.origin == .recordKey }
+    columns.contains { $0.origin == .recordTimestamp || $0.origin == .recordKey } || !headerNames.isEmpty
   }
 
   /// Whether a record that is forwarded takes more with it than its value: what columns are read from, or which row is deleted.
@@ -164,6 +170,10 @@ extension EventSchema.Origin {
       self = .recordKey
       return
     case nil: break
+    }
+    if let header = field.header {
+      self = .header(header)
+      return
     }
     guard let text = field.path else {
       self = .json(FieldPath(member: field.name))

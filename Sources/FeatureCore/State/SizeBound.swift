@@ -36,7 +36,12 @@ extension ViewPlan {
   var valueBytesMax: Int { outputs.map { 6 + valueBytesMax(of: $0) }.reduce(0, +) }
 
   private func valueBytesMax(of output: Output) -> Int {
-    switch output.type {
+    if case .window(let level, let column, _, .countMap(let k)) = output.origin {
+      // A control character is six in JSON, and a time has 27; quotes, colon, comma, and a count.
+      let isText = layout.columns(of: layout.levels[level])[column].accumulator.isText
+      return 8 + k * ((isText ? 6 * Limits.stateTextBytesMax : 27) + 4 + 19)
+    }
+    return switch output.type {
     case .scalar(.string): 6 + (output.isDerived ? Limits.derivedTextBytesMax : Limits.stateTextBytesMax)
     case .scalar: 11
     case .list(let type):

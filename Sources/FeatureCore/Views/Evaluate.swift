@@ -225,6 +225,7 @@ extension Accumulator {
       return .list(HeavyHitters.ranked(cell, type).prefix(k).map { .int64(Int64($0.certain)) })
     case .topErrors(let k):
       return .list(HeavyHitters.ranked(cell, type).prefix(k).map { .int64(Int64($0.error)) })
+    case .countMap(let k): return .string(HeavyHitters.object(cell, type, k: k))
     case .topCertain(let k):
       return .int64(Int64(HeavyHitters.certain(cell, type, k: k, counters: counters)))
     }

@@ -255,6 +255,8 @@ enum ResultKind: Hashable, Sendable {
   case top(Int)
   /// Counts, errors, and how many are certain, of as many values as top has.
   case topCounts(Int), topErrors(Int), topCertain(Int)
+  /// Values and counts, of so many values.
+  case countMap(Int)
 
   /// Whether it counts: then nothing is 0 and not null.
   var isCount: Bool { self == .count || self == .distinct }

@@ -34,7 +34,11 @@ enum JoinRecord {
         guard let length = Self.varint(bytes, &at).flatMap(Int.init(exactly:)), length <= bytes.count - at
         else { return nil }
         let part = UnsafeRawBufferPointer(rebasing: bytes[at..<(at + length)])
-        if tag >> 3 == 2 { fields.key = part } else { payload = part }
+        switch UInt64(tag >> 3) {
+        case 2: fields.key = part
+        case ForwardedRecord.headersField: fields.headers = RecordHeaders(part)
+        default: payload = part
+        }
         at += length
       default: return nil
       }
@@ -106,8 +110,8 @@ extension JoinMark {
 
 extension ProtobufWriter {
   /// An event of a side of a join.
-  mutating func event(_ record: LogRecord, of side: JoinPlan.Side) {
-    forwarded(record)
+  mutating func event(_ record: LogRecord, _ schema: EventSchema, of side: JoinPlan.Side) {
+    forwarded(record, schema)
     field(UInt64(JoinRecord.sideField), varint: UInt64(side.rawValue + 1))
   }
 

@@ -308,7 +308,7 @@ extension ProcessorLoop {
     let key = record.key.map { UnsafeRawBufferPointer(rebasing: $0.prefix(Limits.entityKeyBytesMax)) }
     writer.deadLetter(
       letter, version: plan.version, at: RecordPosition(partition: task.partition, offset: record.offset),
-      key: key)
+      key: key, task.batch.schema, headers: record.headers)
     try send(topic: routing.deadLetterTopic, key: key)
     counts.deadLetters[letter.reason, default: 0] += 1
   }
@@ -337,10 +337,10 @@ extension ProcessorLoop {
       }
       try beginTransaction()
       if let side = forward.side {
-        writer.event(records[record], of: side)
+        writer.event(records[record], schema, of: side)
         try send(topic: forward.topic, key: key)
       } else if schema.forwardsRecord {
-        writer.forwarded(records[record])
+        writer.forwarded(records[record], schema)
         try send(topic: forward.topic, key: key)
       } else {
         try onLog { () throws(LogError) in

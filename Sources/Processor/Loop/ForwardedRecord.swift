@@ -21,15 +21,23 @@ struct ForwardedRecord {
         at += 8
         continue
       }
-      guard tag == 2 << 3 | 2 || tag == 3 << 3 | 2, let length = Self.varint(bytes, &at),
+      guard tag == 2 << 3 | 2 || tag == 3 << 3 | 2 || tag == Self.headersTag,
+        let length = Self.varint(bytes, &at),
         length <= bytes.count - at
       else { return nil }
       let part = UnsafeRawBufferPointer(rebasing: bytes[at..<(at + length)])
-      if tag == 2 << 3 | 2 { fields.key = part } else { payload = part }
+      switch tag {
+      case 2 << 3 | 2: fields.key = part
+      case Self.headersTag: fields.headers = RecordHeaders(part)
+      default: payload = part
+      }
       at += length
     }
     (self.fields, self.payload) = (fields, payload)
   }
+
+  static let headersField: UInt64 = 10
+  private static let headersTag = UInt8(headersField) << 3 | 2
 
   private static func varint(_ bytes: UnsafeRawBufferPointer, _ at: inout Int) -> Int? {
     var value = 0

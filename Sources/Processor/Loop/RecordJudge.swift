@@ -36,7 +36,8 @@ public struct RecordJudge {
     var letters: [(record: Int, letter: DeadLetter)] = []
     for (index, record) in records.enumerated() where leftOut.isEmpty || !leftOut.contains(index) {
       var payload = record.payload
-      var fields = RecordFields(timestampMilliseconds: record.timestampMilliseconds, key: record.key)
+      var fields = RecordFields(
+        timestampMilliseconds: record.timestampMilliseconds, key: record.key, headers: record.headers)
       if isForwarded {
         // What the source's task has written can be read.
         guard let forwarded = ForwardedRecord(payload) else { continue }

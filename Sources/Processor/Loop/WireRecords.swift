@@ -127,16 +127,44 @@ extension ProtobufWriter {
   }
 
   /// A record on its way to another partition whose views read more of it than its value.
-  mutating func forwarded(_ record: LogRecord) {
+  mutating func forwarded(_ record: LogRecord, _ schema: EventSchema) {
     removeAll()
     if let timestamp = record.timestampMilliseconds { field(1, fixed64: UInt64(bitPattern: timestamp)) }
     if let key = record.key { field(2, bytes: key) }
     field(3, bytes: record.payload)
+    if let headers = record.headers, !schema.headerNames.isEmpty {
+      field(ForwardedRecord.headersField) { list in
+        Self.forEachDeclared(schema, headers) { name, value in list.header(1, name, value) }
+      }
+    }
+  }
+
+  /// The headers that a source reads, and no others: those of tracing would be carried for nobody.
+  private static func forEachDeclared(
+    _ schema: EventSchema, _ headers: RecordHeaders,
+    _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) -> Void
+  ) {
+    for name in schema.headerNames {
+      name.utf8.withUnsafeBytes { name in
+        if let value = headers.last(name) { body(name, value) }
+      }
+    }
+  }
+
+  /// A message of a name and a value, as an entry of a map is.
+  private mutating func header(
+    _ number: UInt64, _ name: UnsafeRawBufferPointer, _ value: UnsafeRawBufferPointer
+  ) {
+    field(number) {
+      $0.field(1, bytes: name)
+      $0.field(2, bytes: value)
+    }
   }
 
   /// A dead letter: message plumbline.DeadLetter.
   mutating func deadLetter(
-    _ letter: DeadLetter, version: Int, at position: RecordPosition, key: UnsafeRawBufferPointer?
+    _ letter: DeadLetter, version: Int, at position: RecordPosition, key: UnsafeRawBufferPointer?,
+    _ schema: EventSchema? = nil, headers: RecordHeaders? = nil
   ) {
     removeAll()
     field(1, text: letter.reason)
@@ -148,6 +176,11 @@ extension ProtobufWriter {
     if let key { field(7, bytes: key) }
     field(8, bytes: letter.payload)
     field(9, varint: UInt64(bitPattern: Int64(version)))
+    guard let headers, let schema else { return }
+    // As with the key: the letter has to fit into a record.
+    Self.forEachDeclared(schema, headers) { name, value in
+      header(10, name, UnsafeRawBufferPointer(rebasing: value.prefix(Limits.entityKeyBytesMax)))
+    }
   }
 
   /// Message plumbline.Value; null is the empty message.

@@ -1,3 +1,5 @@
+public import FeatureCore
+
 /// A partition of a topic.
 public struct TopicPartition: Hashable, Sendable, CustomStringConvertible {
   /// The topic.
@@ -27,17 +29,20 @@ public struct LogRecord {
   public var key: UnsafeRawBufferPointer?
   /// The value; nil is Kafka's null, a tombstone.
   public var value: UnsafeRawBufferPointer?
+  /// The headers; nil if there are none, or if the log was not asked to read them.
+  public var headers: RecordHeaders?
 
   /// A record from its parts.
   public init(
     partition: Int, offset: Int64, timestampMilliseconds: Int64?, key: UnsafeRawBufferPointer?,
-    value: UnsafeRawBufferPointer?
+    value: UnsafeRawBufferPointer?, headers: RecordHeaders? = nil
   ) {
     self.partition = partition
     self.offset = offset
     self.timestampMilliseconds = timestampMilliseconds
     self.key = key
     self.value = value
+    self.headers = headers
   }
 }
 

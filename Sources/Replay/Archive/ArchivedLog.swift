@@ -60,6 +60,6 @@ extension LogRecord {
   init(_ record: ArchivedRecord, partition: Int) {
     self.init(
       partition: partition, offset: record.offset, timestampMilliseconds: record.timestampMilliseconds,
-      key: record.key, value: record.value)
+      key: record.key, value: record.value, headers: record.headers)
   }
 }

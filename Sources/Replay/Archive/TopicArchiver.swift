@@ -81,7 +81,7 @@ public struct TopicArchiver {
     guard var part = parts[partition] else { preconditionFailure("Cannot archive \(partition)") }
     let archived = ArchivedRecord(
       offset: record.offset, timestampMilliseconds: record.timestampMilliseconds, key: record.key,
-      value: record.value)
+      value: record.value, headers: record.headers)
     try part.writer.append(archived, first: part.first)
     part.next = record.offset + 1
     part.opened = part.opened ?? .now

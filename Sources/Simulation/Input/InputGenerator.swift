@@ -13,11 +13,14 @@ struct InputGenerator {
   /// Draws what is sent again; nil: nothing is.
   private var resends: SplitMix64?
   private var attempts = 0
+  /// Draws the headers of sources that read some.
+  private var headers: SplitMix64
   /// The last records of each source.
   private var sent: [[Record]]
 
-  init(_ random: SplitMix64, _ sources: [Source], resends: SplitMix64?) {
+  init(_ random: SplitMix64, _ sources: [Source], resends: SplitMix64?, headers: SplitMix64) {
     self.resends = resends
+    self.headers = headers
     sent = sources.map { _ in [] }
     var draws = random
     pace = draws.pick([10, 1000, 30_000, 600_000, 7_200_000])
@@ -30,6 +33,7 @@ struct InputGenerator {
   /// The next event, and its source's index. Faults of the input are drawn from the world.
   mutating func next(_ world: World) -> (source: Int, record: Record) {
     var (source, record) = made(world)
+    if sources[source].fields.contains(where: { $0.header != nil }) { record.headers = drawnHeaders() }
     guard var draws = resends else { return (source, record) }
     if draws.oneIn(3), !sent[source].isEmpty {
       record = draws.pick(sent[source])
@@ -49,6 +53,18 @@ struct InputGenerator {
     record.timestamp = world.wallClock - Int64(draws.below(4_000)) + (draws.oneIn(20) ? 30_000 : 0)
     resends = draws
     return (source, record)
+  }
+
+  /// Those that a source reads among others, now and then none, null, several or one of another type.
+  private mutating func drawnHeaders() -> [Record.Header] {
+    let price = "\(Double(headers.below(1000)) / 100)"
+    return switch headers.below(8) {
+    case 0: []
+    case 1: [.init("price", nil)]
+    case 2: [.init("price", Array("cheap".utf8)), .init("trace", nil)]
+    case 3: [.init("price", [0xFF]), .init("price", Array(price.utf8))]
+    default: [.init("trace", Array("a1".utf8)), .init("price", Array(price.utf8))]
+    }
   }
 
   /// A value with another value of a member.

@@ -1,4 +1,5 @@
 import BrokerCore
+import FeatureCore
 import Processor
 
 /// The log of one worker: a member of the group and a transactional producer on the simulated broker.
@@ -73,7 +74,8 @@ final class SimulatedLog: EventLogPort {
         (records.baseAddress! + next).initialize(
           to: LogRecord(
             partition: index, offset: visible.offset, timestampMilliseconds: visible.record.timestamp,
-            key: visible.record.key.map(copy), value: visible.record.value.map(copy)))
+            key: visible.record.key.map(copy), value: visible.record.value.map(copy),
+            headers: visible.record.encodedHeaders.map { RecordHeaders(copy($0)) }))
         next += 1
       }
     }
@@ -304,7 +306,8 @@ private final class CursorRecords {
       from: found.map { visible in
         LogRecord(
           partition: 0, offset: visible.offset, timestampMilliseconds: visible.record.timestamp,
-          key: visible.record.key.map(copy), value: visible.record.value.map(copy))
+          key: visible.record.key.map(copy), value: visible.record.value.map(copy),
+          headers: visible.record.encodedHeaders.map { RecordHeaders(copy($0)) })
       })
     self.copies = copies
     records = UnsafeBufferPointer(memory)
@@ -313,5 +316,17 @@ private final class CursorRecords {
   deinit {
     for copy in copies { copy.deallocate() }
     memory.deallocate()
+  }
+}
+
+extension Record {
+  /// As the port has them; nil if there are none.
+  fileprivate var encodedHeaders: [UInt8]? {
+    if headers.isEmpty { return nil }
+    return headers.reduce(into: []) { bytes, header in
+      bytes += WireWriter.field(
+        1, WireWriter.field(1, Array(header.name.utf8)) + (header.value.map { WireWriter.field(2, $0) } ?? [])
+      )
+    }
   }
 }

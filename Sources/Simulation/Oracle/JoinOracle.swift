@@ -104,8 +104,14 @@ final class JoinOracle {
     batch.removeAll()
     (fields[3] ?? []).withUnsafeBytes { payload in
       (fields[2] ?? []).withUnsafeBytes { name in
-        let record = RecordFields(timestampMilliseconds: timestamp, key: fields[2] == nil ? nil : name)
-        guard (try? batch.append(payload, sequence: 0, record: record)) != nil else { return }
+        let headers = fields[10] ?? []
+        let isDecoded = headers.withUnsafeBytes { headers in
+          let record = RecordFields(
+            timestampMilliseconds: timestamp, key: fields[2] == nil ? nil : name,
+            headers: RecordHeaders(headers))
+          return (try? batch.append(payload, sequence: 0, record: record)) != nil
+        }
+        guard isDecoded else { return }
         for row in 0..<batch.count {
           guard (try? takes[side].takes(batch.row(row))) == true,
             let own = try? takes[side].key(of: batch.row(row)), own.elementsEqual(key)

@@ -134,12 +134,41 @@ final class TaskOracle {
 
   private func fold(_ visible: VisibleRecord) {
     batch.removeAll()
-    let value = visible.record.value ?? []
-    let record = visible.record
+    let record = original(visible)
+    let headers = declaredHeaders(record).flatMap { WireWriter.field(1, $0) }
     latest = max(latest, record.timestamp)
+    headers.withUnsafeBytes { headers in
+      fold(visible, record, RecordHeaders(headers))
+    }
+  }
+
+  /// The record as its producer sent it, through a repartition topic or not.
+  private func original(_ visible: VisibleRecord) -> Record {
+    guard input.isRepartitioned, source.schema.forwardsRecord,
+      let fields = WireReader.fields(visible.record.value ?? [])
+    else { return visible.record }
+    var record = Record(value: nil, timestamp: 0)
+    for (number, field) in fields {
+      switch number {
+      case 1: record.timestamp = field.int64
+      case 2: record.key = field.bytes
+      case 3: record.value = field.bytes
+      default:
+        for (_, header) in WireReader.fields(field.bytes) ?? [] {
+          let parts = WireReader.fields(header.bytes) ?? []
+          record.headers.append(.init(parts.first?.field.text ?? "", parts.last?.field.bytes))
+        }
+      }
+    }
+    return record
+  }
+
+  private func fold(_ visible: VisibleRecord, _ record: Record, _ headers: RecordHeaders) {
+    let value = record.value ?? []
     value.withUnsafeBytes { payload in
       (record.key ?? []).withUnsafeBytes { key in
-        let fields = RecordFields(timestampMilliseconds: record.timestamp, key: record.key == nil ? nil : key)
+        let fields = RecordFields(
+          timestampMilliseconds: record.timestamp, key: record.key == nil ? nil : key, headers: headers)
         var refused: [String] = []
         do throws(DecodeFailure) {
           try batch.append(payload, sequence: 0, record: fields) { refused.append($0.reason.rawValue) }
@@ -254,25 +283,34 @@ final class TaskOracle {
     // A record with elements is sent once to each entity.
     guard let key, sent["\(forward.topic) \(forward.side ?? -1)", default: []].insert(key).inserted
     else { return }
-    let value = forward.side.map { sideRecord(visible, $0) } ?? visible.record.value ?? []
+    let plain = source.schema.forwardsRecord ? wholeRecord(visible) : visible.record.value ?? []
+    let value = forward.side.map { sideRecord(visible, $0) } ?? plain
     forwarded.append(
       Forwarded(topic: forward.topic, key: key, value: value, offset: visible.offset, side: forward.side))
   }
 
   /// A record as it is forwarded to the log of a join.
   private func sideRecord(_ visible: VisibleRecord, _ side: Int) -> [UInt8] {
-    func field(_ number: UInt8, _ bytes: [UInt8]) -> [UInt8] {
-      var length: [UInt8] = []
-      var rest = bytes.count
-      repeat {
-        length.append(UInt8(rest & 0x7F) | (rest > 0x7F ? 0x80 : 0))
-        rest >>= 7
-      } while rest > 0
-      return [number << 3 | 2] + length + bytes
-    }
+    wholeRecord(visible) + [4 << 3, UInt8(side + 1)]
+  }
+
+  /// A record as it is forwarded if more is read of it than its value.
+  private func wholeRecord(_ visible: VisibleRecord) -> [UInt8] {
     let time = withUnsafeBytes(of: visible.record.timestamp.littleEndian, Array.init)
-    return [1 << 3 | 1] + time + (visible.record.key.map { field(2, $0) } ?? [])
-      + field(3, visible.record.value ?? []) + [4 << 3, UInt8(side + 1)]
+    let headers = declaredHeaders(visible.record).flatMap { WireWriter.field(1, $0) }
+    return [1 << 3 | 1] + time + (visible.record.key.map { WireWriter.field(2, $0) } ?? [])
+      + WireWriter.field(3, visible.record.value ?? [])
+      + (readsHeaders && !visible.record.headers.isEmpty ? WireWriter.field(10, headers) : [])
+  }
+
+  private var readsHeaders: Bool { source.source.fields.contains { $0.header != nil } }
+
+  /// The last header of each name that the source declares.
+  private func declaredHeaders(_ record: Record) -> [[UInt8]] {
+    Set(source.source.fields.compactMap(\.header)).sorted().compactMap { name in
+      guard let value = record.headers.last(where: { $0.name == name })?.value else { return nil }
+      return WireWriter.field(1, Array(name.utf8)) + WireWriter.field(2, value)
+    }
   }
 
   private func due(_ reason: String, _ view: String?, _ visible: VisibleRecord) {
@@ -280,7 +318,7 @@ final class TaskOracle {
       LetterIdentity(
         reason: reason, view: view ?? "", topic: place.topic, partition: place.partition,
         offset: visible.offset, key: visible.record.key ?? [], payload: visible.record.value ?? [],
-        version: version))
+        version: version, headers: declaredHeaders(visible.record)))
   }
 }
 
@@ -295,4 +333,6 @@ struct LetterIdentity: Hashable {
   var payload: [UInt8]
   /// Of the definitions.
   var version: Int64
+  /// Those that the source declares, each as it is written.
+  var headers: [[UInt8]] = []
 }

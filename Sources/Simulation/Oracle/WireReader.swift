@@ -74,6 +74,19 @@ struct WireReader {
   }
 }
 
+/// The same of parts with a length.
+enum WireWriter {
+  static func field(_ number: UInt8, _ bytes: [UInt8]) -> [UInt8] {
+    var length: [UInt8] = []
+    var rest = bytes.count
+    repeat {
+      length.append(UInt8(rest & 0x7F) | (rest > 0x7F ? 0x80 : 0))
+      rest >>= 7
+    } while rest > 0
+    return [number << 3 | 2] + length + bytes
+  }
+}
+
 /// A snapshot as it was read.
 struct ReadSnapshot {
   var view = ""
@@ -126,6 +139,7 @@ extension LetterIdentity {
       case 7: key = field.bytes
       case 8: payload = field.bytes
       case 9: version = field.int64
+      case 10: headers.append(field.bytes)
       default: return nil
       }
     }

@@ -58,9 +58,15 @@ public final class Simulation {
       let within = repeats.pick([1, 5, 60, 86_400])
       drawn[index].duplicates = .init(by: "id", within: Int64(within) * 1_000_000)
     }
+    // Of yet another.
+    var headers = SplitMix64(seed: seed ^ 0x4EAD_E5)
+    for index in drawn.indices where !drawn[index].isTable && headers.oneIn(4) {
+      drawn[index].fields.removeAll { $0.name == "price" }
+      drawn[index].fields.append(.header("price", "price", .double))
+    }
     sources = drawn
     partitions = sources.map { _ in Int32(1 + random.below(3)) }
-    input = InputGenerator(random.fork(), sources, resends: hasResends ? repeats : nil)
+    input = InputGenerator(random.fork(), sources, resends: hasResends ? repeats : nil, headers: headers)
     // Of another stream, too.
     var follows = SplitMix64(seed: seed ^ 0xF0_110E)
     joinFollowMax = follows.pick([1, 2, 5, Limits.joinFollowMax])

@@ -54,8 +54,11 @@ struct ArchiveCommand: ParsableCommand {
         chosen.map { plan.sources[input.source].source.name == $0 } ?? true
       }.map(\.topic)
       Interruption.watch()
+      var options = try log.settings().kafkaOptions(plan, transactionalID: "\(plan.name).archive")
+      // All of them: what is declared may change later.
+      options.readsHeaders = true
       var archiver = try TopicArchiver(
-        log.settings().kafkaOptions(plan, transactionalID: "\(plan.name).archive"), topics: topics, out: out,
+        options, topics: topics, out: out,
         limits: ArchiveLimits(bytes: segmentBytes, age: .microseconds(segmentTime.microseconds)),
         isEndless: until == nil, report: reportKafka)
       try archiver.run { Interruption.isRequested }

@@ -107,9 +107,11 @@ struct RedisFlags: ParsableArguments {
 extension ServiceSettings {
   /// The options of one worker's clients. The group is named like the version, so that versions are filled side by side.
   func kafkaOptions(_ plan: Plan, transactionalID: String) -> KafkaOptions {
-    KafkaOptions(
+    var options = KafkaOptions(
       brokers: brokers, group: "\(plan.name).\(plan.version)", transactionalID: transactionalID,
       delivery: KafkaDelivery(rawValue: delivery) ?? .exactlyOnce, properties: kafka)
+    options.readsHeaders = plan.sources.contains { !$0.schema.headerNames.isEmpty }
+    return options
   }
 
   func redisOptions() throws(ValidationError) -> RedisOptions {

@@ -73,7 +73,7 @@ extension SourcePlan {
   func requireLines() throws(ValidationError) {
     guard schema.needsRecord else { return }
     throw ValidationError(
-      "Source '\(source.name)' reads timestamps or keys of a topic's records, which event files don't have: read its "
+      "Source '\(source.name)' reads timestamps, keys or headers of a topic's records, which event files don't have: read its "
         + "topic.")
   }
 }

@@ -58,6 +58,13 @@ struct DeadLettersCommand: ParsableCommand {
       }
       line.add("key", bytes: Array(letter.key))
       line.add("payload", bytes: Array(letter.payload))
+      if !letter.headers.isEmpty {
+        line.add("headers") { list in
+          for (name, value) in letter.headers.sorted(by: { $0.key < $1.key }) {
+            list.add(name, bytes: Array(value))
+          }
+        }
+      }
       return true
     }
   }

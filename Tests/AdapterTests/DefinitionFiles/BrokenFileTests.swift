@@ -274,6 +274,13 @@ import Testing
       ]
     ),
     (
+      "{ timestamp: { field: ts, unit: ms }, fields: { c: { header: [x], type: string }, d: { header: d, compute: b } } }",
+      [
+        "3:67: expected the name of a header, found a list",
+        "3:101: 'header' does not go with 'compute': the expression has a type of its own; remove it",
+      ]
+    ),
+    (
       "{ timestamp: { field: ts, unit: ms, time_zone: UTC }, fields: { a: { type: string, text: true }, b: { type: string, time_zone: UTC }, c: { type: timestamp, unit: text, text: true }, d: { type: int64, text: 1 }, e: { type: timestamp, unit: text, time_zone: Europe/Berln } } }",
       [
         "3:133: only a timestamp has a time zone, and this is of type string",
@@ -359,7 +366,7 @@ import Testing
     (
       "{ aggregate: blah, windows: 1h }",
       [
-        "3:65: unknown aggregate 'blah'; one of count, sum, product, mean, min, max, variance, stddev, first, last, first_k, last_k, last_distinct_k, count_distinct, approx_quantile, top_k, top_k_counts, top_k_errors, top_k_certain, histogram, decayed_sum, decayed_count, seconds_since_last, auc, auc_bound, pr_auc, expected_auc, log_loss, normalized_entropy, calibration, ece, brier, mae, rmse, bias, psi, psi_excess, js, null_share"
+        "3:65: unknown aggregate 'blah'; one of count, sum, product, mean, min, max, variance, stddev, first, last, first_k, last_k, last_distinct_k, count_distinct, approx_quantile, top_k, top_k_counts, top_k_errors, top_k_certain, count_by, histogram, decayed_sum, decayed_count, seconds_since_last, auc, auc_bound, pr_auc, expected_auc, log_loss, normalized_entropy, calibration, ece, brier, mae, rmse, bias, psi, psi_excess, js, null_share"
       ]
     ),
     (

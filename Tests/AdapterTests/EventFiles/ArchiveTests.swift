@@ -9,14 +9,18 @@ struct OwnedRecord: Hashable {
   var timestamp: Int64?
   var key: [UInt8]?
   var value: [UInt8]?
+  /// As they are encoded.
+  var headers: [UInt8]?
 
-  init(_ offset: Int64, _ timestamp: Int64?, _ key: [UInt8]?, _ value: [UInt8]?) {
+  init(_ offset: Int64, _ timestamp: Int64?, _ key: [UInt8]?, _ value: [UInt8]?, headers: [UInt8]? = nil) {
     (self.offset, self.timestamp, self.key, self.value) = (offset, timestamp, key, value)
+    self.headers = headers
   }
 
   init(_ record: ArchivedRecord) {
     self.init(
-      record.offset, record.timestampMilliseconds, record.key.map(Array.init), record.value.map(Array.init))
+      record.offset, record.timestampMilliseconds, record.key.map(Array.init), record.value.map(Array.init),
+      headers: record.headers.map { Array($0.bytes) })
   }
 
   func withRecord<Result>(_ body: (ArchivedRecord) throws -> Result) rethrows -> Result {
@@ -24,11 +28,14 @@ struct OwnedRecord: Hashable {
     let (keyBytes, valueBytes) = ((key ?? []) + [0], (value ?? []) + [0])
     return try keyBytes.withUnsafeBytes { keyBytes in
       try valueBytes.withUnsafeBytes { valueBytes in
-        try body(
-          ArchivedRecord(
-            offset: offset, timestampMilliseconds: timestamp,
-            key: key.map { UnsafeRawBufferPointer(rebasing: keyBytes[..<$0.count]) },
-            value: value.map { UnsafeRawBufferPointer(rebasing: valueBytes[..<$0.count]) }))
+        try (headers ?? []).withUnsafeBytes { headerBytes in
+          try body(
+            ArchivedRecord(
+              offset: offset, timestampMilliseconds: timestamp,
+              key: key.map { UnsafeRawBufferPointer(rebasing: keyBytes[..<$0.count]) },
+              value: value.map { UnsafeRawBufferPointer(rebasing: valueBytes[..<$0.count]) },
+              headers: headers == nil ? nil : RecordHeaders(headerBytes)))
+        }
       }
     }
   }
@@ -71,7 +78,29 @@ struct OwnedRecord: Hashable {
       let bytes = (0..<Int(random.next() % 40)).map { _ in UInt8(truncatingIfNeeded: random.next()) }
       records.append(OwnedRecord(step(), Int64(random.next() % 1_000), bytes, bytes.reversed()))
     }
+    for _ in 0..<200 {
+      let headers = (0...random.next() % 3).flatMap { _ in
+        header(
+          keys[Int(random.next() % UInt64(keys.count))] ?? [],
+          values[Int(random.next() % UInt64(values.count))])
+      }
+      let key = keys[Int(random.next() % UInt64(keys.count))]
+      records.append(OwnedRecord(step(), 5, key, Array("{}".utf8), headers: headers))
+    }
     return records
+  }
+
+  private static func header(_ name: [UInt8], _ value: [UInt8]?) -> [UInt8] {
+    var room = [UInt8](repeating: 0, count: RecordHeaders.size(name: name.count, value: value?.count))
+    let bytes = value ?? []
+    name.withUnsafeBytes { name in
+      bytes.withUnsafeBytes { bytes in
+        room.withUnsafeMutableBytes {
+          RecordHeaders.write(name: name, value: value == nil ? nil : bytes, to: $0)
+        }
+      }
+    }
+    return room
   }
 
   /// Writes records in segments of at most so many.
@@ -129,6 +158,15 @@ struct OwnedRecord: Hashable {
     #expect(
       String(decoding: line, as: UTF8.self)
         == "{\"offset\":7,\"timestamp\":9,\"key\":\"u1\",\"value\":{\"a\":1}}\n")
+    line = []
+    let headers = Self.header(Array("t".utf8), Array("a".utf8)) + Self.header([0xFF], nil)
+    OwnedRecord(7, nil, nil, Array("1".utf8), headers: headers).withRecord {
+      ArchiveLine.append($0, to: &line)
+    }
+    #expect(
+      String(decoding: line, as: UTF8.self)
+        == "{\"offset\":7,\"headers\":[{\"name\":\"t\",\"value\":\"a\"},{\"name_base64\":\"/w==\"}],\"value\":1}\n"
+    )
   }
 
   @Test func whatAnInterruptedWriterLeftIsRemoved() throws {

@@ -99,7 +99,7 @@ import Testing
       guard case .aggregate(let aggregate) = feature.computation else { return false }
       switch aggregate.function {
       case .decayedSum, .decayedCount, .product, .variance, .stddev, .topK, .topKCounts, .topKErrors,
-        .topKCertain:
+        .topKCertain, .countBy:
         return false
       // Sums of doubles.
       case .auc, .aucBound, .prAUC, .expectedAUC, .logLoss, .normalizedEntropy, .calibration, .ece, .brier,

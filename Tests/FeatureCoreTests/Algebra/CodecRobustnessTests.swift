@@ -39,7 +39,7 @@ import Testing
     return true
   }
 
-  @Test func thereAreViews() { #expect(Self.views.count == 238) }
+  @Test func thereAreViews() { #expect(Self.views.count == 246) }
 
   @Test(arguments: seeds(2)) func mutatedStates(seed: UInt64) throws {
     var streams = TestStreams(seed: seed)

@@ -64,7 +64,8 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
   static let all: [GoldenVector] = [
     oneEvent, nothingCounted, sparse, late, before1970, numbers, overflow, texts, lists, lastDistinct,
     distinctExact,
-    distinctDense, quantilesCollapsed, topCountsFull, topCountsEqual, topCountsMerged, heavyHitters, calendar,
+    distinctDense, quantilesCollapsed, topCountsFull, topCountsEqual, topCountsMerged, heavyHitters, countBy,
+    calendar,
     session, nineColumns, seventyColumns, derived, products, windowsBefore,
     measures, drift, tableRow, tableRowDeleted, triggers,
   ]
@@ -186,6 +187,24 @@ struct GoldenVector: Sendable, CustomTestStringConvertible {
       let value: Int64 = number % 3 == 0 ? 7 : number % 7 == 0 ? -1 : number
       return event(
         start + number * 120 * second, ["i": .int64(value), "s": .string(Text("value \(value)"))])
+    })
+
+  static let countBy = GoldenVector(
+    name: "count_by", about: "Values with their counts as JSON objects, and more values than are counted.",
+    features: ["s", "i", "b", "t"].flatMap { (value: String) -> [Feature] in
+      [
+        feature("\(value)_all", .countBy, value, over: [.last("1h"), .lifetime], k: 20),
+        feature("\(value)_few", .countBy, value, over: [.lifetime], k: 2, counters: 3),
+      ]
+    },
+    events: (0..<24 as Range<Int64>).map { number in
+      let value: Int64 = number % 3 == 0 ? 7 : number % 5 - 2
+      return event(
+        start + number * 200 * second,
+        [
+          "i": .int64(value), "s": .string(Text("\"\(value)\"\n")), "b": .bool(value > 0),
+          "t": .timestamp(EventTime(microseconds: value)),
+        ])
     })
 
   static let topCountsMerged = GoldenVector(

@@ -97,6 +97,44 @@ import Testing
     #expect(HeavyHitters.ranked(cell, .string).map(\.certain) == [2, 2, 1])
   }
 
+  /// The most frequent first; names are JSON texts whatever the type, and beyond the bound a count is never too high.
+  @Test func countsAsAnObject() throws {
+    let texts = ["b", "a\"", "b", "\u{1}", "b", "a\""].map { FeatureValue.string(Text($0)) }
+    let cell = Laws.held(Self.accumulator(.string, counters: 8), texts).cell
+    #expect(HeavyHitters.object(cell, .string, k: 8) == #"{"b":3,"a\"":2,"\u0001":1}"#)
+    #expect(HeavyHitters.object(cell, .string, k: 1) == #"{"b":3}"#)
+    let numbers = Laws.held(
+      Self.accumulator(.int64, counters: 8), [-7, 5, -7].map { FeatureValue.int64($0) }
+    ).cell
+    #expect(HeavyHitters.object(numbers, .int64, k: 8) == #"{"-7":2,"5":1}"#)
+    let moment = FeatureValue.timestamp(EventTime(microseconds: 0))
+    let times = Laws.held(Self.accumulator(.timestamp, counters: 8), [moment]).cell
+    #expect(HeavyHitters.object(times, .timestamp, k: 8) == #"{"1970-01-01T00:00:00Z":1}"#)
+    let many = (0..<100).flatMap { [FeatureValue.int64(1), .int64(100 + $0)] }
+    let full = Laws.held(Self.accumulator(.int64, counters: 4), many).cell
+    #expect(HeavyHitters.object(full, .int64, k: 1) == #"{"1":100}"#)
+  }
+
+  /// `k` is how many are counted, unless `counters` says so, and it may be more than of a top_k; the values of a snapshot
+  /// stay bounded.
+  @Test func countByDeclared() throws {
+    func plan(_ value: String, k: Int?, counters: Int? = nil) throws -> ViewPlan {
+      let feature = Feature(
+        "c", .aggregate(Aggregate(.countBy, value: value, windows: [.lifetime], k: k, counters: counters)))
+      return try Plan(TestSource.definitions([feature])).views[0]
+    }
+    #expect(try plan("i", k: 300).layout.columns[0].accumulator.counters == 300)
+    #expect(try plan("s", k: 3, counters: 20).layout.columns[0].accumulator.counters == 20)
+    #expect(try plan("s", k: 3).outputs[0].type == .scalar(.string))
+    for (value, k, counters) in [
+      ("i", 1_001, nil), ("i", nil, 9), ("d", 3, nil), ("i", 30, 20), ("s", 1_000, nil),
+    ] {
+      #expect(throws: DefinitionMistakes.self, "\(value) \(String(describing: k))") {
+        try plan(value, k: k, counters: counters)
+      }
+    }
+  }
+
   /// Of values that all occur once, small ones are not those that stay.
   @Test(arguments: [ValueType.int64, .string]) func tiesFavourNobody(_ type: ValueType) {
     let accumulator = Self.accumulator(type, counters: 50)

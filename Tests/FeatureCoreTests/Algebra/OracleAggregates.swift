@@ -35,6 +35,7 @@ extension WindowOracle {
     case .topKCounts: return .exactly(.list(counts(all).prefix(aggregate.k!).map { .int64(Int64($0)) }))
     case .topKErrors: return .exactly(.list(counts(all).prefix(aggregate.k!).map { _ in .int64(0) }))
     case .topKCertain: return .exactly(.int64(Int64(min(aggregate.k!, counts(all).count))))
+    case .countBy: return .countMap(counted(all), k: aggregate.k!)
     case .histogram: return .exactly(histogram(aggregate.buckets!, all))
     case .decayedSum, .decayedCount:
       return .exactly(decayed(tiles, Double(aggregate.halfLife!), at: time))
@@ -155,6 +156,15 @@ extension WindowOracle {
     if counts.count > counters { return .top(k, of: counts, high: Double(all.count) / Double(counters)) }
     let ranked = counts.sorted { $0.value != $1.value ? $0.value > $1.value : $0.key < $1.key }
     return .exactly(.list(ranked.prefix(k).map(\.key)))
+  }
+
+  /// How often each value occurs, named as in JSON.
+  private func counted(_ all: [Sample]) -> [Text: Int64] {
+    all.reduce(into: [:]) { counts, sample in
+      var name: [UInt8] = []
+      ValueText.appendPlain(Self.cut(sample.value), to: &name)
+      counts[Text(utf8: name), default: 0] += 1
+    }
   }
 
   private func counts(_ all: [Sample]) -> [Int] {

@@ -111,6 +111,11 @@ import Testing
     #expect(found(.init("x", .timestamp, unit: .text, zone: "Mars")).contains("there is no time zone 'Mars'"))
     #expect(found(.record("x", .timestamp, .int64)).contains("the record's timestamp is no int64"))
     #expect(found(.record("x", .key, .double)).contains("the record's key can't be a double"))
+    #expect(found(.header("x", "", .double)).contains("fields.x.header: a header's name is empty"))
+    var both = Source.Field.header("x", "h", .string)
+    both.path = "y"
+    #expect(found(both).contains("a header is no part of the value, the key or the timestamp"))
+    #expect(found(.header("x", "h", .bool)) == "nothing")
     #expect(
       found(.computed("x", "lower(nn)")).contains("sources.clicks.fields.x.compute: column \"nn\" is unknown")
     )

@@ -71,6 +71,7 @@ struct TestStreams {
           for function in [Aggregate.Function.topKCounts, .topKErrors, .topKCertain] {
             add(function, value, k: 4, counters: 1_000)
           }
+          add(.countBy, value, k: 2, counters: 1_000)
         }
       }
       for value in ["i", "d", "small"] {

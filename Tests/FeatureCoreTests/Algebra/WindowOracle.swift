@@ -196,6 +196,8 @@ enum Answer {
   /// Of the most frequent values, when there were more than counters: how often each value occurs, and by how
   /// much a counter may be high.
   case top(Int, of: [FeatureValue: Int], high: Double)
+  /// A JSON object of the `k` largest of these counts, in descending order.
+  case countMap([Text: Int64], k: Int)
 
   func allows(_ found: FeatureValue) -> Bool {
     switch (self, found) {
@@ -206,8 +208,29 @@ enum Answer {
     case (.near(let value, let relative), .int64(let found)):
       abs(Double(found) - value) <= value * relative
     case (.top(let k, let counts, let high), .list(let list)): Self.isTop(list, k, counts, high)
+    case (.countMap(let counts, let k), .string(let text)): Self.isObject(text.utf8, counts, k)
     default: false
     }
+  }
+
+  private static func isObject(_ json: [UInt8], _ counts: [Text: Int64], _ k: Int) -> Bool {
+    var left = counts.map { name, count in
+      var member: [UInt8] = []
+      ValueText.appendJSONString(name.utf8, to: &member)
+      return (count: count, text: member + Array(":\(count)".utf8))
+    }
+    left.sort { $0.count > $1.count }
+    var rest = json[...]
+    for index in 0..<min(k, counts.count) {
+      guard rest.popFirst() == UInt8(ascii: index == 0 ? "{" : ","),
+        let found = left.firstIndex(where: {
+          rest.starts(with: $0.text) && [0x2C, 0x7D].contains(rest.dropFirst($0.text.count).first)
+        }), left[found].count == left[0].count
+      else { return false }
+      rest = rest.dropFirst(left[found].text.count)
+      left.remove(at: found)
+    }
+    return rest.elementsEqual("}".utf8)
   }
 
   private static func isTop(_ list: [FeatureValue], _ k: Int, _ counts: [FeatureValue: Int], _ high: Double)

@@ -264,6 +264,69 @@ import Testing
     }
   }
 
+  /// Their bytes, their order and what clients take for a header's value.
+  @Test func headersOfTheRecord() throws {
+    var source = Source(
+      "r", topic: "r", timestamp: .init(field: "at", unit: .milliseconds),
+      fields: [
+        .header("country", "country", .string), .header("trace", "trace-id", .int64),
+        .header("at", "sent", .timestamp),
+      ])
+    source.fields.append(.header("share", "share", .double))
+    let schema = EventSchema(source)
+    #expect(schema.needsRecord && schema.headerNames == ["country", "sent", "share", "trace-id"])
+    func encoded(_ headers: [(name: String, value: [UInt8]?)]) -> [UInt8] {
+      headers.reduce(into: []) { bytes, header in
+        let size = RecordHeaders.size(name: header.name.utf8.count, value: header.value?.count)
+        var room = [UInt8](repeating: 0, count: size)
+        let (name, value) = (Array(header.name.utf8), header.value ?? [])
+        name.withUnsafeBytes { name in
+          value.withUnsafeBytes { value in
+            room.withUnsafeMutableBytes {
+              RecordHeaders.write(name: name, value: header.value == nil ? nil : value, to: $0)
+            }
+          }
+        }
+        bytes += room
+      }
+    }
+    func read(_ bytes: [UInt8]?) throws -> [FeatureValue] {
+      let batch = EventBatch(schema, capacity: 1)
+      return try Array("{\"country\":\"xx\"}".utf8).withUnsafeBytes { payload in
+        try (bytes ?? []).withUnsafeBytes { headers in
+          let headers = bytes == nil ? nil : RecordHeaders(headers)
+          try batch.append(
+            payload, sequence: 0, record: .init(timestampMilliseconds: 1, key: nil, headers: headers))
+          return schema.columns.enumerated().map { FeatureValue(batch.row(0)[$0], $1.type) }
+        }
+      }
+    }
+    let long = String(repeating: "x", count: 300)
+    let headers: [(name: String, value: [UInt8]?)] = [
+      ("sent", Array("5".utf8)), ("country", Array("de".utf8)), ("Country", Array("up".utf8)), (long, nil),
+      ("trace-id", Array("1".utf8)), ("share", Array("0.25".utf8)), ("trace-id", Array("-42".utf8)),
+    ]
+    #expect(try read(encoded(headers)) == [.string("de"), .int64(-42), Self.time, .double(0.25)])
+    // The last one of a name counts, a null too; an empty text is one.
+    let others = headers + [("country", []), ("trace-id", nil), (long, Array(long.utf8))]
+    #expect(try read(encoded(others)) == [.string(""), .null, Self.time, .double(0.25)])
+    for (name, value) in [("trace-id", "x"), ("share", "1 "), ("share", "NaN"), ("sent", "")] {
+      let wrong = headers + [(name, Array(value.utf8))]
+      #expect(throws: DecodeFailure.self, "\(name): \(value)") { try read(encoded(wrong)) }
+    }
+    #expect(throws: DecodeFailure.self) { try read(encoded(headers + [("country", [0xFF])])) }
+    #expect(throws: DecodeFailure.self, "no time") { try read(nil) }
+    // Whatever bytes: they are read as far as they go.
+    let whole = encoded(others)
+    var random = SplitMix64(seed: 3)
+    for cut in 0..<whole.count { _ = try? read(Array(whole[..<cut])) }
+    for _ in 0..<2_000 {
+      var bytes = whole
+      bytes[Int(random.next() % UInt64(bytes.count))] = UInt8(truncatingIfNeeded: random.next())
+      _ = try? read(bytes)
+    }
+  }
+
   @Test func computedColumns() throws {
     let source = Source(
       "c", topic: "c", timestamp: .init(field: "ts", unit: .milliseconds),
