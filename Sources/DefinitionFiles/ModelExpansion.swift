@@ -62,6 +62,7 @@ struct ModelExpansion {
     if let outcome = block.outcome {
       join = [(Self.name(outcomesName, here), joinNode(outcome))]
     }
+    checkRoom()
     let triggers = placedTriggers()
     for column: (name: String, place: Place)? in [nil] + block.by.map(Optional.some) {
       add(.inputs, by: column, column == nil ? triggers.inputs : [])
@@ -168,6 +169,19 @@ struct ModelExpansion {
     let measures = predictsNumbers ? Self.numberMeasures : Self.scoreMeasures
     return [windowed("labelled", [("aggregate", Self.name("count", here))], here)]
       + measures.map { measure($0, label: label) } + constants(measures)
+  }
+
+  /// The compiler would tell to split a view, which nobody has written.
+  private func checkRoom() {
+    guard let baseline = block.baseline else { return }
+    let drifts = driftFeatures.count
+    let others = inputFeatures.count - drifts - 1 + block.windows.count
+    let room = Limits.featuresPerViewMax - others
+    guard drifts > room else { return }
+    reader.report(
+      baseline.place,
+      "the predictions have \(drifts) fields of the baseline, and a view has room for the drift of \(room)",
+      suggestion: "leave the others out of the baseline: 'plumb baseline' of fewer columns")
   }
 
   /// A measure of the score.

@@ -190,7 +190,9 @@ extension DefinitionsReader {
           suggestion: Suggestion.didYouMean(text, among: services) ?? "declare it under 'services'")
       }
       var expansion = ModelExpansion(block, reader)
+      let before = reader.findings.count
       expansion.expand()
+      if reader.findings.count > before { continue }
       models.append(expansion.model)
       sections.add(expansion, reader)
     }

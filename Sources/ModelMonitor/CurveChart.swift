@@ -79,7 +79,7 @@ public struct CurveChart: Sendable {
     for (index, panel) in panels.enumerated() {
       draw(panel, at: Self.top + Double(index) * (Self.panelHeight + Self.gap), span, &svg)
     }
-    drawMarks(span, bottom: height - Self.bottom - Self.gap, &svg)
+    drawMarks(span, bottom: height - Self.bottom - Self.gap + 18, &svg)
     return svg.end()
   }
 

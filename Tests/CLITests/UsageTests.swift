@@ -37,6 +37,29 @@ import Testing
     #expect(try work.shell("set -o pipefail; \"$PLUMB\" check -d d.yaml | head -n 1").error == "")
   }
 
+  @Test(arguments: [
+    ("monitor -d d.yaml ranker", "d.yaml has no 'models'."),
+    ("monitor -d m.yaml rankr", "There is no model 'rankr': did you mean 'ranker'?"),
+    ("monitor -d m.yaml ranker --by price", "has no views by 'price': add it to 'monitor: { by: ... }'."),
+    ("monitor -d m.yaml ranker --window 24h", "--window goes with --plot."),
+    ("monitor -d m.yaml ranker --plot p.svg --json", "leave --json, --by and --at out"),
+    ("monitor -d m.yaml ranker --plot p.svg --window 7d", "has no window '7d': there are 1h, 24h."),
+    ("monitor -d m.yaml ranker --at noon", "'noon' is no time"),
+  ])
+  func modelsThatThereAreNot(_ arguments: String, _ expected: String) throws {
+    let model = """
+      name: shop
+      models:
+        ranker:
+          predictions:
+            timestamp: { field: ts, unit: ms }
+            fields: { user: string, model_version: string, price: double, score: double }
+      """
+    try work.write(model, to: "m.yaml")
+    let result = try work.run(Workspace.binary, arguments.split(separator: " ").map(String.init))
+    #expect(result.status == 64 && result.error.contains(expected), "\(result.status) \(result.error)")
+  }
+
   @Test func reasonsThatThereAreNot() throws {
     let result = try work.plumb("dead-letters", "tail", "-d", "d.yaml", "--reason", "wrong_typ")
     #expect(result.status == 64)

@@ -286,6 +286,47 @@ import Testing
       ])
   }
 
+  /// Not that a view is to be split, which nobody has written.
+  @Test func moreFieldsThanAViewHasRoomForAreRefused() throws {
+    let names = (0..<600).map { "f\($0)" }
+    let file = BaselineFile(
+      rows: 2,
+      columns: Dictionary(uniqueKeysWithValues: names.map { ($0, Baseline(.edges([1]), counts: [1, 1])) }))
+    let folder = try TemporaryFolder()
+    let baseline = try folder.write(Array(file.text.utf8), to: "many.json")
+    let text = Self.file("baseline: \(baseline)", fields: names.map { ", \($0): double" }.joined())
+    let found = try Self.problems(text)
+    #expect(
+      found.first
+        == "16:15: the predictions have 600 fields of the baseline, and a view has room for the drift of 508; "
+        + "leave the others out of the baseline: 'plumb baseline' of fewer columns")
+  }
+
+  /// Whole, without a file beside it.
+  static let sample = file(
+    outcome + """
+
+      service: ranking
+      owner: ads
+      monitor: { by: [country], windows: [1h, { length: 24h, hop: 30m }, lifetime] }
+      triggers:
+        worse: { when: "auc_24h < 0.7 and labelled_24h >= 5000", for: 3 }
+        few: { when: "predictions_24h < 10" }
+      """, fields: ", more: &t { type: int64, text: true }, again: *t",
+    sections: """
+      views:
+        users: { source: clicks, entity: [user_id], features: { clicks: { aggregate: count, windows: 1h } } }
+      services:
+        ranking: { features: [users.*] }
+
+      """)
+
+  @Test func theSampleIsRight() throws {
+    let (file, plan) = try Self.compile(Self.sample)
+    let text = Self.pasted(Self.sample, try #require(file.expansion))
+    #expect(try Self.compile(text).plan.fingerprint == plan.fingerprint, "\(text)")
+  }
+
   /// What is wrong with a field of the baseline's is said at the field.
   @Test func aFieldThatHadAnotherTypeIsRefused() throws {
     let text = Self.file("baseline: ranker.json").replacing("price: double", with: "price: string")
