@@ -24,6 +24,38 @@ import Testing
     #expect(elapsed > .milliseconds(280))
   }
 
+  /// The first run makes the shop's tables, and each one after changes some of their rows; the seed decides which.
+  @Test func databasesChangeByGenerations() throws {
+    func generate(_ name: String, _ seed: String = "3") throws -> String {
+      let result = try work.plumb(
+        "generate", "--database", name, "--seed", seed, "--users", "2000", "--items", "500")
+      #expect(result.status == 0 && result.output == "", "\(result)")
+      return result.error
+    }
+    func dump(_ name: String) throws -> [Substring] {
+      let result = try work.shell(
+        "python3 -c \"import sqlite3; c = sqlite3.connect('\(name)'); print(*[r for t in ('users', 'items') for r in c.execute("
+          + "f'select * from {t} order by 1')], sep='\\n')\"")
+      #expect(result.status == 0, "\(result)")
+      return result.output.split(separator: "\n")
+    }
+    #expect(try generate("a.db") == "a.db: generation 0 made 2000 users and 500 items\n")
+    let first = try dump("a.db")
+    #expect(first.count == 2500)
+    #expect(try generate("a.db").hasPrefix("a.db: generation 1 changed "))
+    let second = try dump("a.db")
+    let (gone, new) = (Set(first).subtracting(second).count, Set(second).subtracting(first).count)
+    #expect((20...120).contains(gone) && (20...120).contains(new) && gone > new, "\(gone) \(new)")
+    for _ in 0..<2 { _ = try generate("b.db") }
+    #expect(try dump("b.db") == second)
+    for _ in 0..<2 { _ = try generate("c.db", "4") }
+    #expect(try dump("c.db") != second)
+    let wrong = try work.plumb("generate", "--database", "no/folder/x.db")
+    #expect(
+      wrong.status == 1 && wrong.error.contains("opening the SQLite database no/folder/x.db: unable to open"))
+    #expect(try work.plumb("generate", "--database", "x.db", "--live").status == 64)
+  }
+
   @Test func readersMayLeave() throws {
     let result = try work.shell("set -o pipefail; \"$PLUMB\" generate | head -n 1 | wc -l")
     #expect(result.status == 0)

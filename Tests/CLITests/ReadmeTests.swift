@@ -72,6 +72,17 @@ import Testing
   }
 
   @Test(.enabled(if: hasRedis, "needs redis-server"))
+  func tablesBecomeFeatures() throws {
+    let blocks = try Self.blocks("Tables")
+    #expect(blocks.count == 1)
+    let result = try follow(blocks, then: "")
+    #expect(result.status == 0, "\(result.output.suffix(2_000)) \(result.error.suffix(4_000))")
+    #expect(
+      result.output.contains(#/"user_id":"u1".*"country":"[A-Z]{2}","tier":"[a-z]+",.*"account_days":\d+/#),
+      "\(result.output)")
+  }
+
+  @Test(.enabled(if: hasRedis, "needs redis-server"))
   func everyCommandSucceeds() throws {
     let blocks = try Self.blocks("Five minutes")
     #expect(blocks.count == 7)

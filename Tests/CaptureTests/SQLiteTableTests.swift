@@ -22,9 +22,8 @@ import Testing
       try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
       path = folder.appendingPathComponent("shop.db").path
       writer = try SQLiteConnection(path: path, mayCreate: true)
-      try run(
-        "PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF; CREATE TABLE users (id, age, score, ok, seen);"
-          + statements)
+      try run("PRAGMA journal_mode = WAL; PRAGMA synchronous = OFF")
+      try run("CREATE TABLE users (id, age, score, ok, seen);" + statements)
     }
 
     deinit { try? FileManager.default.removeItem(at: folder) }

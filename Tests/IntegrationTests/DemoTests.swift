@@ -22,6 +22,13 @@ extension Integration.DemoTests {
       if !demo.text.contains("item_popularity item_id=i1: impressions_1h ") {
         problems.append("no features were shown")
       }
+      // What the database says: alone, and in a training row beside what the events say.
+      if !demo.text.contains(#/"view":"user_profile".*"country":"[A-Z]{2}"/#)
+        || !demo.text.contains(
+          #/"user_activity__clicks_1h":\d+.*"user_profile__country":"[A-Z]{2}".*"item_profile__brand":"b/#)
+      {
+        problems.append("no rows of the database were shown")
+      }
       return problems.isEmpty ? [] : problems + [demo.text]
     }
   }

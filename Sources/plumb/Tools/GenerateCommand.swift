@@ -19,13 +19,18 @@ struct GenerateCommand: ParsableCommand {
       some a click, by tastes that only their clicks tell, and that --shift changes. Whether an item is clicked depends on its user, \
       time and the seed alone. --catalogue writes what the shop sells, as rows for a table.
 
+      With --database no events are written, but the shop's tables users and items into a database of SQLite: all rows \
+      the first time, and changes of some of them each time after.
+
       Examples:
         plumb generate --events 1000000 --out events.ndjson
         plumb generate --events 20000 --rate 2000 | plumb replay --events - \\
-          -d examples/shop.yaml --view item_popularity --features-at end --out -
+          -d examples/shop.yaml --source clicks --view item_popularity \\
+          --features-at end --out -
         plumb generate --topic clicks --brokers 127.0.0.1:9092 --live --rate 2000
         plumb generate --catalogue --items 300 --topic items
         echo '{"user_id": "u1", "item_id": "i7", "ts": 1767225600000}' | plumb generate --shown - --shift 1767312000000
+        plumb generate --database shop.db
       """)
 
   @Option(parsing: .unconditional, help: "How many lines to write; without it, no end.")
@@ -34,6 +39,8 @@ struct GenerateCommand: ParsableCommand {
   var out: String?
   @Option(help: "The topic to write to, in place of a file.")
   var topic: String?
+  @Option(help: "The SQLite database to make, or to change, in place of writing events.")
+  var database: String?
   @OptionGroup var log: LogOptions
   @Option(parsing: .unconditional, help: "Events a second; without it, as fast as possible.")
   var rate: Double?
@@ -89,6 +96,10 @@ struct GenerateCommand: ParsableCommand {
 
   func validate() throws {
     if topic != nil && out != nil { throw ValidationError("Give --out or --topic, not both.") }
+    if database != nil && (topic != nil || out != nil || events != nil || rate != nil || live) {
+      throw ValidationError(
+        "--database writes tables and no events: leave out --topic, --out, --events, --rate and --live.")
+    }
     if live && (rate == nil || topic == nil || start != nil || density != nil) {
       throw ValidationError("--live needs --topic and --rate, and leaves no choice of --start and --density.")
     }
@@ -108,6 +119,10 @@ struct GenerateCommand: ParsableCommand {
 
   func run() throws {
     try reportingService {
+      if let database {
+        StandardError.print(try ShopDatabase.advance(database, ShopTables(options)))
+        return
+      }
       if let topic { try produce(to: topic) } else { try write(to: out ?? "-") }
     }
   }

@@ -304,7 +304,8 @@ import Testing
       .appending(path: "../../../examples/\(name).yaml").standardizedFileURL.path
     let file = try DefinitionFile.load(path: path) { _, _ in [] }
     #expect(file.definitions.name == name)
-    #expect(file.definitions.views.map(\.name) == ["user_activity", "item_popularity", "user_category"])
+    #expect(
+      file.definitions.views.map(\.name).prefix(3) == ["user_activity", "item_popularity", "user_category"])
   }
 
   @Test func theExampleOfAModelIsRight() throws {
