@@ -29,7 +29,8 @@ struct GenerateCommand: ParsableCommand {
           --features-at end --out -
         plumb generate --topic clicks --brokers 127.0.0.1:9092 --live --rate 2000
         plumb generate --catalogue --items 300 --topic items
-        echo '{"user_id": "u1", "item_id": "i7", "ts": 1767225600000}' | plumb generate --shown - --shift 1767312000000
+        echo '{"user_id": "u1", "item_id": "i7", "ts": 1767225600000}' \\
+          | plumb generate --shown - --shift 1767312000000
         plumb generate --database shop.db
       """)
 
