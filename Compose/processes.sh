@@ -11,6 +11,7 @@ declare -A pids=()
 launch() { # NAME COMMAND...: runs it in the background, with its output in the folder
   local name=$1
   shift
+  : > "$folder/$name.log"
   attached KILL setsid "$@" > "$folder/$name.log" 2>&1 &
   pids[$name]=$!
 }

@@ -32,6 +32,20 @@ extension Integration.ClickModelTests {
     }
   }
 
+  @Test(arguments: [SIGINT, SIGKILL])
+  func nothingIsLeftBehind(_ signal: Int32) async throws {
+    try await Integration.expectNone {
+      let run = try Run()
+      // The shop is at work, and so is everything else.
+      try waitUntil("it runs: \(run.text)", seconds: 60) {
+        run.text.contains("== three days") || !run.isRunning
+      }
+      run.send(signal)
+      let status = try run.status(within: 60)
+      return run.leftovers() + (status == 128 + signal ? [] : ["exit status \(status): \(run.text)"])
+    }
+  }
+
   @Test func saysWhatIsMissing() async throws {
     try await Integration.expectNone {
       let run = try Run(python: "/bin/false")
@@ -73,6 +87,8 @@ private final class Run {
 
   var text: String { script.text }
   var isRunning: Bool { script.isRunning }
+
+  func send(_ signal: Int32) { script.signal(signal) }
 
   func status(within seconds: Double) throws -> Int32 { try script.status(within: seconds) }
 
