@@ -191,7 +191,8 @@ let package = Package(
       name: "IntegrationTests",
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "LiveView", "Processor", "EventLog", "OnlineStore",
-        "OutputRecords", "CRDKafka", "plumb", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+        "OutputRecords", "SQLiteTables", "CRDKafka", "plumb",
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ],
       exclude: ["Python"], swiftSettings: strict),
     .testTarget(

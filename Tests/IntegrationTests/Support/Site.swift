@@ -178,9 +178,9 @@ final class Site {
   }
 
   /// What a command that reads Redis prints; it must succeed.
-  func answer(_ arguments: [String]) throws -> String {
+  func answer(_ arguments: [String], definitions other: String? = nil) throws -> String {
     let process = try ChildProcess(
-      Self.binary, arguments + ["-d", definitions, "--redis", redis.url],
+      Self.binary, arguments + ["-d", other ?? definitions, "--redis", redis.url],
       log: folder.appendingPathComponent("command-\(UUID().uuidString).log"))
     let status = try process.status(within: 60)
     guard status == 0 else { throw Failure("\(arguments): exit status \(status): \(process.text)") }
