@@ -141,13 +141,16 @@ let package = Package(
       name: "reader", dependencies: ["DefinitionFiles", "FeatureCore", "OnlineStore"],
       path: "examples/reader",
       swiftSettings: strict),
+    // What several test targets need.
+    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
     .testTarget(
-      name: "FeatureCoreTests", dependencies: ["FeatureCore"], swiftSettings: strict),
+      name: "FeatureCoreTests", dependencies: ["FeatureCore", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "AdapterTests",
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "ServiceConfiguration",
         "OutputRecords", "Parquet", "Processor", "Verification", "FeastDefinitions", "ModelMonitor",
+        "TestSupport",
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
     .testTarget(
@@ -155,15 +158,15 @@ let package = Package(
       dependencies: ["Capture", "FileTables", "SQLiteTables", "FeatureCore", "OfflineStore", "Processor"],
       swiftSettings: strict),
     .testTarget(
-      name: "ParquetTests", dependencies: ["FeatureCore", "Parquet"], exclude: ["Python"],
+      name: "ParquetTests", dependencies: ["FeatureCore", "Parquet", "TestSupport"], exclude: ["Python"],
       swiftSettings: strict),
     .testTarget(
-      name: "OnlineStoreTests", dependencies: ["FeatureCore", "Processor", "OnlineStore"],
+      name: "OnlineStoreTests", dependencies: ["FeatureCore", "Processor", "OnlineStore", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "ProcessorTests",
       dependencies: [
-        "FeatureCore", "Processor", "OutputRecords",
+        "FeatureCore", "Processor", "OutputRecords", "TestSupport",
         .product(name: "SwiftProtobuf", package: "swift-protobuf"), .product(name: "Yams", package: "Yams"),
       ], swiftSettings: strict),
     .testTarget(
@@ -179,19 +182,20 @@ let package = Package(
     .testTarget(
       name: "BrokerTests",
       dependencies: [
-        "BrokerCore", "LocalBroker", "CRDKafka", "plumb", .product(name: "NIOCore", package: "swift-nio"),
+        "BrokerCore", "LocalBroker", "CRDKafka", "TestSupport", "plumb",
+        .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOEmbedded", package: "swift-nio"),
       ],
       exclude: ["Conformance"], swiftSettings: strict),
     .testTarget(
       name: "EventLogTests",
-      dependencies: ["EventLog", "Processor", "BrokerCore", "LocalBroker", "CRDKafka"],
+      dependencies: ["EventLog", "Processor", "BrokerCore", "LocalBroker", "CRDKafka", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "LiveView", "Processor", "EventLog", "OnlineStore",
-        "OutputRecords", "SQLiteTables", "CRDKafka", "plumb",
+        "OutputRecords", "SQLiteTables", "CRDKafka", "TestSupport", "plumb",
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ],
       exclude: ["Python"], swiftSettings: strict),

@@ -59,6 +59,11 @@ final class ShapeReader {
     add(Finding(place.path, place.position, message, suggestion: suggestion))
   }
 
+  /// What is wrong with a key, or with all that stands under it.
+  func report(keyOf place: Place, _ message: String, suggestion: String? = nil) {
+    add(Finding(place.path, place.keyPosition, message, suggestion: suggestion))
+  }
+
   private func add(_ finding: @autoclosure () -> Finding) {
     if findings.count < Self.findingsMax { findings.append(finding()) }
   }

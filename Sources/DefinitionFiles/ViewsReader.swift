@@ -110,8 +110,8 @@ extension DefinitionsReader {
     guard let function = fields["aggregate"] else {
       if fields.misspelt.isDisjoint(with: ["aggregate", "derive", "column"]) {
         reader.report(
-          Place(node: .scalar(.init("")), path: place.path, keyPosition: place.keyPosition),
-          "a feature needs 'aggregate', 'derive' or 'column'", suggestion: "for example aggregate: count")
+          keyOf: place, "a feature needs 'aggregate', 'derive' or 'column'",
+          suggestion: "for example aggregate: count")
       }
       // What else is wrong with it is reported too.
       _ = aggregate(nil, fields)
@@ -125,9 +125,8 @@ extension DefinitionsReader {
     let kind = fields["derive"] == nil ? "column" : "derive"
     for key in ["aggregate", "column"] + Self.aggregateKeys where key != "windows" && key != kind {
       guard let stranger = fields[key] else { continue }
-      let keyPlace = Place(node: .scalar(.init("")), path: stranger.path, keyPosition: stranger.keyPosition)
       reader.report(
-        keyPlace, "'\(key)' does not go with '\(kind)'",
+        keyOf: stranger, "'\(key)' does not go with '\(kind)'",
         suggestion: ["aggregate", "column"].contains(key)
           ? "keep one of them" : "put it where the events are aggregated")
     }

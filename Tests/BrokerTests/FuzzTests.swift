@@ -3,6 +3,7 @@ import Glibc
 import NIOCore
 import NIOEmbedded
 import Testing
+import TestSupport
 
 @testable import LocalBroker
 
@@ -262,7 +263,7 @@ struct Requests {
     }
   }
 
-  @Test(.timeLimit(.minutes(5)), arguments: Randomness.seeds(8))
+  @Test(.timeLimit(.minutes(5)), arguments: SplitMix64.seeds(8))
   func damagedRequestsDoNoHarm(seed: UInt64) throws { _ = try hammer(seed: seed) }
 
   /// In a process of its own, where nothing else takes memory.
@@ -276,7 +277,7 @@ struct Requests {
   /// Sends damaged requests; gives by how many bytes the process grew, but for a first few.
   private func hammer(seed: UInt64) throws -> Int {
     let (handler, broker, peer) = try handler()
-    var random = Randomness(seed: seed)
+    var random = SplitMix64(seed: seed)
     let producer = try broker.initProducer(transactionalId: "x", timeout: 1_000, expected: nil, now: 0)
     var refused = 0
     var before = 0
@@ -301,7 +302,7 @@ struct Requests {
     return residentBytes() - before
   }
 
-  private func damage(_ frame: inout [UInt8], _ random: inout Randomness) {
+  private func damage(_ frame: inout [UInt8], _ random: inout SplitMix64) {
     switch random.below(6) {
     case 0: frame = (0..<random.below(200)).map { _ in UInt8(random.below(256)) }
     case 1: frame.removeLast(random.below(frame.count))

@@ -1,4 +1,5 @@
 import Testing
+import TestSupport
 
 @testable import BrokerCore
 
@@ -106,9 +107,9 @@ private struct Crowd {
 @Suite struct GroupTests {
   /// Members come, go, and die at random: every generation has one leader, every member gets what that leader gave it,
   /// and when peace comes all who live share the group.
-  @Test(arguments: Randomness.seeds(100))
+  @Test(arguments: SplitMix64.seeds(100))
   func randomGroupsSettle(seed: UInt64) {
-    var random = Randomness(seed: seed)
+    var random = SplitMix64(seed: seed)
     var crowd = Crowd(5)
     for _ in 0..<400 {
       let index = random.below(5)

@@ -1,5 +1,6 @@
 import BrokerCore
 import Testing
+import TestSupport
 
 /// What the broker must amount to, told the simplest way: every record with its fate.
 private struct Model {
@@ -61,7 +62,7 @@ private let timeout: Int32 = 1_000
 
 /// A random history: the broker and the model side by side.
 private struct History {
-  var random: Randomness
+  var random: SplitMix64
   var broker = Broker()
   var model = Model()
   var journal = JournalBox()
@@ -72,7 +73,7 @@ private struct History {
   final class JournalBox { var entries: [JournalEntry] = [] }
 
   init(seed: UInt64) throws {
-    random = Randomness(seed: seed)
+    random = SplitMix64(seed: seed)
     places = [TopicPartition("t", 0), TopicPartition("t", 1), TopicPartition("u", 0)]
     listen()
     broker.start(now: now)
@@ -274,7 +275,7 @@ private struct History {
 }
 
 @Suite struct ModelTests {
-  @Test(arguments: Randomness.seeds(60))
+  @Test(arguments: SplitMix64.seeds(60))
   func randomHistoriesEqualTheModel(seed: UInt64) throws {
     var history = try History(seed: seed)
     for step in 0..<300 {
@@ -284,7 +285,7 @@ private struct History {
   }
 
   /// A crash may cut the journal anywhere: what is rebuilt has no open transaction that nobody can end.
-  @Test(arguments: Randomness.seeds(20))
+  @Test(arguments: SplitMix64.seeds(20))
   func anyPrefixOfTheJournalIsRecovered(seed: UInt64) throws {
     var history = try History(seed: seed)
     for _ in 0..<150 { try history.step() }

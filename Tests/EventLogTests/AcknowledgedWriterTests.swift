@@ -1,7 +1,9 @@
+import Foundation
 import EventLog
 import LocalBroker
 import Processor
 import Testing
+import TestSupport
 
 extension BrokerSuite {
   /// Which records the brokers have, told for each.
@@ -32,9 +34,9 @@ extension BrokerSuite {
 
     /// What brokers that are away don't take in time is given up, and doesn't come later.
     @Test func whatIsLateIsGivenUp() async throws {
-      let directory = TemporaryDirectory()
+      let directory = try TemporaryFolder()
       var configuration = TestBroker.configuration()
-      configuration.dataDirectory = directory.path
+      configuration.dataDirectory = directory.url.path
       let broker = try await LocalBroker.start(configuration)
       configuration.port = broker.port
       let bench = Bench(brokers: "127.0.0.1:\(broker.port)")

@@ -1,7 +1,9 @@
 @testable import EventLog
+import Foundation
 import LocalBroker
 import Processor
 import Testing
+import TestSupport
 
 extension BrokerSuite {
   /// Members that come and go, and a broker that does.
@@ -161,9 +163,9 @@ extension BrokerSuite {
         try TopicWriter.patient(chosen).settings(for: .producer).contains {
           $0 == ("message.timeout.ms", "7000")
         })
-      let directory = TemporaryDirectory()
+      let directory = try TemporaryFolder()
       var configuration = TestBroker.configuration()
-      configuration.dataDirectory = directory.path
+      configuration.dataDirectory = directory.url.path
       let broker = try await LocalBroker.start(configuration)
       configuration.port = broker.port
       let bench = Bench(brokers: "127.0.0.1:\(broker.port)")
@@ -194,9 +196,9 @@ extension BrokerSuite {
     }
 
     @Test func aBrokerThatRestartsIsWaitedFor() async throws {
-      let directory = TemporaryDirectory()
+      let directory = try TemporaryFolder()
       var configuration = TestBroker.configuration()
-      configuration.dataDirectory = directory.path
+      configuration.dataDirectory = directory.url.path
       let broker = try await LocalBroker.start(configuration)
       configuration.port = broker.port
       let bench = Bench(brokers: "127.0.0.1:\(broker.port)")

@@ -1,6 +1,7 @@
 import EventLog
 import Processor
 import Testing
+import TestSupport
 
 extension BrokerSuite {
   @Suite(.serialized) struct TopicReaderTests {

@@ -4,6 +4,7 @@ import Foundation
 import OnlineStore
 import Processor
 import Testing
+import TestSupport
 
 extension Integration {
   /// `plumb archive` keeps what a topic held, and `plumb verify --archive` reads both as one.

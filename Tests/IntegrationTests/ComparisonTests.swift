@@ -1,6 +1,7 @@
 import FeatureCore
 import Foundation
 import Testing
+import TestSupport
 
 extension Integration {
   /// `plumb training-set --report` finds what a service that was away has not served, and what came late.

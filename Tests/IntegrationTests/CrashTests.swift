@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 extension Integration {
   /// Processes of the service are killed, frozen and stopped, and everything ends as one fold of the log makes it.

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 extension Integration {
   /// `./Compose/demo` with the binary under test. However it ends, nothing is left behind.

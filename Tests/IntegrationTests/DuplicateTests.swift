@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 extension Integration {
   /// Orders that are sent again, to a service that is killed: each counts once, in Redis, by way of a repartition topic, in

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 extension Integration {
   /// `plumb export` of a service at work, killed again and again: every snapshot becomes one row.

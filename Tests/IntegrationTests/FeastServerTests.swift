@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 extension Integration {
   /// The repository that `plumb feast export` writes, with the real Feast, over `plumb serve`.

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 extension Integration {
   /// A Feast repository over an export, with the real Feast.

@@ -2,6 +2,7 @@ import Foundation
 import LiveView
 import Processor
 import Testing
+import TestSupport
 
 extension Integration {
   /// An entity whose state is as large as one may be.

@@ -1,11 +1,12 @@
 import Foundation
 import Testing
+import TestSupport
 
 /// The real binary with a real broker and a real Redis. One test at a time: each runs several processes, and the
 /// faults' timing should come from the tests.
 @Suite(
   .serialized, .timeLimit(.minutes(30)),
-  .enabled(if: RedisNode.executable != nil, "redis-server is missing: install it to run these tests"))
+  .enabled(if: RedisProcess.executable != nil, "redis-server is missing: install it to run these tests"))
 enum Integration {
   /// A test's body on a thread of its own: it waits for processes, and the pool's threads have other work.
   static func expectNone(_ body: @escaping @Sendable () throws -> [String]) async throws {

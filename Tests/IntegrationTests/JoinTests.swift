@@ -2,6 +2,7 @@ import FeatureCore
 import Foundation
 import Processor
 import Testing
+import TestSupport
 
 extension Integration {
   /// Joins of a real service, under kill -9: each left event has one outcome, the one that plain search finds.

@@ -1,6 +1,7 @@
 import Foundation
 import Processor
 import Testing
+import TestSupport
 
 extension Integration {
   /// `plumb on-trigger` with a real broker and real commands, killed and stopped.

@@ -4,6 +4,7 @@ import Foundation
 import LiveView
 import Processor
 import Testing
+import TestSupport
 
 extension Integration {
   /// Kafka is away for longer than everything that waits for it, or has forgotten what it had.

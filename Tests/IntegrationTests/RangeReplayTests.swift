@@ -3,6 +3,7 @@ import Foundation
 import OnlineStore
 import Processor
 import Testing
+import TestSupport
 
 extension Integration {
   /// `plumb replay --from --until`: ranges of the topics, compared with a plain fold of their records.

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 extension Integration {
   /// The Redis and the broker are killed and come back, some with less than they had.

@@ -3,6 +3,7 @@ import Foundation
 import OnlineStore
 import Processor
 import Testing
+import TestSupport
 
 extension Integration {
   /// What the processes say, and what they don't.

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 extension Integration {
   /// The primary of a watched Redis goes, its replica takes over, and it comes back. All over TLS.

@@ -3,6 +3,7 @@ import Foundation
 import OnlineStore
 import Processor
 import Testing
+import TestSupport
 
 extension Integration {
   /// What `plumb serve` does while Kafka or a part of Redis is away, and within which bounds.

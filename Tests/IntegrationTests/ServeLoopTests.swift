@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 extension Integration {
   /// The whole way of an answer while everything runs: events are folded, clients are answered, answers are logged,

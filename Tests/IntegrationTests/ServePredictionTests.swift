@@ -1,6 +1,7 @@
 import Foundation
 import Processor
 import Testing
+import TestSupport
 
 extension Integration {
   /// Rows that clients of the feature server write to a source's topic, with the service that folds them.

@@ -2,6 +2,7 @@ import Foundation
 import LiveView
 import Processor
 import Testing
+import TestSupport
 
 extension Integration {
   /// `plumb serve` beside `plumb run`, asked by plain HTTP and by Feast's client.

@@ -5,6 +5,7 @@ import OutputRecords
 import Processor
 import SwiftProtobuf
 import Testing
+import TestSupport
 
 extension Integration {
   /// The topic of answers, read again: what was answered is what the log says, and what rows hold.

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 extension Integration {
   /// `plumb training-set --as served` makes what `plumb get` had answered, from the topic and from an export, also when

@@ -3,6 +3,7 @@ import FeatureCore
 import Foundation
 import Processor
 import Testing
+import TestSupport
 
 extension Integration {
   /// A real shop's events through Kafka: every state is the one that a fold of the file gives.

@@ -4,6 +4,7 @@ import LiveView
 import OnlineStore
 import Processor
 import Testing
+import TestSupport
 
 extension Integration {
   /// When `plumb run` refuses to start.

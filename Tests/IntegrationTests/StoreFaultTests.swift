@@ -2,6 +2,7 @@ import Foundation
 import LiveView
 import OnlineStore
 import Testing
+import TestSupport
 
 extension Integration {
   /// What somebody or something does to Redis under a running service: it is told, and mended or set aside.

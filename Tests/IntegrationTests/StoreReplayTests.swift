@@ -4,6 +4,7 @@ import Foundation
 import OnlineStore
 import Processor
 import Testing
+import TestSupport
 
 extension Integration {
   /// `plumb replay --into redis`: a store that was lost comes back byte for byte.

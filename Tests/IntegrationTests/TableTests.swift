@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 extension Integration {
   /// The rows of a table's topic as features: served, verified, and in training rows.

@@ -3,6 +3,7 @@ import FeatureCore
 import Foundation
 import Processor
 import Testing
+import TestSupport
 
 extension Integration {
   /// `plumb snapshots tail` and `plumb dead-letters tail` of what a real service wrote.

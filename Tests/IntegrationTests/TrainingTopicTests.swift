@@ -1,6 +1,7 @@
 import EventFiles
 import Foundation
 import Testing
+import TestSupport
 
 extension Integration {
   /// `plumb training-set --as happened` reads topics, and an archive that goes on in them, as the service folds them.

@@ -1,6 +1,7 @@
 import EventFiles
 import Foundation
 import Testing
+import TestSupport
 
 extension Integration {
   /// Triggers of a real service, under kill -9: what fires is what a fold of the log says, once.

@@ -4,6 +4,7 @@ import OnlineStore
 import Processor
 import Synchronization
 import Testing
+import TestSupport
 
 extension Integration {
   /// A new version of the definitions is filled, promoted, and the old one retired, while events come and readers read.

@@ -3,6 +3,7 @@ import FeatureCore
 import Foundation
 import Processor
 import Testing
+import TestSupport
 
 extension Integration {
   /// `plumb verify` finds nothing where nothing is wrong, and finds what was tampered with.

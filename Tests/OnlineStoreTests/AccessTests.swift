@@ -3,6 +3,7 @@ import Foundation
 import OnlineStore
 import Processor
 import Testing
+import TestSupport
 
 /// The rights that docs/operations.md tells to give, on a real server: enough for what each does, and nothing beyond.
 @Suite(.enabled(if: RedisServer.isAvailable, "redis-server is not installed"))

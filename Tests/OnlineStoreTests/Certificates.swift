@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// An authority, and certificates that it has signed: made by OpenSSL's own program, in a folder.
 struct Certificates {
@@ -44,6 +45,6 @@ struct Certificates {
     process.standardError = FileHandle.nullDevice
     try process.run()
     process.waitUntilExit()
-    guard process.terminationStatus == 0 else { throw RedisServer.Failure("openssl \(arguments) failed") }
+    guard process.terminationStatus == 0 else { throw Failure("openssl \(arguments) failed") }
   }
 }

@@ -3,6 +3,7 @@ import Foundation
 import OnlineStore
 import Processor
 import Testing
+import TestSupport
 
 /// Two nodes of a Redis Cluster on loopback, each with half of the slots.
 final class RedisCluster {

@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import TestSupport
 
 /// Stands between a store and its server, and does something after so many bytes of the first connection.
 final class FaultyProxy: Sendable {
@@ -36,7 +37,7 @@ final class FaultyProxy: Sendable {
     listener = Foundation.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
     let bound = Self.withAddress(path) { bind(listener, $0, $1) }
     guard listener >= 0, bound == 0, listen(listener, 16) == 0 else {
-      throw RedisServer.Failure("cannot listen at \(path): errno \(errno)")
+      throw Failure("cannot listen at \(path): errno \(errno)")
     }
     let thread = Thread { [self] in serve() }
     thread.start()

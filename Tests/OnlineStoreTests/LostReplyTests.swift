@@ -3,6 +3,7 @@ import OnlineStore
 import Processor
 import Synchronization
 import Testing
+import TestSupport
 
 /// Every byte of a commit's conversation, in both directions, is a place where something happens.
 @Suite(.enabled(if: RedisServer.isAvailable, "redis-server is not installed"))

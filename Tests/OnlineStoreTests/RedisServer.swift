@@ -1,20 +1,17 @@
 import Foundation
 import Processor
+import TestSupport
 
 @testable import OnlineStore
 
 /// A redis-server of a test: on a Unix socket in a folder of its own, killed when the test lets go of it.
 final class RedisServer {
-  static let executable = [
-    "/usr/bin/redis-server", "/usr/local/bin/redis-server", "/opt/homebrew/bin/redis-server",
-  ]
-  .first { FileManager.default.isExecutableFile(atPath: $0) }
-  static var isAvailable: Bool { executable != nil }
+  static var isAvailable: Bool { RedisProcess.executable != nil }
 
   let folder: URL
   /// The text of a file of settings, which the server may change.
   private let configuration: String?
-  private var process: Process?
+  private let process: RedisProcess
 
   var socket: String { folder.appendingPathComponent("s").path }
   var options: RedisOptions { RedisOptions(.unix(path: socket)) }
@@ -26,6 +23,7 @@ final class RedisServer {
     var template = Array("/tmp/plumb-redis-XXXXXX".utf8CString)
     guard let made = mkdtemp(&template) else { throw Failure("cannot make a folder: errno \(errno)") }
     folder = URL(fileURLWithPath: String(cString: made), isDirectory: true)
+    process = RedisProcess(log: folder.appendingPathComponent("redis.log"))
     try start(arguments)
   }
 
@@ -34,29 +32,13 @@ final class RedisServer {
     try? FileManager.default.removeItem(at: folder)
   }
 
-  struct Failure: Error, CustomStringConvertible {
-    var description: String
-    init(_ description: String) { self.description = description }
-  }
-
   /// Starts the server again on its data. `isReady` tells from the answer to PING.
   func start(_ arguments: [String], isReady: @escaping (String) -> Bool = { $0 == "PONG" }) throws {
     try? FileManager.default.removeItem(atPath: socket)
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: try Self.executable.unwrapped("redis-server is missing"))
     let file = folder.appendingPathComponent("redis.conf")
     if let configuration { try Data(configuration.utf8).write(to: file) }
-    process.arguments =
-      (configuration == nil ? [] : [file.path]) + [
-        "--port", "0", "--unixsocket", socket, "--dir", folder.path,
-      ]
-      + arguments
-    process.standardOutput = FileHandle.nullDevice
-    process.standardError = FileHandle.nullDevice
-    try process.run()
-    self.process = process
-    try waitUntil("redis-server answers") {
-      guard process.isRunning else { throw Failure("redis-server ended with \(process.terminationStatus)") }
+    let own = ["--port", "0", "--unixsocket", socket, "--dir", folder.path]
+    try process.start((configuration == nil ? [] : [file.path]) + own + arguments) {
       do {
         return isReady(try self.ask("PING").first.flatMap { $0 } ?? "")
       } catch let error as StoreError {
@@ -66,17 +48,10 @@ final class RedisServer {
   }
 
   /// kill -9.
-  func kill() {
-    guard let process else { return }
-    Foundation.kill(process.processIdentifier, SIGKILL)
-    process.waitUntilExit()
-    self.process = nil
-  }
+  func kill() { process.kill() }
 
   /// Stops the process without ending it, or lets it go on.
-  func pause(_ isPaused: Bool) {
-    if let process { Foundation.kill(process.processIdentifier, isPaused ? SIGSTOP : SIGCONT) }
-  }
+  func pause(_ isPaused: Bool) { process.freeze(isPaused) }
 
   /// The answer to a command: one value, or those of an array; nil is Redis' nil. Over a connection of its own.
   @discardableResult
@@ -105,17 +80,8 @@ final class RedisServer {
 
 extension Optional {
   func unwrapped(_ message: String) throws -> Wrapped {
-    guard let self else { throw RedisServer.Failure(message) }
+    guard let self else { throw Failure(message) }
     return self
-  }
-}
-
-/// Waits for a condition, at most 20 seconds.
-func waitUntil(_ what: String, _ condition: () throws -> Bool) throws {
-  let deadline = Date(timeIntervalSinceNow: 20)
-  while try !condition() {
-    guard Date() < deadline else { throw RedisServer.Failure("waited in vain until \(what)") }
-    usleep(2_000)
   }
 }
 

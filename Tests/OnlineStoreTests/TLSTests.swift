@@ -1,6 +1,7 @@
 import Foundation
 import Processor
 import Testing
+import TestSupport
 
 @testable import OnlineStore
 

@@ -2,6 +2,7 @@ import FeatureCore
 import Foundation
 @testable import Parquet
 import Testing
+import TestSupport
 
 /// No bytes make the reader trap, hang or take memory without bound.
 @Suite struct DamageTests {
@@ -20,7 +21,7 @@ import Testing
     }
   }
 
-  private func mutated(_ bytes: [UInt8], _ random: inout TestRandom) -> [UInt8] {
+  private func mutated(_ bytes: [UInt8], _ random: inout SplitMix64) -> [UInt8] {
     var bytes = bytes
     // Half of the changes go to the footer, which is small and decides everything.
     for _ in 0..<Int.random(in: 1...4, using: &random) {
@@ -77,7 +78,7 @@ import Testing
     for (number, name) in names.enumerated() {
       let bytes = try folder.read(name)
       #expect(outcome(bytes) == nil, "\(name)")
-      var random = TestRandom(seed: UInt64(number))
+      var random = SplitMix64(seed: UInt64(number))
       var failures = 0
       for _ in 0..<100 where outcome(mutated(bytes, &random)) != nil { failures += 1 }
       #expect(failures > 15, "\(name), seed \(number): damage is noticed")
@@ -86,7 +87,7 @@ import Testing
 
   @Test(arguments: UInt64(1)...20)
   func decodersOfRandomBytes(seed: UInt64) {
-    var random = TestRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     for _ in 0..<2_000 {
       let bytes = (0..<Int.random(in: 0..<80, using: &random)).map { _ in
         Bool.random(using: &random)

@@ -2,6 +2,7 @@ import FeatureCore
 import Foundation
 import Parquet
 import Testing
+import TestSupport
 
 /// pyarrow, DuckDB, Polars and pandas read what we write, and we read what they write.
 @Suite(.enabled(if: Python.isReady, Comment(rawValue: Python.why)))

@@ -1,6 +1,7 @@
 import FeatureCore
 import Parquet
 import Testing
+import TestSupport
 
 /// What is written is read, bit for bit.
 @Suite struct RoundTripTests {
@@ -61,7 +62,7 @@ import Testing
   @Test func aDictionaryIsTakenWhereItPays() throws {
     let columns = [ParquetColumn("a", .scalar(.string))]
     func size(_ distinct: Int, dictionaryBytesMax: Int) -> Int {
-      var random = TestRandom(seed: 1)
+      var random = SplitMix64(seed: 1)
       let rows = (0..<20_000).map { _ -> [FeatureValue] in
         [.string(Text("some text \(Int.random(in: 0..<distinct, using: &random))"))]
       }

@@ -1,5 +1,6 @@
 import FeatureCore
 import Testing
+import TestSupport
 
 @testable import Processor
 

@@ -1,6 +1,7 @@
 import FeatureCore
 import Foundation
 import Testing
+import TestSupport
 
 @testable import Processor
 

@@ -3,6 +3,7 @@ import Foundation
 import OutputRecords
 import SwiftProtobuf
 import Testing
+import TestSupport
 
 @testable import Processor
 

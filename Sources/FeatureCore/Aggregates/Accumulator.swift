@@ -3,7 +3,7 @@
 /// A column is plain data, so that the loop over the columns of an event is a loop over a flat table with one
 /// switch. Numbers live in words of the tile's row; lists and sketches in a `Cell` beside it.
 struct Accumulator: Hashable, Sendable {
-  enum Kind: UInt8, Sendable {
+  enum Kind: UInt8, Sendable, CaseIterable {
     case count
     /// Two words: an Int128, low word first. Exact.
     case sumInt64
@@ -39,10 +39,10 @@ struct Accumulator: Hashable, Sendable {
   var kind: Kind
   /// Type of the aggregated values.
   var type: ValueType
-  /// Register of the filter, or -1 for none.
-  var filter: Int
-  /// Register of the value, or -1 for none.
-  var value: Int
+  /// Register of the filter, if there is one.
+  var filter: RegisterIndex?
+  /// Register of the value, if there is one.
+  var value: RegisterIndex?
   /// Lists and top_k.
   var k = 0
   /// top_k with counters that know their errors.
@@ -50,7 +50,7 @@ struct Accumulator: Hashable, Sendable {
   /// Decayed aggregates, in microseconds.
   var halfLife: Double = 0
   /// Histograms: the view's bucket table.
-  var buckets = -1
+  var buckets = 0
   /// Histograms: words.
   var bucketCount = 0
   /// Histograms: whether the last bucket is of nulls.
@@ -78,6 +78,9 @@ struct Accumulator: Hashable, Sendable {
   /// Whether its values are texts.
   @inline(__always) var isText: Bool { type == .string }
 }
+
+/// A register in a flat table: narrow, so that one that may be missing takes up no more than a word.
+typealias RegisterIndex = Int32
 
 /// Edges or values of a histogram's buckets.
 enum BucketTable: Hashable, Sendable {
@@ -206,7 +209,10 @@ extension Accumulator {
       } else {
         cell = Cell()
       }
-    default: preconditionFailure("Cannot fold into a cell when the accumulator is \(kind)")
+    case .count, .sumInt64, .sumDouble, .meanInt64, .meanDouble, .moments, .minInt64, .maxInt64, .minDouble,
+      .maxDouble, .first,
+      .last, .decayed, .latestTime, .histogram, .product, .rowValue:
+      preconditionFailure("Cannot fold into a cell when the accumulator is \(kind)")
     }
   }
 
@@ -228,13 +234,16 @@ extension Accumulator {
     case .heavyHitters: HeavyHitters.merge(other, type, counters: counters, into: &cell)
     case .scores: ScoreSketch.merge(other, into: &cell)
     case .rowText: cell = other
-    default: preconditionFailure("Cannot merge cells when the accumulator is \(kind)")
+    case .count, .sumInt64, .sumDouble, .meanInt64, .meanDouble, .moments, .minInt64, .maxInt64, .minDouble,
+      .maxDouble, .first,
+      .last, .decayed, .latestTime, .histogram, .product, .rowValue:
+      preconditionFailure("Cannot merge cells when the accumulator is \(kind)")
     }
   }
 
   @inline(__always)
   private func decayedInput(_ scalar: Scalar) -> Double {
-    if value < 0 { return 1 }
+    if value == nil { return 1 }
     return type == .int64 ? Double(scalar.int64) : scalar.double
   }
 

@@ -112,7 +112,10 @@ extension Accumulator {
         writer.varint(error)
       }
     case .scores: ScoreSketch.encode(cell, into: &writer)
-    default: preconditionFailure("Cannot encode a cell when the accumulator is \(kind)")
+    case .count, .sumInt64, .sumDouble, .meanInt64, .meanDouble, .moments, .minInt64, .maxInt64, .minDouble,
+      .maxDouble, .first,
+      .last, .decayed, .latestTime, .histogram, .product, .rowValue:
+      preconditionFailure("Cannot encode a cell when the accumulator is \(kind)")
     }
   }
 
@@ -129,7 +132,10 @@ extension Accumulator {
     case .topCounts: try decodeTopCounts(into: &cell, counters: TopCounts.capacity(k: k), &reader)
     case .heavyHitters: try decodeTopCounts(into: &cell, counters: counters, &reader)
     case .scores: try ScoreSketch.decode(into: &cell, &reader)
-    default: preconditionFailure("Cannot decode a cell when the accumulator is \(kind)")
+    case .count, .sumInt64, .sumDouble, .meanInt64, .meanDouble, .moments, .minInt64, .maxInt64, .minDouble,
+      .maxDouble, .first,
+      .last, .decayed, .latestTime, .histogram, .product, .rowValue:
+      preconditionFailure("Cannot decode a cell when the accumulator is \(kind)")
     }
     return cell
   }

@@ -4,8 +4,8 @@ struct AggregateRule {
   let value: Register?
   let path: DefinitionPath
   private(set) var mistakes: [Mistake] = []
-  /// The place of the baseline among those of the view.
-  private var reference = -1
+  /// The place of the baseline among those of the view, if there is one.
+  private var reference: Int?
 
   init(_ aggregate: Aggregate, value: Register?, path: DefinitionPath) {
     self.aggregate = aggregate
@@ -27,7 +27,7 @@ struct AggregateRule {
     checkValue()
     guard mistakes.isEmpty else { return nil }
     let type = value?.type ?? .int64
-    var accumulator = Accumulator(kind: kind(type), type: type, filter: -1, value: -1)
+    var accumulator = Accumulator(kind: kind(type), type: type)
     switch aggregate.function {
     case .firstK, .lastK, .lastDistinctK: accumulator.k = aggregate.k ?? 0
     case .topK where aggregate.counters == nil: accumulator.k = aggregate.k ?? 0
@@ -46,9 +46,14 @@ struct AggregateRule {
       accumulator.countsNulls = true
       accumulator.bucketCount += 1
       guard let baseline = aggregate.baseline else { break }
-      reference = baselines.firstIndex(of: baseline) ?? baselines.count
-      if reference == baselines.count { baselines.append(baseline) }
-    default: break
+      let place = baselines.firstIndex(of: baseline) ?? baselines.count
+      if place == baselines.count { baselines.append(baseline) }
+      reference = place
+    case .count, .sum, .product, .mean, .variance, .stddev, .min, .max, .countDistinct, .approxQuantile,
+      .secondsSinceLast, .auc, .aucBound, .prAUC, .expectedAUC, .logLoss, .normalizedEntropy, .calibration,
+      .ece,
+      .brier, .mae, .rmse, .bias:
+      break
     }
     return accumulator
   }

@@ -21,7 +21,7 @@ extension ViewCompiler {
     guard mistakes.count == before, let fallback else { return [] }
     // The first registers of a program are the source's columns.
     let accumulator = Accumulator(
-      kind: type == .string ? .rowText : .rowValue, type: type, filter: -1, value: column)
+      kind: type == .string ? .rowText : .rowValue, type: type, value: RegisterIndex(column))
     let (level, index) = slot(for: accumulator, .lifetime)
     return [
       Output(

@@ -8,6 +8,8 @@ struct ViewCompiler {
   let path: DefinitionPath
   let zones: [String: TimeZoneRules]
   var stateBytesMax = Limits.stateBytesMax
+  /// Whether it is to have features: else only its events and their keys are asked for.
+  var isOfFeatures = true
   private(set) var mistakes: [Mistake] = []
 
   private var builder: ProgramBuilder
@@ -59,7 +61,7 @@ struct ViewCompiler {
     let layout = StateLayout(
       levels: levels, bucketTables: bucketTables, calendars: calendars, triggers: triggers.map(\.clock))
     let plan = ViewPlan(
-      view: view, source: sourceIndex, entity: entity, program: builder.build(), filter: filter?.index ?? -1,
+      view: view, source: sourceIndex, entity: entity, program: builder.build(), filter: filter?.index,
       inputs: inputs, layout: layout, baselines: baselines, outputs: outputs,
       derivedOrder: derivedOrder, triggers: triggers, summaries: FeatureSummary.make(view, outputs),
       fingerprint: Fingerprint.of(
@@ -117,7 +119,9 @@ struct ViewCompiler {
 
   private mutating func checkFeatures() {
     let place = path.child("features")
-    if view.features.isEmpty { report(place, "the view has no feature", "declare at least one") }
+    if isOfFeatures && view.features.isEmpty {
+      report(place, "the view has no feature", "declare at least one")
+    }
     if view.features.count > Limits.featuresPerViewMax {
       report(
         place, "the view has more than \(Limits.featuresPerViewMax) features", "split it into several views")
@@ -173,11 +177,11 @@ struct ViewCompiler {
     guard var accumulator = rule.accumulator(tables: &bucketTables, baselines: &baselines),
       let type = rule.resultType
     else { return [] }
-    accumulator.filter = filter?.index ?? -1
-    accumulator.value = value?.index ?? -1
+    accumulator.filter = filter.map { RegisterIndex($0.index) }
+    accumulator.value = value.map { RegisterIndex($0.index) }
     let fallback = rule.fallback(feature.fallback, type: type)
     let input = AggregateInput(feature: feature.name, filter: accumulator.filter, value: accumulator.value)
-    if input.filter >= 0 || input.value >= 0 { inputs.append(input) }
+    if input.filter != nil || input.value != nil { inputs.append(input) }
     // In the order of their names, so that the order of the list changes no byte of a state.
     for window in windows.sorted(by: { Text($0.name) < Text($1.name) }) {
       _ = slot(for: accumulator, window.tiling)
@@ -308,7 +312,7 @@ struct ViewCompiler {
         switch other {
         case .sliding(let length, hop): length
         case .shifted(let length, hop, let offset): length + offset
-        default: nil
+        case .sliding, .shifted, .calendar, .all, .session, nil: nil
         }
       }
       return .hops(hop: hop, retention: lengths.max() ?? 0)

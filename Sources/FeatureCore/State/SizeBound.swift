@@ -51,12 +51,16 @@ extension ViewPlan {
 
   private func elementsMax(of output: Output) -> Int {
     guard case .window(let level, let column, _, let result) = output.origin else { return 0 }
+    let accumulator = layout.columns(of: layout.levels[level])[column].accumulator
     switch result {
     case .top(let k), .topCounts(let k), .topErrors(let k): return k
-    default: break
+    case .list: return accumulator.k
+    case .histogram: return accumulator.bucketCount
+    case .count, .sum, .product, .mean, .rootMean, .variance, .stddev, .extreme, .edge, .distinct,
+      .latestTime,
+      .decayed, .quantile, .topCertain, .measure, .drift:
+      return 0
     }
-    let accumulator = layout.columns(of: layout.levels[level])[column].accumulator
-    return max(accumulator.k, accumulator.kind == .histogram ? accumulator.bucketCount : 0)
   }
 }
 

@@ -245,13 +245,16 @@ extension Accumulator {
   /// Whether the event counts here: the filter is true and the value is not null.
   @inline(__always)
   func takes(_ registers: UnsafePointer<Scalar>) -> Bool {
-    (filter < 0 || registers[filter].isTrue)
-      && (value < 0 || registers[value].isValue || takesNull && !registers[value].isKept)
+    if let filter, !registers[Int(filter)].isTrue { return false }
+    guard let value else { return true }
+    return registers[Int(value)].isValue || takesNull && !registers[Int(value)].isKept
   }
 
   /// The event's value; null for aggregates of events.
   @inline(__always)
-  func input(_ registers: UnsafePointer<Scalar>) -> Scalar { value < 0 ? .null : registers[value] }
+  func input(_ registers: UnsafePointer<Scalar>) -> Scalar {
+    if let value { registers[Int(value)] } else { .null }
+  }
 }
 
 extension Column {

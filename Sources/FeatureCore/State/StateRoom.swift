@@ -130,7 +130,12 @@ extension Accumulator {
     switch kind {
     case .distinct: DistinctSketch.denseBytes - 8 * Limits.distinctExactMax
     case .scores: 3 + 10 * (ScoreSketch.headerWords + ScoreSketch.binWords)
-    default: 3 + 30 + cellValueMax
+    case .minText, .maxText, .rowText, .firstList, .lastList, .lastDistinct, .quantiles, .topCounts,
+      .heavyHitters:
+      3 + 30 + cellValueMax
+    case .count, .sumInt64, .sumDouble, .meanInt64, .meanDouble, .moments, .minInt64, .maxInt64, .minDouble,
+      .maxDouble, .first, .last, .decayed, .latestTime, .histogram, .product, .rowValue:
+      0
     }
   }
 }

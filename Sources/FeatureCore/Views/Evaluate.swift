@@ -94,7 +94,7 @@ extension ViewPlan {
     let column = layout.columns[level.firstColumn + window.column]
     if case .drift(let measure, let baseline) = window.result {
       let counts = UnsafeBufferPointer(start: merged + column.word, count: column.accumulator.bucketCount)
-      return .double(Drift.value(measure, counts, baseline < 0 ? nil : baselines[baseline]))
+      return .double(Drift.value(measure, counts, baseline.map { baselines[$0] }))
     }
     if column.cell < 0 {
       return column.accumulator.value(merged + column.word, Cell(), window.result, at: time)

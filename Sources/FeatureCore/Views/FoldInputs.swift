@@ -9,7 +9,7 @@ struct FoldInputs {
   }
 
   private struct Slot {
-    var register: Int32
+    var register: RegisterIndex
     var kind: Kind
   }
 
@@ -20,18 +20,17 @@ struct FoldInputs {
 
   /// The inputs of a layout's accumulators. `deallocate` ends it.
   init(_ layout: StateLayout) {
-    var kinds: [Int: Kind] = [:]
-    for column in layout.columns where column.accumulator.value >= 0 {
-      kinds[column.accumulator.value] = column.accumulator.isText ? .text : .word
+    let accumulators = layout.columns.map(\.accumulator)
+    var kinds: [RegisterIndex: Kind] = [:]
+    for accumulator in accumulators {
+      if let value = accumulator.value { kinds[value] = accumulator.isText ? .text : .word }
     }
-    for column in layout.columns where column.accumulator.filter >= 0 {
-      // A value that is a filter too keeps its bits, which say whether it is true.
-      kinds[column.accumulator.filter] = kinds[column.accumulator.filter] ?? .filter
-    }
-    let sorted = kinds.sorted { $0.key < $1.key }.map { Slot(register: Int32($0.key), kind: $0.value) }
+    // A value that is a filter too keeps its bits, which say whether it is true.
+    for filter in accumulators.compactMap(\.filter) { kinds[filter] = kinds[filter] ?? .filter }
+    let sorted = kinds.sorted { $0.key < $1.key }.map { Slot(register: $0.key, kind: $0.value) }
     // Behind the values, whose nulls they tell apart.
-    let kept = Set(layout.columns.map(\.accumulator).filter(\.takesNull).map(\.value)).sorted()
-    let all = sorted + kept.map { Slot(register: Int32($0), kind: .kept) }
+    let kept = Set(accumulators.filter(\.takesNull).compactMap(\.value)).sorted()
+    let all = sorted + kept.map { Slot(register: $0, kind: .kept) }
     slots = .allocate(capacity: all.count)
     _ = slots.initialize(from: all)
     maskBytes = (all.count + 7) / 8

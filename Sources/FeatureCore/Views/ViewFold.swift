@@ -107,8 +107,8 @@ public final class ViewFold {
   private let keptRegisters: UnsafeMutablePointer<Scalar>
 
   private struct Input {
-    let filter: Int
-    let value: Int
+    let filter: RegisterIndex?
+    let value: RegisterIndex?
   }
 
   /// A fold for a view.
@@ -313,8 +313,8 @@ public final class ViewFold {
     registers.update(from: row, count: view.program.columnCount)
     arena.reset()
     view.program.run(registers, arena: arena)
-    if view.filter >= 0 {
-      let filter = registers[view.filter]
+    if let index = view.filter {
+      let filter = registers[index]
       if filter.tag == .failed { throw failure(filter, feature: nil) }
       if !filter.isTrue { return false }
     }
@@ -325,17 +325,19 @@ public final class ViewFold {
   /// A value counts only where its filter is true, so it may fail elsewhere.
   @inline(__always)
   private func isFailed(_ input: Input) -> Bool {
-    if input.filter >= 0 {
-      let filter = registers[input.filter]
+    if let index = input.filter {
+      let filter = registers[Int(index)]
       if filter.tag == .failed { return true }
       if !filter.isTrue { return false }
     }
-    return input.value >= 0 && registers[input.value].tag == .failed
+    return input.value.map { registers[Int($0)].tag == .failed } ?? false
   }
 
   private func failure(_ input: AggregateInput) -> ViewFailure {
-    let hasFailedFilter = input.filter >= 0 && registers[input.filter].tag == .failed
-    return failure(registers[hasFailedFilter ? input.filter : input.value], feature: input.feature)
+    let failed = [input.filter, input.value].compactMap(\.self).map { registers[Int($0)] }
+      .first { $0.tag == .failed }
+    guard let failed else { preconditionFailure("Cannot name a failure where nothing failed") }
+    return failure(failed, feature: input.feature)
   }
 
   private func failure(_ scalar: Scalar, feature: String?) -> ViewFailure {

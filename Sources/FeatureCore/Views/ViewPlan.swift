@@ -44,8 +44,8 @@ public final class ViewPlan: Sendable {
   public let summaries: [FeatureSummary]
 
   let program: Program
-  /// Register of the view's filter, or -1.
-  let filter: Int
+  /// Register of the view's filter, if it has one.
+  let filter: Int?
   /// The inputs of every aggregate, for telling failures before anything is folded.
   let inputs: [AggregateInput]
   let layout: StateLayout
@@ -66,7 +66,7 @@ public final class ViewPlan: Sendable {
   let codec: StateCodec
 
   init(
-    view: View, source: Int, entity: [EntityColumn], program: Program, filter: Int,
+    view: View, source: Int, entity: [EntityColumn], program: Program, filter: Int?,
     inputs: [AggregateInput], layout: StateLayout, baselines: [Baseline], outputs: [Output],
     derivedOrder: [Int],
     triggers: [TriggerPlan], summaries: [FeatureSummary], fingerprint: UInt64, stateBytesMax: Int
@@ -117,11 +117,11 @@ public final class ViewPlan: Sendable {
   }
 }
 
-/// A filter and a value of an aggregate, as registers of the view's program (-1: none).
+/// A filter and a value of an aggregate, as registers of the view's program.
 struct AggregateInput: Hashable, Sendable {
   var feature: String
-  var filter: Int
-  var value: Int
+  var filter: RegisterIndex?
+  var value: RegisterIndex?
 }
 
 /// A feature as `plumb check` shows it.
@@ -248,8 +248,8 @@ enum ResultKind: Hashable, Sendable {
   case decayed
   case quantile(Double)
   case measure(ScoreMeasure)
-  /// Against a baseline of the view; -1 for none.
-  case drift(DriftMeasure, baseline: Int)
+  /// Against a baseline of the view, if there is one.
+  case drift(DriftMeasure, baseline: Int?)
   /// The root of a mean.
   case rootMean
   case top(Int)

@@ -2,6 +2,7 @@ import DefinitionFiles
 import FeatureCore
 import Foundation
 import Testing
+import TestSupport
 
 /// Baselines in definitions files, in place and in files of their own.
 @Suite struct BaselineFileTests {

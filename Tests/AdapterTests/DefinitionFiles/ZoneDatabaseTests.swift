@@ -2,6 +2,7 @@ import DefinitionFiles
 import FeatureCore
 import Foundation
 import Testing
+import TestSupport
 
 private let python = ["/usr/bin/python3", "/usr/local/bin/python3"].first {
   FileManager.default.isExecutableFile(atPath: $0)

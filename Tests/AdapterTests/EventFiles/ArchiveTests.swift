@@ -2,6 +2,7 @@
 import FeatureCore
 import Foundation
 import Testing
+import TestSupport
 
 /// A record that owns its bytes.
 struct OwnedRecord: Hashable {
@@ -61,7 +62,7 @@ struct OwnedRecord: Hashable {
 
   /// Every combination of the keys and values, and some at random, with gaps between the offsets.
   private static func records(seed: UInt64, from first: Int64 = 0) -> [OwnedRecord] {
-    var random = TestRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     var offset = first
     func step() -> Int64 {
       offset += Int64(random.next() % 3)

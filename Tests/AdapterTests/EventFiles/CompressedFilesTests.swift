@@ -1,6 +1,7 @@
 @testable import EventFiles
 import Foundation
 import Testing
+import TestSupport
 
 /// The command-line tools that make the compressed files.
 enum Packer: String, CaseIterable, CustomTestStringConvertible {
@@ -25,7 +26,7 @@ struct CompressedFilesTests {
 
   /// Numbered lines, long enough together to span several blocks and compress to several steps.
   private func sample(_ count: Int, seed: UInt64) -> [UInt8] {
-    var random = TestRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     return (0..<count).flatMap { [UInt8]("{\"event_id\":\"e\($0)\",\"noise\":\(random.next())}\n".utf8) }
   }
 

@@ -2,6 +2,7 @@
 import FeatureCore
 import Foundation
 import Testing
+import TestSupport
 
 /// What a reader delivered, copied out of its buffers.
 struct CollectedLine: Equatable {
@@ -73,7 +74,7 @@ func splitLines(_ bytes: [UInt8], lineMax: Int = Limits.recordBytesMax) -> [Coll
 
   @Test(arguments: 1...60)
   func randomContentEqualsSplit(_ seed: UInt64) throws {
-    var random = TestRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     let alphabet = [UInt8]("\n\n\rabc{}\u{7f}".utf8) + [0, 0xFF]
     let bytes = (0..<Int.random(in: 0...2_000, using: &random)).map { _ in
       alphabet.randomElement(using: &random) ?? 0

@@ -2,6 +2,7 @@ import FeatureCore
 import Foundation
 @testable import OfflineStore
 import Testing
+import TestSupport
 
 /// A whole table: nil is null.
 func readTable(_ path: String, bufferBytes: Int = 1 << 18) throws(TableError) -> (

@@ -1,6 +1,7 @@
 import FeatureCore
 import Foundation
 import Testing
+import TestSupport
 
 @testable import OfflineStore
 
@@ -260,7 +261,7 @@ import Testing
 
   @Test func equalsTheDefinition() throws {
     let seed = UInt64.random(in: .min ... .max)
-    var random = TestRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     var found: [DifferenceCause: Int] = [:]
     for round in 0..<150 {
       var events: [Sent] = []

@@ -3,6 +3,7 @@ import FeatureCore
 import Foundation
 import OfflineStore
 import Testing
+import TestSupport
 
 /// Events of tables and arrays against naive writers, and whatever else the bytes are.
 @Suite struct EventFileTests {
@@ -66,7 +67,7 @@ import Testing
       b: row[3].isValue ? row[3].bits == 1 : nil)
   }
 
-  private static func randomRow(_ random: inout TestRandom) -> Row {
+  private static func randomRow(_ random: inout SplitMix64) -> Row {
     let alphabet = Array("ab,;\t\"\n\r\\{}[] é日".unicodeScalars)
     let text = String(
       String.UnicodeScalarView(
@@ -81,7 +82,7 @@ import Testing
       b: Bool.random(using: &random) ? Bool.random(using: &random) : nil)
   }
 
-  private static func csv(_ rows: [Row], _ random: inout TestRandom) -> [UInt8] {
+  private static func csv(_ rows: [Row], _ random: inout SplitMix64) -> [UInt8] {
     let delimiter = [",", ";", "\t"].randomElement(using: &random)!
     let end = ["\n", "\r\n"].randomElement(using: &random)!
     var text =
@@ -101,7 +102,7 @@ import Testing
     return Array((text + (Bool.random(using: &random) ? end : "")).utf8)
   }
 
-  private static func array(_ rows: [Row], _ random: inout TestRandom) throws -> [UInt8] {
+  private static func array(_ rows: [Row], _ random: inout SplitMix64) throws -> [UInt8] {
     var text = Bool.random(using: &random) ? "\u{FEFF} [" : "["
     for (index, row) in rows.enumerated() {
       var members: [String: Any] = ["ts": row.ts, "more": ["]": ["}", "\\\""]]]
@@ -120,7 +121,7 @@ import Testing
 
   @Test func rowsAreWhatWasWritten() throws {
     for seed in 0..<150 as Range<UInt64> {
-      var random = TestRandom(seed: seed)
+      var random = SplitMix64(seed: seed)
       let rows = (0..<Int.random(in: 0..<40, using: &random)).map { _ in Self.randomRow(&random) }
       for bytes in [Self.csv(rows, &random), try Self.array(rows, &random)] {
         let result = read(bytes)
@@ -132,7 +133,7 @@ import Testing
 
   /// More than a block, and than any buffer.
   @Test func blocksAreJoined() throws {
-    var random = TestRandom(seed: 5)
+    var random = SplitMix64(seed: 5)
     let rows = (0..<40_000).map { _ in Self.randomRow(&random) }
     #expect(read(Self.csv(rows, &random)).rows == rows)
     #expect(read(try Self.array(rows, &random)).rows == rows)
@@ -152,7 +153,7 @@ import Testing
     var refused = 0
     let cases = ProcessInfo.processInfo.environment["PLUMB_TEST_HOSTILE"].flatMap { UInt64($0) } ?? 4_000
     for seed in 0..<cases {
-      var random = TestRandom(seed: seed)
+      var random = SplitMix64(seed: seed)
       let rows = (0..<3).map { _ in Self.randomRow(&random) }
       var bytes = seed % 2 == 0 ? Self.csv(rows, &random) : try Self.array(rows, &random)
       for _ in 0..<Int.random(in: 1..<6, using: &random) {

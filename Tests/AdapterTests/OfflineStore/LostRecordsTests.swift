@@ -4,6 +4,7 @@ import OfflineStore
 import OutputRecords
 import SwiftProtobuf
 import Testing
+import TestSupport
 
 /// Rows that need what retention has deleted are an error that names it; rows that don't are made.
 @Suite struct LostRecordsTests {

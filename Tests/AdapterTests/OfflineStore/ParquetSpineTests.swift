@@ -3,6 +3,7 @@ import Foundation
 import OfflineStore
 import Parquet
 import Testing
+import TestSupport
 
 /// Columns of doubles in spines: ids that pandas made of integers, and what is no number.
 @Suite struct ParquetSpineTests {

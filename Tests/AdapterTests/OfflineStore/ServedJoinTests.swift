@@ -4,6 +4,7 @@ import OfflineStore
 import OutputRecords
 import SwiftProtobuf
 import Testing
+import TestSupport
 
 /// Which snapshot a row of a training set as served sees.
 @Suite struct ServedJoinTests {

@@ -4,6 +4,7 @@ import OutputRecords
 import Parquet
 import SwiftProtobuf
 import Testing
+import TestSupport
 
 @testable import OfflineStore
 
@@ -42,7 +43,7 @@ import Testing
 
   @Test func interruptionsChangeNothing() throws {
     let seed = UInt64.random(in: .min ... .max)
-    var random = TestRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     let plan = try Self.plan()
     let records = Self.draw(plan.views[0], &random)
     var limits = ExportLimits()
@@ -72,7 +73,7 @@ import Testing
 
   /// What a crash can leave: files in the making, and whole ones of a segment that is not listed.
   @Test func leftoversAreRemoved() throws {
-    var random = TestRandom(seed: 7)
+    var random = SplitMix64(seed: 7)
     let plan = try Self.plan()
     let records = Self.draw(plan.views[0], &random)
     let folder = try TemporaryFolder()
@@ -96,7 +97,7 @@ import Testing
   /// Rows from less than all of an export, or from other than what was written, are never made without a word.
   @Test func damagesAreTold() throws {
     let seed = UInt64.random(in: .min ... .max)
-    var random = TestRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     let plan = try Self.plan()
     let records = Self.draw(plan.views[0], &random)
     var limits = ExportLimits()
@@ -217,7 +218,7 @@ import Testing
     }
   }
 
-  private static func draw(_ view: ViewPlan, _ random: inout TestRandom) -> [Sent] {
+  private static func draw(_ view: ViewPlan, _ random: inout SplitMix64) -> [Sent] {
     var records: [Sent] = []
     var time: Int64 = 1_700_000_000_000
     var position: Int64 = 0
@@ -256,7 +257,7 @@ import Testing
   }
 
   private static func snapshot(
-    _ view: ViewPlan, _ position: Int64, _ random: inout TestRandom
+    _ view: ViewPlan, _ position: Int64, _ random: inout SplitMix64
   ) -> Plumbline_Snapshot {
     var snapshot = Plumbline_Snapshot()
     snapshot.view = view.name
@@ -271,7 +272,7 @@ import Testing
     return snapshot
   }
 
-  private static func value(_ type: FeatureType, _ random: inout TestRandom) -> Plumbline_Value {
+  private static func value(_ type: FeatureType, _ random: inout SplitMix64) -> Plumbline_Value {
     var value = Plumbline_Value()
     if random.next() % 5 == 0 { return value }
     switch type {

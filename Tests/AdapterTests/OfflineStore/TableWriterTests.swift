@@ -2,6 +2,7 @@ import FeatureCore
 import Foundation
 @testable import OfflineStore
 import Testing
+import TestSupport
 
 @Suite struct RowWriterTests {
   static let columns = ["user id", "n", "x", "ok", "at", "items", "nothing"]
@@ -81,7 +82,7 @@ import Testing
 
   @Test(arguments: 1...20)
   func randomTextsComeBack(_ seed: UInt64) throws {
-    var random = TestRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     let rows = (0..<50).map { _ in
       (0..<3).map { _ in Bool.random(using: &random) ? FeatureValue.string(randomText(&random)) : .null }
     }
@@ -95,7 +96,7 @@ import Testing
 }
 
 /// Mostly what needs quotes or escapes. No NUL: older Pythons refuse it in CSV.
-func randomText(_ random: inout TestRandom) -> Text {
+func randomText(_ random: inout SplitMix64) -> Text {
   let pieces = [
     "\"", ",", "\n", "\r", "\r\n", "\\", "\t", "\u{01}", "\u{1f}", "\u{7f}", " ", "a", "é", "€", "😀",
     "\u{2028}",
@@ -104,7 +105,7 @@ func randomText(_ random: inout TestRandom) -> Text {
   return Text((0..<count).map { _ in pieces.randomElement(using: &random) ?? "" }.joined())
 }
 
-func randomDouble(_ random: inout TestRandom) -> Double {
+func randomDouble(_ random: inout SplitMix64) -> Double {
   while true {
     let isSimple = Bool.random(using: &random)
     let bits = UInt64.random(in: 0...UInt64.max, using: &random)
@@ -126,7 +127,7 @@ struct PythonTableTests {
 
   @Test func pythonReadsWhatTheWritersWrite() throws {
     let seed: UInt64 = 7
-    var random = TestRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     let edges: [Double] = [
       0, -0.0, 1e20, 1e21, .leastNonzeroMagnitude, .greatestFiniteMagnitude, 0.1, 1e15, 1e16, 123_456_789,
     ]
@@ -167,7 +168,7 @@ struct PythonTableTests {
   @Test(arguments: ["QUOTE_MINIMAL", "QUOTE_ALL"])
   func readerReadsWhatPythonWrites(_ quoting: String) throws {
     let seed: UInt64 = 11
-    var random = TestRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     let rows = (0..<500).map { _ in (0..<3).map { _ in randomText(&random).description } }
     try folder.write([UInt8](try JSONSerialization.data(withJSONObject: rows)), to: "rows.json")
     let write = """

@@ -3,6 +3,7 @@ import FeatureCore
 import Foundation
 import OfflineStore
 import Testing
+import TestSupport
 
 /// Training rows equal what keeping every event gives, and neither memory, threads nor the order of the log change a byte.
 @Suite struct TrainingJoinTests {
@@ -53,7 +54,7 @@ import Testing
     }
   }
 
-  private static func record(_ random: inout TestRandom, entities: UInt64) -> Record {
+  private static func record(_ random: inout SplitMix64, entities: UInt64) -> Record {
     // Few of them have most events, and times are often equal.
     let user = min(random.next() % entities, random.next() % entities, random.next() % entities)
     return Record(
@@ -141,7 +142,7 @@ import Testing
   }
 
   @Test(arguments: [UInt64](1...8)) func rowsAreTheOracles(seed: UInt64) throws {
-    var random = TestRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     // Many entities are more than a small budget lets a join know.
     let entities: UInt64 = seed % 2 == 0 ? 6 : 150
     let events = (0..<800).map { _ in Self.record(&random, entities: entities) }
@@ -177,7 +178,7 @@ import Testing
 
   /// Rows that are events: the same as from a file of these, whatever the memory.
   @Test(arguments: [UInt64](11...14)) func rowsOfEvents(seed: UInt64) throws {
-    var random = TestRandom(seed: seed)
+    var random = SplitMix64(seed: seed)
     let events = (0..<800).map { _ in Self.record(&random, entities: 9) }
     let rows = events.filter { $0.kind == "view" }
     let spine = try folder.write(
@@ -208,7 +209,7 @@ import Testing
 
   /// A full disk, or none, is told with what to do.
   @Test func noTemporaryFiles() throws {
-    var random = TestRandom(seed: 1)
+    var random = SplitMix64(seed: 1)
     let events = (0..<50).map { _ in Self.record(&random, entities: 3) }
     let spine = try folder.write(Array(events[0].json().utf8), to: "spine.ndjson")
     var resources = JoinResources()

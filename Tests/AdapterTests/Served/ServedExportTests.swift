@@ -5,6 +5,7 @@ import OutputRecords
 import Parquet
 import SwiftProtobuf
 import Testing
+import TestSupport
 
 /// Exported answers are the answers.
 @Suite struct ServedExportTests {

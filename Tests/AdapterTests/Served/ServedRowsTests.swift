@@ -4,6 +4,7 @@ import OfflineStore
 import OutputRecords
 import SwiftProtobuf
 import Testing
+import TestSupport
 
 /// Rows of what was answered.
 @Suite struct ServedRowsTests {

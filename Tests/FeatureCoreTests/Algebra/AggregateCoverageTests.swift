@@ -3,7 +3,22 @@ import Testing
 
 @testable import FeatureCore
 
-/// Whoever adds an aggregate is told here what is missing.
+/// The kinds of windows: a new one has to say here which it is.
+private enum WindowKind: CaseIterable {
+  case sliding, shifted, calendar, session, lifetime
+
+  init(_ window: Window) {
+    switch window.span {
+    case .sliding: self = .sliding
+    case .shifted: self = .shifted
+    case .calendar: self = .calendar
+    case .session: self = .session
+    case .lifetime: self = .lifetime
+    }
+  }
+}
+
+/// Whoever adds an aggregate, or a kind of window, is told here what is missing.
 @Suite struct AggregateCoverageTests {
   @Test(arguments: Aggregate.Function.allCases) func everyAggregateIsCovered(_ function: Aggregate.Function)
     throws
@@ -23,5 +38,18 @@ import Testing
       $0.split(separator: "|").first
     }
     #expect(rows.contains { $0.contains("`\(function.rawValue)`") }, "a row in docs/semantics.md")
+  }
+
+  @Test func everyKindOfWindowIsCovered() {
+    let streams = Set(TestStreams.windows.map(WindowKind.init))
+    #expect(
+      streams == Set(WindowKind.allCases), "the windows that are compared with the oracle (TestStreams)")
+    let features = GoldenVector.all.flatMap(\.features)
+    let vectors = Set(
+      features.flatMap { feature -> [WindowKind] in
+        guard case .aggregate(let aggregate) = feature.computation else { return [] }
+        return aggregate.windows.map(WindowKind.init)
+      })
+    #expect(vectors == Set(WindowKind.allCases), "a golden vector (GoldenVectors)")
   }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import TestSupport
 
 @testable import FeatureCore
 
@@ -8,7 +9,7 @@ import Testing
   private typealias Laws = AccumulatorLawTests
 
   private static func accumulator(_ type: ValueType, counters: Int) -> Accumulator {
-    var accumulator = Accumulator(kind: .heavyHitters, type: type, filter: -1, value: 0)
+    var accumulator = Accumulator(kind: .heavyHitters, type: type, value: 0)
     accumulator.counters = counters
     return accumulator
   }

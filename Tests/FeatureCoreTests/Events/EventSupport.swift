@@ -1,4 +1,5 @@
 import FeatureCore
+import TestSupport
 
 /// SplitMix64: the same documents for the same seed, everywhere.
 struct EventRandom: RandomNumberGenerator {

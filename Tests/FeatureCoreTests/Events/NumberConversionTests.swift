@@ -1,5 +1,6 @@
 import FeatureCore
 import Testing
+import TestSupport
 
 /// Every double is the nearest one, bit for bit what the standard library reads.
 @Suite struct NumberConversionTests {

@@ -1,4 +1,5 @@
 import FeatureCore
+import TestSupport
 
 /// Random trees that type-check, and random rows with many nulls and extremes.
 struct ExpressionGenerator {

@@ -1,5 +1,6 @@
 import FeatureCore
 import Testing
+import TestSupport
 
 /// Compiled programs against the tree-walking oracle.
 @Suite struct ExpressionOracleTests {

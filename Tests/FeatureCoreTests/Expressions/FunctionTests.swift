@@ -1,6 +1,7 @@
 import FeatureCore
 import Foundation
 import Testing
+import TestSupport
 
 /// Functions of times, patterns and hashes, by example and against what others make of the same.
 @Suite struct FunctionTests {

@@ -1,5 +1,6 @@
 import FeatureCore
 import Testing
+import TestSupport
 
 @Suite struct ParserTests {
   /// Left: as written. Right: with every parenthesis.

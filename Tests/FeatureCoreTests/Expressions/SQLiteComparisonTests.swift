@@ -1,6 +1,7 @@
 import FeatureCore
 import Foundation
 import Testing
+import TestSupport
 
 /// The same texts in SQLite, an engine that others wrote: what both define must agree. Division, remainders of
 /// doubles, casts and precedence of comparisons differ by design and are left out.

@@ -1,6 +1,7 @@
 import FeatureCore
 import Foundation
 import Testing
+import TestSupport
 
 /// PortableMath against the C library, which is right to about one unit in the last place.
 @Suite struct PortableMathTests {

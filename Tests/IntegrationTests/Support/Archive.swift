@@ -1,6 +1,7 @@
 import EventFiles
 import Foundation
 import Processor
+import TestSupport
 
 /// A site's archive, in a folder of its own that goes with it.
 final class Archive {

@@ -1,6 +1,7 @@
 import FeatureCore
 import OnlineStore
 import Processor
+import TestSupport
 
 /// Everything that a site holds once it is quiet, compared with what was written and with one fold of its log.
 struct Audit {

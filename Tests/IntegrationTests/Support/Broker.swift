@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// The Kafka of a test: a local broker of its own, or the one that PLUMB_TEST_BROKERS names.
 final class Broker {

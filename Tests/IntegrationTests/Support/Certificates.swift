@@ -1,4 +1,5 @@
 import Foundation
+import TestSupport
 
 /// An authority, and certificates that it has signed: made by OpenSSL's own program, in a folder.
 struct Certificates {

@@ -1,5 +1,6 @@
 import Foundation
 import LiveView
+import TestSupport
 
 /// What a process says of itself over HTTP.
 struct Endpoint {

@@ -1,6 +1,7 @@
 import FeatureCore
 import EventLog
 import Processor
+import TestSupport
 
 /// Writes events to a topic in transactions, and remembers those of the committed ones.
 final class EventProducer {

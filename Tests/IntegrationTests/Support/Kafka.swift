@@ -1,5 +1,6 @@
 import CRDKafka
 import Processor
+import TestSupport
 
 /// A record that outlives its poll.
 struct Record {

@@ -1,6 +1,7 @@
 import FeatureCore
 import Foundation
 import Processor
+import TestSupport
 
 @testable import OnlineStore
 
@@ -167,18 +168,13 @@ final class Redis {
 
 /// One redis-server.
 final class RedisNode {
-  static let executable = [
-    "/usr/bin/redis-server", "/usr/local/bin/redis-server", "/opt/homebrew/bin/redis-server",
-  ]
-  .first { FileManager.default.isExecutableFile(atPath: $0) }
-
   let url: String
   let port: String
   private let options: RedisOptions
   private let folder: URL
   private let name: String
   private let arguments: [String]
-  private var process: ChildProcess?
+  private let process: RedisProcess
 
   /// On a Unix socket, or on a port of the loopback address. Its files are in the folder.
   convenience init(_ folder: URL, _ name: String, _ settings: [String], port: Int32 = 0) throws {
@@ -199,6 +195,7 @@ final class RedisNode {
     self.url = url
     options = try RedisOptions(url: url)
     self.arguments = arguments
+    process = RedisProcess(log: folder.appendingPathComponent("\(name).log"))
   }
 
   /// Whether it has the slot of a key: the others send elsewhere.
@@ -214,27 +211,15 @@ final class RedisNode {
 
   /// Starts it so that it reads its file for ever, until it is told to hurry.
   func startLoading() throws {
-    guard let executable = Self.executable else { throw Failure("redis-server is missing") }
     let slow = ["--key-load-delay", "20000", "--loading-process-events-interval-bytes", "1024"]
-    let process = try ChildProcess(
-      executable, arguments + slow, log: folder.appendingPathComponent("\(name).log"))
-    self.process = process
-    try waitUntil("redis-server loads: \(process.text)") { process.text.contains("Loading RDB") }
+    try process.start(arguments + slow, until: "redis-server loads") { process.text.contains("Loading RDB") }
   }
 
-  func start() throws {
-    guard let executable = Self.executable else { throw Failure("redis-server is missing") }
-    let process = try ChildProcess(executable, arguments, log: folder.appendingPathComponent("\(name).log"))
-    self.process = process
-    try waitUntil("redis-server answers: \(process.text)") { (try? ask("PING", []) { _ in }) != nil }
-  }
+  func start() throws { try process.start(arguments) { (try? ask("PING", []) { _ in }) != nil } }
 
-  func kill() {
-    process?.kill()
-    process = nil
-  }
+  func kill() { process.kill() }
 
-  func freeze(_ isFrozen: Bool) { process?.signal(isFrozen ? SIGSTOP : SIGCONT) }
+  func freeze(_ isFrozen: Bool) { process.freeze(isFrozen) }
 
   func truncate(_ bytes: Int) throws -> Int {
     let files = folder.appendingPathComponent("appendonlydir")
@@ -281,29 +266,5 @@ final class RedisNode {
     let client = RedisClient(options, nowMilliseconds: RedisClient.steadyMilliseconds)
     try client.connect()
     try client.exchange(commands, doing: "ask") { index, reply in body(index, reply) }
-  }
-}
-
-/// Ports of the loopback address that nobody listens at.
-enum FreePorts {
-  /// All are held until the last is found, so that they differ.
-  static func find(_ count: Int) throws -> [Int32] {
-    var descriptors: [Int32] = []
-    defer { for descriptor in descriptors { close(descriptor) } }
-    return try (0..<count).map { _ in
-      let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-      descriptors.append(descriptor)
-      var address = sockaddr_in()
-      address.sin_family = sa_family_t(AF_INET)
-      address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-      var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-      let code = withUnsafeMutablePointer(to: &address) {
-        $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-          bind(descriptor, $0, length) == 0 ? getsockname(descriptor, $0, &length) : -1
-        }
-      }
-      guard code == 0 else { throw Failure("no free port: errno \(errno)") }
-      return Int32(UInt16(bigEndian: address.sin_port))
-    }
   }
 }

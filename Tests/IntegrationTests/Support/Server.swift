@@ -1,6 +1,7 @@
 import Foundation
 import LiveView
 import Processor
+import TestSupport
 
 /// The shop behind a feature server: what is asked for, and what was answered.
 enum ServedShop {

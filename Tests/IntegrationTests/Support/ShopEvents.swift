@@ -1,5 +1,6 @@
 import FeatureCore
 import Foundation
+import TestSupport
 
 /// Events drawn from a seed, written in transactions, some of them aborted.
 final class ShopEvents {

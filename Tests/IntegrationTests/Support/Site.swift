@@ -4,6 +4,7 @@ import FeatureCore
 import Foundation
 import OnlineStore
 import Processor
+import TestSupport
 
 /// A broker, a Redis, topics, and the service's processes, all of one test and gone with it.
 final class Site {

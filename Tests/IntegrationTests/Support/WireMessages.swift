@@ -1,5 +1,6 @@
 import FeatureCore
 import Processor
+import TestSupport
 
 /// The fields of a protobuf message, by number. A reader of its own: the one under test only writes.
 struct WireMessage {

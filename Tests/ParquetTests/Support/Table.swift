@@ -1,5 +1,6 @@
 import FeatureCore
 import Parquet
+import TestSupport
 
 /// Rows in memory.
 struct Table {
@@ -86,11 +87,11 @@ struct Table {
 
 /// Random tables: few and many distinct values, runs, extremes, nulls, lists that are empty or null.
 struct TableGenerator {
-  var random: TestRandom
+  var random: SplitMix64
   /// Times of years 1 to 9999, which every program knows.
   var keepsCivilTimes = false
 
-  init(seed: UInt64) { random = TestRandom(seed: seed) }
+  init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
   mutating func table(rowCountMax: Int) -> Table {
     let columns = (0..<Int.random(in: 1...8, using: &random)).map { index in
@@ -116,7 +117,7 @@ struct TableGenerator {
     /// Out of 8.
     var nulls: Int
 
-    init(_ random: inout TestRandom) {
+    init(_ random: inout SplitMix64) {
       distinctMax = [1, 2, 30, 300, 1 << 40].randomElement(using: &random)!
       nulls = [0, 0, 1, 4, 7, 8].randomElement(using: &random)!
     }

@@ -1,9 +1,9 @@
 import Foundation
 
 /// Ports of the loopback address.
-enum FreePorts {
+public enum FreePorts {
   /// Ports that nobody listens at. All are held until the last is found, so that they differ.
-  static func find(_ count: Int) throws -> [Int32] {
+  public static func find(_ count: Int) throws -> [Int32] {
     var descriptors: [Int32] = []
     defer { for descriptor in descriptors { close(descriptor) } }
     return try (0..<count).map { _ in
@@ -18,7 +18,7 @@ enum FreePorts {
           bind(descriptor, $0, length) == 0 ? getsockname(descriptor, $0, &length) : -1
         }
       }
-      guard code == 0 else { throw RedisServer.Failure("no free port: errno \(errno)") }
+      guard code == 0 else { throw Failure("no free port: errno \(errno)") }
       return Int32(UInt16(bigEndian: address.sin_port))
     }
   }

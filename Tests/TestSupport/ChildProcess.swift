@@ -1,22 +1,23 @@
-import Foundation
+public import Foundation
 
 /// A program that a test runs beside itself. It is killed when the test lets go of it, stopped or not.
 ///
 /// Spawned directly: Foundation's `Process` copies whole directory entries of /proc/self/fd, which reads behind its buffer
 /// while the tests beside hold a thousand descriptors.
-final class ChildProcess {
+public final class ChildProcess {
   /// Where both of its outputs go.
-  let log: URL
+  public let log: URL
   private let process: pid_t
   /// What `waitpid` said of its end.
   private var end: Int32?
   /// Whether a test ended it, as opposed to itself.
-  private(set) var wasKilled = false
+  public private(set) var wasKilled = false
 
   /// More than all tests together have open.
   private static let descriptorsMax: Int32 = 8_192
 
-  init(_ executable: String, _ arguments: [String], log: URL) throws {
+  /// Starts it; both of its outputs go to a file.
+  public init(_ executable: String, _ arguments: [String], log: URL) throws {
     self.log = log
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
@@ -49,16 +50,18 @@ final class ChildProcess {
 
   deinit { kill() }
 
-  var isRunning: Bool {
+  /// Whether it has not ended.
+  public var isRunning: Bool {
     var status: Int32 = 0
     if end == nil, waitpid(process, &status, WNOHANG) == process { end = status }
     return end == nil
   }
 
-  var text: String { (try? String(contentsOf: log, encoding: .utf8)) ?? "" }
+  /// What it has written.
+  public var text: String { (try? String(contentsOf: log, encoding: .utf8)) ?? "" }
 
   /// kill -9, and waits until it is gone.
-  func kill() {
+  public func kill() {
     guard isRunning else { return }
     wasKilled = true
     signal(SIGKILL)
@@ -67,10 +70,11 @@ final class ChildProcess {
     end = status
   }
 
-  func signal(_ number: Int32) { if isRunning { Foundation.kill(process, number) } }
+  /// Sends it a signal, if it runs.
+  public func signal(_ number: Int32) { if isRunning { Foundation.kill(process, number) } }
 
   /// Its exit status, once it has ended by itself.
-  func status(within seconds: Double) throws -> Int32 {
+  public func status(within seconds: Double) throws -> Int32 {
     try waitUntil("\(log.lastPathComponent) ends", seconds: seconds) { !isRunning }
     let end = end ?? 0
     // As <sys/wait.h> has WIFEXITED, WEXITSTATUS and WTERMSIG.
@@ -79,13 +83,16 @@ final class ChildProcess {
 }
 
 /// What a test can't go on with.
-struct Failure: Error, CustomStringConvertible {
-  var description: String
-  init(_ description: String) { self.description = description }
+public struct Failure: Error, CustomStringConvertible {
+  /// Why.
+  public let description: String
+
+  /// From its reason.
+  public init(_ description: String) { self.description = description }
 }
 
 /// Waits for a condition. Only a hang meets the deadline.
-func waitUntil(
+public func waitUntil(
   _ what: @autoclosure () -> String, seconds: Double = 30, _ condition: () throws -> Bool
 ) throws {
   let deadline = ContinuousClock.now + .seconds(seconds)
