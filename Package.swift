@@ -135,7 +135,7 @@ let package = Package(
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "ServiceConfiguration",
         "OutputRecords", "Parquet", "Processor", "Verification", "FeastDefinitions",
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
-      ], swiftSettings: strict),
+      ], exclude: ["OfflineStore/Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "CaptureTests", dependencies: ["Capture", "FeatureCore", "OfflineStore"], swiftSettings: strict),
     .testTarget(
