@@ -152,7 +152,7 @@ let package = Package(
         "OutputRecords", "Parquet", "Processor", "Verification", "FeastDefinitions", "ModelMonitor",
         "TestSupport",
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
-      ], swiftSettings: strict),
+      ], exclude: ["OfflineStore/Fixtures"], swiftSettings: strict),
     .testTarget(
       name: "CaptureTests",
       dependencies: ["Capture", "FileTables", "SQLiteTables", "FeatureCore", "OfflineStore", "Processor"],

@@ -79,7 +79,9 @@ import Testing
       "replay", "-d", "n.yaml", "--events", "arrow.parquet", "--features-at", "end", "--out", "-")
     #expect(nested.status == 1)
     #expect(
-      nested.error.hasPrefix("plumb: arrow.parquet: column 'unused' cannot be read: it is nested"),
+      nested.error.hasPrefix(
+        "plumb: arrow.parquet: column 'unused' is a structure, and 'unused' declares the path unused; correct"
+      ),
       "\(nested.error)")
     // The table as Parquet is the table as CSV.
     try work.done(
@@ -95,6 +97,36 @@ import Testing
     let read = try work.run("/usr/bin/env", [Peer.python, "-c", query])
     let tables = read.output.split(separator: "\n")
     #expect(tables.count == 2 && tables[0] == tables[1], "\(read.error)\(read.output)")
+  }
+
+  /// What stands inside of structures, lists and maps of Parquet, whoever has written it, is what stands there in JSON.
+  @Test(.enabled(if: Peer.isThere, Peer.comment))
+  func nestedParquetEqualsJSON() throws {
+    let seed = Int.random(in: 0..<1_000_000)
+    let folder = Workspace.root.appendingPathComponent("Tests/CLITests").path
+    let made = try work.run(
+      "/usr/bin/env", [Peer.python, "-B", "\(folder)/Forms/nested.py", "\(folder)/DataSets", "\(seed)"])
+    try #require(made.status == 0, "seed \(seed): \(made.error)")
+    var expected: [String: Workspace.Result] = [:]
+    func answers(_ file: String, _ definitions: String) throws -> Workspace.Result {
+      let view =
+        definitions.hasSuffix("ga4.yaml") ? "items" : definitions.hasSuffix("github.yaml") ? "actors" : "v"
+      let arguments = [
+        "replay", "-d", definitions, "--events", file, "--view", view, "--features-at", "end", "--out", "-",
+      ]
+      return try work.run(Workspace.binary, arguments)
+    }
+    let lines = made.output.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+    #expect(lines.count == 50)
+    for line in lines {
+      let known = try expected[line[1]] ?? answers(line[2], line[1])
+      expected[line[1]] = known
+      try #require(known.status == 0, "\(known.error)")
+      let found = try answers(line[0], line[1])
+      #expect(
+        found.status == 0 && found.output == known.output && found.error == known.error,
+        "seed \(seed): \(line): \(found.error)")
+    }
   }
 
   /// Spines too: each form gives the rows of the CSV.

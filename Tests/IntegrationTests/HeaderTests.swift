@@ -105,7 +105,8 @@ extension Integration.HeaderTests {
       let file = try ChildProcess(
         Site.binary,
         [
-          "replay", "-d", site.definitions, "--events", site.path("s.ndjson"), "--features-at",
+          "replay", "-d", site.definitions, "--events", site.path("s.ndjson"), "--view", "by_user", "--out",
+          site.path("files.ndjson"), "--features-at",
           "2030-01-01T00:00:00Z",
         ],
         log: URL(fileURLWithPath: site.path("files.log")))

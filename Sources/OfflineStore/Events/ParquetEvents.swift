@@ -2,74 +2,29 @@ import EventFiles
 import FeatureCore
 import Parquet
 
-/// The rows of a Parquet file, as events. Only the declared columns are read.
+/// The rows of a Parquet file, as events. Only what is declared is read, of columns with parts inside too.
 final class ParquetEvents {
   private var reader: ParquetReader
-  private let columns: [EventSchema.Column]
-  private let labels: [[UInt8]]
+  private let shape: ParquetShape
+  private let path: String
   private let totalBytes: Int64
   private let rowCount: Int64
   private var row: Int64 = 0
   private var buffer = LineBuffer()
 
   init(path: String, _ schema: EventSchema, bytes: Int64) throws(TableError) {
-    let table = TableColumns(schema)
-    let contents = try TableError.ofParquet { () throws(ParquetError) in
-      try ParquetReader.contents(ParquetInput(path: path))
+    let parts = try TableError.ofParquet { () throws(ParquetError) in
+      try ParquetReader.parts(ParquetInput(path: path))
     }
-    try table.check(contents.map(\.name), path: path)
-    let used = contents.filter { table.declared[$0.name] != nil }
-    for (name, problem) in used {
-      guard let problem else { continue }
-      throw TableError(
-        path: path, problem: "column '\(name)' cannot be read: \(problem)",
-        remedy: "write what the source declares of it as columns of their own, or the file as NDJSON")
-    }
-    let chosen = used.map(\.name)
+    let shape = try ParquetShape(parts, schema, path: path)
     let reader = try TableError.ofParquet { () throws(ParquetError) in
-      try ParquetReader(ParquetInput(path: path), columns: chosen)
+      try ParquetReader(ParquetInput(path: path), columns: [], parts: shape.leaves)
     }
-    var columns: [EventSchema.Column] = []
-    for column in reader.columns {
-      guard let declared = table.declared[column.name] else { continue }
-      try Self.check(column, declared, isNested: table.nested.contains(column.name), path: path)
-      columns.append(declared)
-    }
+    self.path = path
+    self.shape = shape
     totalBytes = bytes
     rowCount = reader.rowCount
     self.reader = reader
-    self.columns = columns
-    labels = chosen.map(LineBuffer.label)
-  }
-
-  /// Refuses a column whose every value would be refused.
-  private static func check(
-    _ file: ParquetColumn, _ wanted: EventSchema.Column, isNested: Bool, path: String
-  ) throws(TableError) {
-    if isNested, file.isList { return }
-    let fits =
-      switch file.type {
-      case .scalar(let type): !isNested && fits(type, wanted)
-      default: false
-      }
-    guard !fits else { return }
-    throw TableError(
-      path: path,
-      problem: "column '\(file.name)' is \(file.type), and the definitions declare "
-        + (isNested ? "values inside of it" : wanted.type.rawValue),
-      remedy: wanted.type == .timestamp
-        ? "write timestamps, or \(wanted.unit?.textForms ?? "texts")"
-        : "declare it as it is, or cast it when the file is written")
-  }
-
-  private static func fits(_ type: ValueType, _ wanted: EventSchema.Column) -> Bool {
-    switch (type, wanted.type) {
-    case (.int64, .double), (.double, .int64): true
-    case (.int64, .timestamp), (.double, .timestamp): wanted.unit.map { !$0.isText } ?? false
-    case (.string, .timestamp): wanted.unit?.isText == true || wanted.isText
-    case (.string, _) where wanted.isText: true
-    default: type == wanted.type
-    }
   }
 
   /// By the rows: pages of all columns are read side by side.
@@ -82,58 +37,47 @@ final class ParquetEvents {
       return false
     }
     buffer.removeAll()
-    for index in 0..<batch.rowCount {
-      var isFirst = true
-      for (position, vector) in batch.columns.enumerated() where !vector.isNull(index) {
-        buffer.appendName(labels[position], isFirst: isFirst)
-        isFirst = false
-        append(vector, index, columns[position])
+    var rows = RowAssembly(batch.columns)
+    for _ in 0..<batch.rowCount {
+      for (position, column) in shape.columns.enumerated() {
+        buffer.appendName(column.label, isFirst: position == 0)
+        guard rows.append(column.part, to: &buffer, Self.append) else { throw disagreement(batch) }
       }
-      if isFirst { buffer.append(literal: "{") }
       buffer.append(literal: "}")
       row += 1
       buffer.endEvent(number: row)
     }
+    guard rows.isAtEnd else { throw disagreement(batch) }
     try buffer.withLines(body)
     return true
   }
 
-  private func append(_ vector: ParquetVector, _ index: Int, _ column: EventSchema.Column) {
-    guard !vector.column.isList else {
-      guard case .list(let values) = vector.value(index) else { return buffer.append(literal: "null") }
-      buffer.append(literal: "[")
-      for (index, value) in values.enumerated() {
-        if index > 0 { buffer.append(literal: ",") }
-        append(value, column)
-      }
-      return buffer.append(literal: "]")
-    }
+  private func disagreement(_ batch: ParquetBatch) -> TableError {
+    TableError(
+      path: path,
+      problem: "row \(row + 1) is damaged: its columns disagree about where lists and structures are",
+      remedy: "copy or write the file again, with pyarrow, DuckDB or Polars")
+  }
+
+  private static func append(
+    _ vector: ParquetVector, _ index: Int, _ column: EventSchema.Column, to buffer: inout LineBuffer
+  ) {
     switch vector.column.valueType {
     case .string: vector.withBytes(index) { buffer.append(text: $0) }
     case .int64: ValueText.appendInteger(Int64(bitPattern: vector.bits(index)), to: &buffer.bytes)
-    case .double: append(Double(bitPattern: vector.bits(index)))
-    case .bool: append(vector.bits(index) == 1)
-    case .timestamp: append(EventTime(microseconds: Int64(bitPattern: vector.bits(index))), column)
+    case .double: append(Double(bitPattern: vector.bits(index)), to: &buffer)
+    case .bool: append(vector.bits(index) == 1, to: &buffer)
+    case .timestamp:
+      append(EventTime(microseconds: Int64(bitPattern: vector.bits(index))), column, to: &buffer)
     }
   }
 
-  private func append(_ value: FeatureValue, _ column: EventSchema.Column) {
-    switch value {
-    case .null, .list: buffer.append(literal: "null")
-    case .string(let text): text.utf8.withUnsafeBytes { buffer.append(text: $0) }
-    case .int64(let number): ValueText.appendInteger(number, to: &buffer.bytes)
-    case .double(let number): append(number)
-    case .bool(let flag): append(flag)
-    case .timestamp(let time): append(time, column)
-    }
-  }
-
-  private func append(_ flag: Bool) {
+  private static func append(_ flag: Bool, to buffer: inout LineBuffer) {
     flag ? buffer.append(literal: "true") : buffer.append(literal: "false")
   }
 
   /// What is no number is what programs without nulls write for one.
-  private func append(_ number: Double) {
+  private static func append(_ number: Double, to buffer: inout LineBuffer) {
     if number.isNaN { return buffer.append(literal: "null") }
     guard number.isFinite else {
       return number < 0 ? buffer.append(literal: "-Infinity") : buffer.append(literal: "Infinity")
@@ -142,14 +86,14 @@ final class ParquetEvents {
   }
 
   /// A time in the declared unit, exactly.
-  private func append(_ time: EventTime, _ column: EventSchema.Column) {
+  private static func append(_ time: EventTime, _ column: EventSchema.Column, to buffer: inout LineBuffer) {
     let microseconds = time.microseconds
     switch column.unit {
-    case .seconds?: append(microseconds, decimals: 6)
-    case .milliseconds?: append(microseconds, decimals: 3)
-    case .microseconds?: append(microseconds, decimals: 0)
+    case .seconds?: append(microseconds, decimals: 6, to: &buffer)
+    case .milliseconds?: append(microseconds, decimals: 3, to: &buffer)
+    case .microseconds?: append(microseconds, decimals: 0, to: &buffer)
     case .nanoseconds?:
-      append(microseconds, decimals: 0)
+      append(microseconds, decimals: 0, to: &buffer)
       if microseconds != 0 { buffer.append(literal: "000") }
     case .rfc3339?, .text?, nil:
       guard time.isInRange else { return buffer.append(literal: "\"out of range\"") }
@@ -159,7 +103,7 @@ final class ParquetEvents {
     }
   }
 
-  private func append(_ value: Int64, decimals: Int) {
+  private static func append(_ value: Int64, decimals: Int, to buffer: inout LineBuffer) {
     let scale: UInt64 = decimals == 6 ? 1_000_000 : decimals == 3 ? 1_000 : 1
     let (whole, rest) = value.magnitude.quotientAndRemainder(dividingBy: scale)
     if value < 0 { buffer.append(literal: "-") }

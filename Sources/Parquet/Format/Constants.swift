@@ -21,6 +21,9 @@ enum Repetition: Int32 {
 /// `ConvertedType`, as far as it is read or written.
 enum ConvertedType {
   static let utf8: Int32 = 0
+  static let map: Int32 = 1
+  /// What old writers say of a map instead.
+  static let mapKeyValue: Int32 = 2
   static let list: Int32 = 3
   static let enumeration: Int32 = 4
   static let decimal: Int32 = 5
@@ -35,6 +38,7 @@ enum ConvertedType {
 /// The members of the union `LogicalType`, as far as they are read or written.
 enum LogicalTypeField {
   static let string: Int16 = 1
+  static let map: Int16 = 2
   static let list: Int16 = 3
   static let enumeration: Int16 = 4
   static let decimal: Int16 = 5

@@ -103,23 +103,29 @@ final class ChunkReader {
   private func appendSlot(to vector: inout ParquetVector) {
     let definition = definitionLevels[slot]
     let levels = leaf.levels
+    if leaf.keepsLevels {
+      vector.append(definition: UInt8(definition), repetition: UInt8(repetitionLevels[slot]))
+      slot += 1
+      return appendValue(isNull: definition < levels.definitionMax, to: &vector)
+    }
     let isElement = levels.repetitionMax == 0 || definition > levels.emptyList
     if levels.repetitionMax > 0 && repetitionLevels[slot] == 0 {
       vector.beginList(isNull: definition < levels.emptyList)
     }
     slot += 1
     guard isElement else { return }
-    if definition < levels.definitionMax {
-      vector.appendNull()
-    } else {
-      if leaf.column.valueType == .string {
-        vector.append(text: block.texts[value])
-      } else {
-        vector.append(word: block.words[value])
-      }
-      value += 1
-    }
+    appendValue(isNull: definition < levels.definitionMax, to: &vector)
     if levels.repetitionMax > 0 { vector.extendList() }
+  }
+
+  private func appendValue(isNull: Bool, to vector: inout ParquetVector) {
+    if isNull { return vector.appendNull() }
+    if leaf.column.valueType == .string {
+      vector.append(text: block.texts[value])
+    } else {
+      vector.append(word: block.words[value])
+    }
+    value += 1
   }
 
   /// A few bytes can say that a list has billions of elements.

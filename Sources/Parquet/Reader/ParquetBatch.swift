@@ -20,6 +20,10 @@ public struct ParquetVector: Sendable {
   /// Bits; for text, where each element's bytes end.
   private var words: [UInt64] = []
   private var text: [UInt8] = []
+  /// Of leaves whose levels are kept, those of every slot; then the rows are slots.
+  public private(set) var definitions: [UInt8] = []
+  /// See `definitions`: 0 where a row of the file begins.
+  public private(set) var repetitions: [UInt8] = []
 
   init(_ column: ParquetColumn) { self.column = column }
 
@@ -78,6 +82,11 @@ public struct ParquetVector: Sendable {
     isNull.append(false)
     text.append(contentsOf: bytes)
     words.append(UInt64(text.count))
+  }
+
+  mutating func append(definition: UInt8, repetition: UInt8) {
+    definitions.append(definition)
+    repetitions.append(repetition)
   }
 
   mutating func appendNull() {

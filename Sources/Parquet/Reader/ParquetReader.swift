@@ -35,9 +35,11 @@ public struct ParquetReader: ~Copyable {
   private var rowsLeft = 0
   private var chunks: [ChunkReader] = []
 
-  /// Reads the footer. `names` chooses columns and their order; all of them when nil.
+  /// Reads the footer. `names` chooses columns and their order; all of them when nil. Behind them come the leaves of
+  /// `parts`, by their numbers, which must be readable: slot by slot, with their levels.
   public init(
-    _ input: consuming ParquetInput, columns names: [String]? = nil, batchRowsMax: Int = 4096
+    _ input: consuming ParquetInput, columns names: [String]? = nil, parts: [Int] = [],
+    batchRowsMax: Int = 4096
   ) throws(ParquetError) {
     precondition(batchRowsMax > 0, "Cannot read batches without rows")
     let path = input.path
@@ -57,7 +59,7 @@ public struct ParquetReader: ~Copyable {
       guard !overflow, sum == footer.rowCount else {
         throw FormatProblem("the footer's count of rows is not that of its row groups")
       }
-      chosen = try Self.choose(names, leaves, path)
+      chosen = try Self.choose(names, leaves, path) + Self.leaves(parts, footer.schema)
     } catch {
       throw ParquetError(path: path, problem: error.text, remedy: Self.damaged)
     }
@@ -90,6 +92,29 @@ public struct ParquetReader: ~Copyable {
       throw ParquetError(path: input.path, problem: error.text, remedy: damaged)
     }
     return contents
+  }
+
+  /// A file's top-level columns with what is inside of them.
+  public static func parts(_ input: consuming ParquetInput) throws(ParquetError) -> [ParquetPart] {
+    let (footer, _) = try footer(input)
+    do throws(FormatProblem) {
+      // It checks the tree.
+      _ = try SchemaWalk.leaves(footer.schema)
+    } catch {
+      throw ParquetError(path: input.path, problem: error.text, remedy: damaged)
+    }
+    return PartWalk.parts(footer.schema).parts
+  }
+
+  private static func leaves(_ numbers: [Int], _ schema: [SchemaElement]) -> [(Int, SchemaLeaf.Readable)] {
+    guard !numbers.isEmpty else { return [] }
+    let leaves = PartWalk.parts(schema).leaves
+    return numbers.map { number in
+      guard case .success(let readable) = leaves[number] else {
+        preconditionFailure("Cannot read a leaf that can't be read")
+      }
+      return (number, readable)
+    }
   }
 
   /// The next rows, at most `batchRowsMax`, all of one row group; nil behind the last.

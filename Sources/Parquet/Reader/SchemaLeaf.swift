@@ -35,6 +35,8 @@ struct SchemaLeaf {
     var levels: Levels
     /// Of fixed-length bytes.
     var width = 0
+    /// Whether the vectors have a value for every slot, null or not, and its levels.
+    var keepsLevels = false
   }
 
   struct Unreadable: Error {
@@ -90,7 +92,7 @@ struct SchemaWalk {
     let element = elements[index]
     guard element.type != nil, element.children == 0, element.repetition != .repeated else { return nil }
     let isRequired = element.repetition == .required
-    return values(element).map { type, physical, conversion in
+    return Self.values(element).map { type, physical, conversion in
       SchemaLeaf.Readable(
         column: ParquetColumn(
           element.name, .scalar(type), isRequired: isRequired, isBinary: conversion == .bytes),
@@ -110,7 +112,7 @@ struct SchemaWalk {
     else { return nil }
     let outerLevels: UInt8 = outer.repetition == .required ? 0 : 1
     let innerLevels: UInt8 = inner.repetition == .required ? 0 : 1
-    return values(inner).map { type, physical, conversion in
+    return Self.values(inner).map { type, physical, conversion in
       SchemaLeaf.Readable(
         column: ParquetColumn(
           outer.name, .list(type), isRequired: outerLevels == 0, isBinary: conversion == .bytes),
@@ -121,10 +123,10 @@ struct SchemaWalk {
     }
   }
 
-  private typealias Values = (type: ValueType, physical: PhysicalType, conversion: Conversion)
+  typealias Values = (type: ValueType, physical: PhysicalType, conversion: Conversion)
 
-  private func values(_ element: SchemaElement) -> Result<Values, SchemaLeaf.Unreadable> {
-    let unreadable = SchemaLeaf.Unreadable(reason: "its type \(Self.describe(element)) is not supported")
+  static func values(_ element: SchemaElement) -> Result<Values, SchemaLeaf.Unreadable> {
+    let unreadable = SchemaLeaf.Unreadable(reason: "its type \(describe(element)) is not supported")
     guard let physical = element.type.flatMap(PhysicalType.init) else { return .failure(unreadable) }
     let isPlain = element.logical == nil && element.converted == nil || element.logical == .unknown
     if let decimal = decimal(element) {
@@ -160,7 +162,7 @@ struct SchemaWalk {
     }
   }
 
-  private func decimal(_ element: SchemaElement) -> (scale: Int32, precision: Int32)? {
+  private static func decimal(_ element: SchemaElement) -> (scale: Int32, precision: Int32)? {
     switch (element.logical, element.converted) {
     case (.decimal(let scale, let precision)?, _): (scale, precision)
     case (nil, ConvertedType.decimal): (element.scale, element.precision)
@@ -168,13 +170,13 @@ struct SchemaWalk {
     }
   }
 
-  private func isText(_ element: SchemaElement) -> Bool {
+  private static func isText(_ element: SchemaElement) -> Bool {
     let converted = [ConvertedType.utf8, ConvertedType.enumeration, ConvertedType.json]
     return element.logical == .string || element.logical == nil && converted.contains(element.converted ?? -1)
   }
 
   /// Whether an integer is signed; nil for other meanings of INT32 and INT64.
-  private func integer(_ element: SchemaElement) -> Bool? {
+  private static func integer(_ element: SchemaElement) -> Bool? {
     switch (element.logical, element.converted) {
     case (.integer(_, let isSigned)?, _): isSigned
     case (.unknown?, _), (nil, nil): true
@@ -184,7 +186,7 @@ struct SchemaWalk {
     }
   }
 
-  private func ticks(_ element: SchemaElement) -> Int64? {
+  private static func ticks(_ element: SchemaElement) -> Int64? {
     switch (element.logical, element.converted) {
     case (.timestamp(let ticks)?, _): ticks
     case (nil, ConvertedType.timestampMilliseconds): 1_000
