@@ -1,6 +1,7 @@
 import FeatureCore
 import Foundation
 import Processor
+import TestSupport
 import Testing
 
 extension Integration {

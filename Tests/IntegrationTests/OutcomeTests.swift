@@ -2,6 +2,7 @@ import EventFiles
 import FeatureCore
 import Foundation
 import Processor
+import TestSupport
 import Testing
 
 extension Integration {

@@ -1,6 +1,7 @@
 import Foundation
 import OnlineStore
 import SQLiteTables
+import TestSupport
 import Testing
 
 extension Integration {

@@ -58,7 +58,7 @@ extension ViewPlan {
     case .histogram: return accumulator.bucketCount
     case .count, .sum, .product, .mean, .rootMean, .variance, .stddev, .extreme, .edge, .distinct,
       .latestTime,
-      .decayed, .quantile, .topCertain, .measure, .drift:
+      .decayed, .quantile, .topCertain, .countMap, .measure, .drift:
       return 0
     }
   }

@@ -1,6 +1,7 @@
 import DefinitionFiles
 import FeatureCore
 import Foundation
+import TestSupport
 import Testing
 
 /// Models in definitions files: shorthand for what could have been written by hand.

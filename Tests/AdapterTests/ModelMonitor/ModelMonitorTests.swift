@@ -1,6 +1,7 @@
 import DefinitionFiles
 import FeatureCore
 import Foundation
+import TestSupport
 import Testing
 
 @testable import ModelMonitor

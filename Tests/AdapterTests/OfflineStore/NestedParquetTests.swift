@@ -2,6 +2,7 @@ import EventFiles
 import FeatureCore
 import Foundation
 import OfflineStore
+import TestSupport
 import Testing
 
 /// Structures, lists and maps of Parquet: what is declared in vain is told, and no bytes are a trap. The values are compared with

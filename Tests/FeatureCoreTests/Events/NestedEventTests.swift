@@ -1,4 +1,5 @@
 import FeatureCore
+import TestSupport
 import Testing
 
 /// Values inside of objects and arrays, one event for each element, and computed columns.
