@@ -8,8 +8,8 @@ public struct ServiceSettings: Sendable {
   public internal(set) var workers = 1
   /// Names the process among those that run; nil: the host's name.
   public internal(set) var instance: String?
-  /// What readers of the output topics are promised: `exactly_once` or `at_least_once`.
-  public internal(set) var delivery = "exactly_once"
+  /// What readers of the output topics are promised.
+  public internal(set) var delivery = Delivery.exactlyOnce
   /// Milliseconds between two commits.
   public internal(set) var commitIntervalMilliseconds = 100
   /// States of one view of one partition in memory.
@@ -20,10 +20,8 @@ public struct ServiceSettings: Sendable {
   public internal(set) var http: HostAndPort?
   /// Where features are answered over HTTP.
   public internal(set) var listen = HostAndPort(host: "127.0.0.1", port: 6566)
-  /// The file of bearer tokens of the feature server; nil: anyone may ask, which only loopback allows.
-  public internal(set) var tokens: String?
-  /// Whether anyone may ask although others than this machine can reach the server.
-  public internal(set) var allowsAnyone = false
+  /// Who may ask the feature server.
+  public internal(set) var admission = Admission.thisMachine
   /// Certificate chain and private key of the feature server, in PEM files; nil: no TLS.
   public internal(set) var tlsCertificate: String?
   /// See `tlsCertificate`.
@@ -53,9 +51,9 @@ public struct ServiceSettings: Sendable {
   /// Threads of the feature server that parse and write.
   public internal(set) var eventLoops = 1
   /// The least grave log lines that are written.
-  public internal(set) var logLevel = "info"
-  /// How log lines look: `text` or `json`.
-  public internal(set) var logFormat = "text"
+  public internal(set) var logLevel = LogLevel.info
+  /// How log lines look.
+  public internal(set) var logFormat = LogFormat.text
   /// Properties of librdkafka.
   public internal(set) var kafka: [String: String] = [:]
   /// Where each setting that isn't a default comes from, by name.
@@ -63,6 +61,38 @@ public struct ServiceSettings: Sendable {
 
   /// The defaults.
   public init() {}
+
+  /// What readers of the output topics are promised.
+  public enum Delivery: String, Sendable {
+    /// Each record once, whatever crashes.
+    case exactlyOnce = "exactly_once"
+    /// Each record, and some again after a crash: for brokers without transactions.
+    case atLeastOnce = "at_least_once"
+  }
+
+  /// Who may ask the feature server.
+  public enum Admission: Hashable, Sendable {
+    /// Anyone, as long as only this machine can reach it.
+    case thisMachine
+    /// Anyone who reaches it.
+    case anyone
+    /// Who has one of the bearer tokens of a file.
+    case tokens(path: String)
+  }
+
+  /// How grave a log line is, as swift-log has it.
+  public enum LogLevel: String, Sendable {
+    /// A level.
+    case trace, debug, info, notice, warning, error, critical
+  }
+
+  /// How log lines look.
+  public enum LogFormat: String, Sendable {
+    /// For people.
+    case text
+    /// For machines.
+    case json
+  }
 
   /// An address to listen on.
   public struct HostAndPort: Hashable, Sendable, CustomStringConvertible {
@@ -154,8 +184,10 @@ public struct ServiceSettings: Sendable {
     return (own + properties).map { name, value in "\(name) = \(value) (\(origins[name] ?? "default"))" }
   }
 
-  /// Whether nobody has set a setting.
-  public func isDefault(_ name: String) -> Bool { origins[name] == nil }
+  /// Takes another default for the workers, unless somebody has set them.
+  public mutating func setDefault(workers: Int) {
+    if origins["workers"] == nil { self.workers = workers }
+  }
 
   static let kafkaPrefix = "kafka."
 }

@@ -1,157 +1,70 @@
 import FeatureCore
 
-/// One setting: how its text is read and written.
+/// One setting: where its value is, and how that is read and written.
 struct Setting: Sendable {
   let name: String
   /// What its text has to be, for errors.
   let expects: String
   /// Whether it may hold a password: then it may also be read from a file.
-  var isSecret = false
+  let isSecret: Bool
   /// Takes a text over; false if it is no value of the setting.
   let parse: @Sendable (inout ServiceSettings, String) -> Bool
   let print: @Sendable (ServiceSettings) -> String
 
-  static let all: [Setting] = [
-    Setting(
-      name: "brokers", expects: "host:port, several separated by commas",
-      parse: { settings, text in
-        settings.brokers = text
-        return !text.isEmpty
-      }, print: \.brokers),
-    Setting(
-      name: "redis",
-      expects: "redis://[user:password@]host[:port][/database], rediss://, redis+sentinel:// or unix:///path",
-      isSecret: true,
-      parse: { settings, text in
-        settings.redis = text
-        return !text.isEmpty
-      }, print: \.redis),
-    Setting(
-      name: "workers", expects: "1 to 256",
-      parse: { settings, text in number(text, 1...256) { settings.workers = $0 } },
-      print: { "\($0.workers)" }),
-    Setting(
-      // Kafka's rule for a group's members.
-      name: "instance", expects: "at most 200 letters, digits, '.', '_' and '-'",
-      parse: { settings, text in
-        settings.instance = text
-        return (1...200).contains(text.utf8.count)
-          && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) }
-      }, print: { $0.instance ?? "the host's name" }),
-    Setting(
-      name: "delivery", expects: "exactly_once or at_least_once",
-      parse: { settings, text in choice(text, ["exactly_once", "at_least_once"]) { settings.delivery = $0 } },
-      print: \.delivery),
-    Setting(
-      name: "commit_interval_ms", expects: "1 to 60000",
-      parse: { settings, text in number(text, 1...60_000) { settings.commitIntervalMilliseconds = $0 } },
-      print: { "\($0.commitIntervalMilliseconds)" }),
-    Setting(
-      name: "cached_states", expects: "2 or more",
-      parse: { settings, text in number(text, 2...Int(Int32.max)) { settings.cachedStates = $0 } },
-      print: { "\($0.cachedStates)" }),
-    Setting(
-      name: "cached_megabytes", expects: "1 or more",
-      parse: { settings, text in number(text, 1...1_000_000) { settings.cachedMegabytes = $0 } },
-      print: { "\($0.cachedMegabytes)" }),
-    Setting(
-      name: "http", expects: "host:port, or off",
-      parse: { settings, text in
-        settings.http = ServiceSettings.HostAndPort(text)
-        return settings.http != nil || text == "off"
-      }, print: { $0.http?.description ?? "off" }),
-    Setting(
-      name: "listen", expects: "host:port",
-      parse: { settings, text in
-        guard let address = ServiceSettings.HostAndPort(text) else { return false }
-        settings.listen = address
-        return true
-      }, print: { $0.listen.description }),
-    Setting(
-      name: "tokens", expects: "the path of a file, or none",
-      parse: { settings, text in
-        settings.tokens = text == "none" ? nil : text
-        settings.allowsAnyone = text == "none"
-        return !text.isEmpty
-      }, print: { $0.tokens ?? "none" }),
-    Setting(
-      name: "tls_cert", expects: "the path of a PEM file",
-      parse: { settings, text in
-        settings.tlsCertificate = text
-        return !text.isEmpty
-      }, print: { $0.tlsCertificate ?? "none" }),
-    Setting(
-      name: "tls_key", expects: "the path of a PEM file",
-      parse: { settings, text in
-        settings.tlsKey = text
-        return !text.isEmpty
-      }, print: { $0.tlsKey ?? "none" }),
-    Setting(
-      name: "predictions", expects: "names of sources, separated by commas, or none",
-      parse: { settings, text in
-        let names = text == "none" ? [] : text.split(separator: ",", omittingEmptySubsequences: false)
-        settings.predictions = names.map(String.init)
-        return !settings.predictions.contains("")
-      }, print: { $0.predictions.isEmpty ? "none" : $0.predictions.joined(separator: ",") }),
-    Setting(
-      name: "prediction_rows_max", expects: "1 to 10000000",
-      parse: { settings, text in number(text, 1...10_000_000) { settings.predictionRowsMax = $0 } },
-      print: { "\($0.predictionRowsMax)" }),
-    Setting(
-      name: "rows_max", expects: "1 to 100000",
-      parse: { settings, text in number(text, 1...100_000) { settings.rowsMax = $0 } },
-      print: { "\($0.rowsMax)" }),
-    Setting(
-      name: "request_bytes_max", expects: "1000 to 1000000000",
-      parse: { settings, text in number(text, 1_000...1_000_000_000) { settings.requestBytesMax = $0 } },
-      print: { "\($0.requestBytesMax)" }),
-    Setting(
-      name: "requests_megabytes_max", expects: "1 to 1000000",
-      parse: { settings, text in number(text, 1...1_000_000) { settings.requestsMegabytesMax = $0 } },
-      print: { "\($0.requestsMegabytesMax)" }),
-    Setting(
-      name: "connections_max", expects: "16 to 60000",
-      parse: { settings, text in number(text, 16...60_000) { settings.connectionsMax = $0 } },
-      print: { "\($0.connectionsMax)" }),
-    Setting(
-      name: "client_timeout_s", expects: "1 to 3600",
-      parse: { settings, text in number(text, 1...3_600) { settings.clientTimeoutSeconds = $0 } },
-      print: { "\($0.clientTimeoutSeconds)" }),
-    Setting(
-      name: "idle_timeout_s", expects: "1 to 86400",
-      parse: { settings, text in number(text, 1...86_400) { settings.idleTimeoutSeconds = $0 } },
-      print: { "\($0.idleTimeoutSeconds)" }),
-    Setting(
-      name: "request_timeout_ms", expects: "10 to 60000",
-      parse: { settings, text in number(text, 10...60_000) { settings.requestTimeoutMilliseconds = $0 } },
-      print: { "\($0.requestTimeoutMilliseconds)" }),
-    Setting(
-      name: "served_rows_max", expects: "1 to 10000000",
-      parse: { settings, text in number(text, 1...10_000_000) { settings.servedRowsMax = $0 } },
-      print: { "\($0.servedRowsMax)" }),
-    Setting(
-      name: "readers", expects: "1 to 64",
-      parse: { settings, text in number(text, 1...64) { settings.readers = $0 } },
-      print: { "\($0.readers)" }),
-    Setting(
-      name: "event_loops", expects: "1 to 64",
-      parse: { settings, text in number(text, 1...64) { settings.eventLoops = $0 } },
-      print: { "\($0.eventLoops)" }),
-    Setting(
-      name: "log_level", expects: "trace, debug, info, notice, warning, error or critical",
-      parse: { settings, text in
-        // What most other programs call a warning.
-        choice(text == "warn" ? "warning" : text, logLevels) {
-          settings.logLevel = $0
-        }
-      }, print: \.logLevel),
-    Setting(
-      name: "log_format", expects: "text or json",
-      parse: { settings, text in choice(text, ["text", "json"]) { settings.logFormat = $0 } },
-      print: \.logFormat),
-  ]
+  init<Value>(
+    _ name: String, _ path: any WritableKeyPath<ServiceSettings, Value> & Sendable,
+    _ form: SettingForm<Value>,
+    isSecret: Bool = false
+  ) {
+    self.name = name
+    self.isSecret = isSecret
+    expects = form.expects
+    parse = { settings, text in
+      guard let value = form.parse(text) else { return false }
+      settings[keyPath: path] = value
+      return true
+    }
+    print = { form.print($0[keyPath: path]) }
+  }
 
-  private static let logLevels = ["trace", "debug", "info", "notice", "warning", "error", "critical"]
+  /// In the order in which `--print-config` shows them.
+  static let all: [Setting] = [
+    Setting("brokers", \.brokers, .text("host:port, several separated by commas")),
+    Setting(
+      "redis", \.redis,
+      .text(
+        "redis://[user:password@]host[:port][/database], rediss://, redis+sentinel:// or unix:///path"),
+      isSecret: true),
+    Setting("workers", \.workers, .integer(1...256)),
+    Setting("instance", \.instance, .instance),
+    Setting("delivery", \.delivery, .choice("exactly_once or at_least_once")),
+    Setting("commit_interval_ms", \.commitIntervalMilliseconds, .integer(1...60_000)),
+    Setting("cached_states", \.cachedStates, .integer(2...Int(Int32.max), expects: "2 or more")),
+    Setting("cached_megabytes", \.cachedMegabytes, .integer(1...1_000_000, expects: "1 or more")),
+    Setting("http", \.http, .addressOrOff),
+    Setting("listen", \.listen, .address),
+    Setting("tokens", \.admission, .admission),
+    Setting("tls_cert", \.tlsCertificate, .pemFile),
+    Setting("tls_key", \.tlsKey, .pemFile),
+    Setting("predictions", \.predictions, .names("names of sources, separated by commas, or none")),
+    Setting("prediction_rows_max", \.predictionRowsMax, .integer(1...10_000_000)),
+    Setting("rows_max", \.rowsMax, .integer(1...100_000)),
+    Setting("request_bytes_max", \.requestBytesMax, .integer(1_000...1_000_000_000)),
+    Setting("requests_megabytes_max", \.requestsMegabytesMax, .integer(1...1_000_000)),
+    Setting("connections_max", \.connectionsMax, .integer(16...60_000)),
+    Setting("client_timeout_s", \.clientTimeoutSeconds, .integer(1...3_600)),
+    Setting("idle_timeout_s", \.idleTimeoutSeconds, .integer(1...86_400)),
+    Setting("request_timeout_ms", \.requestTimeoutMilliseconds, .integer(10...60_000)),
+    Setting("served_rows_max", \.servedRowsMax, .integer(1...10_000_000)),
+    Setting("readers", \.readers, .integer(1...64)),
+    Setting("event_loops", \.eventLoops, .integer(1...64)),
+    Setting(
+      // What most other programs call a warning.
+      "log_level", \.logLevel,
+      .choice(
+        "trace, debug, info, notice, warning, error or critical", synonyms: ["warn": .warning])),
+    Setting("log_format", \.logFormat, .choice("text or json")),
+  ]
 
   static func unknown(_ name: String) -> String {
     let meant =
@@ -160,17 +73,88 @@ struct Setting: Sendable {
       ?? "there are \(all.map(\.name).joined(separator: ", ")) and kafka"
     return "there is no setting '\(name)'; \(meant)"
   }
+}
 
-  private static func number(_ text: String, _ range: ClosedRange<Int>, _ take: (Int) -> Void) -> Bool {
-    guard let number = Int(text), range.contains(number) else { return false }
-    take(number)
-    return true
+/// How values of a type are written as text.
+struct SettingForm<Value>: Sendable {
+  let expects: String
+  /// nil: it is none.
+  let parse: @Sendable (String) -> Value?
+  let print: @Sendable (Value) -> String
+}
+
+extension SettingForm<Int> {
+  static func integer(_ range: ClosedRange<Int>, expects: String? = nil) -> Self {
+    Self(
+      expects: expects ?? "\(range.lowerBound) to \(range.upperBound)",
+      parse: { text in Int(text).flatMap { range.contains($0) ? $0 : nil } }, print: { "\($0)" })
+  }
+}
+
+extension SettingForm<String> {
+  static func text(_ expects: String) -> Self {
+    Self(expects: expects, parse: { $0.isEmpty ? nil : $0 }, print: { $0 })
+  }
+}
+
+extension SettingForm where Value: RawRepresentable<String> & Sendable {
+  static func choice(_ expects: String, synonyms: [String: Value] = [:]) -> Self {
+    Self(expects: expects, parse: { synonyms[$0] ?? Value(rawValue: $0) }, print: { $0.rawValue })
+  }
+}
+
+extension SettingForm<[String]> {
+  static func names(_ expects: String) -> Self {
+    Self(
+      expects: expects,
+      parse: { text in
+        let names = text == "none" ? [] : text.split(separator: ",", omittingEmptySubsequences: false)
+        return names.contains("") ? nil : names.map(String.init)
+      }, print: { $0.isEmpty ? "none" : $0.joined(separator: ",") })
+  }
+}
+
+extension SettingForm<String?> {
+  /// Kafka's rule for a group's members.
+  static var instance: Self {
+    Self(
+      expects: "at most 200 letters, digits, '.', '_' and '-'",
+      parse: { text in
+        let isName =
+          (1...200).contains(text.utf8.count)
+          && text.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "._-".contains($0)) }
+        return isName ? .some(text) : nil
+      }, print: { $0 ?? "the host's name" })
   }
 
-  private static func choice(_ text: String, _ choices: [String], _ take: (String) -> Void) -> Bool {
-    guard choices.contains(text) else { return false }
-    take(text)
-    return true
+  static var pemFile: Self {
+    Self(
+      expects: "the path of a PEM file", parse: { $0.isEmpty ? nil : .some($0) }, print: { $0 ?? "none" })
+  }
+}
+
+extension SettingForm<ServiceSettings.HostAndPort> {
+  static var address: Self {
+    Self(expects: "host:port", parse: { ServiceSettings.HostAndPort($0) }, print: { $0.description })
+  }
+}
+
+extension SettingForm<ServiceSettings.HostAndPort?> {
+  static var addressOrOff: Self {
+    Self(
+      expects: "host:port, or off",
+      parse: { text in
+        text == "off" ? .some(nil) : ServiceSettings.HostAndPort(text).map { .some($0) }
+      }, print: { $0?.description ?? "off" })
+  }
+}
+
+extension SettingForm<ServiceSettings.Admission> {
+  static var admission: Self {
+    Self(
+      expects: "the path of a file, or none",
+      parse: { $0 == "none" ? .anyone : $0.isEmpty ? nil : .tokens(path: $0) },
+      print: { if case .tokens(let path) = $0 { path } else { "none" } })
   }
 }
 

@@ -23,9 +23,7 @@ struct CaptureService {
     self.settings = settings
     self.sources = sources
     self.once = once
-    let format = LogFormat(rawValue: settings.logFormat) ?? .text
-    let level = Logger.Level(rawValue: settings.logLevel) ?? .info
-    logger = Logger(label: "plumb") { _ in LineLogHandler(format, level: level, write: StandardError.print) }
+    logger = settings.logger
     board = CaptureBoard(sources, registry, now: wallClock())
   }
 

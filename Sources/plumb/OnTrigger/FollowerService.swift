@@ -37,9 +37,7 @@ struct FollowerService {
     self.startsAtEnd = startsAtEnd
     self.limits = limits
     followed = FollowedTriggers(version: Int64(plan.version), views: Set(views), triggers: Set(triggers))
-    let format = LogFormat(rawValue: settings.logFormat) ?? .text
-    let level = Logger.Level(rawValue: settings.logLevel) ?? .info
-    logger = Logger(label: "plumb") { _ in LineLogHandler(format, level: level, write: StandardError.print) }
+    logger = settings.logger
   }
 
   private var instance: String { settings.instance ?? ProcessInfo.processInfo.hostName }

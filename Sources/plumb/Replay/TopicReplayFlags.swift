@@ -85,9 +85,7 @@ struct TopicReplayFlags: ParsableArguments, SettingFlags {
   /// What a replay works with: a worker a core, if nobody says how many.
   func environment(_ plan: Plan) throws -> ReplayEnvironment {
     var settings = try settings()
-    if settings.isDefault("workers") {
-      try settings.set("workers", "\(ProcessInfo.processInfo.activeProcessorCount)", from: "plumb replay")
-    }
+    settings.setDefault(workers: ProcessInfo.processInfo.activeProcessorCount)
     return try settings.replayEnvironment(plan, archive: archive)
   }
 }

@@ -145,11 +145,7 @@ struct Serving {
   init(_ plans: [Plan], _ settings: ServiceSettings) {
     self.plans = plans
     self.settings = settings
-    let format = LogFormat(rawValue: settings.logFormat) ?? .text
-    let level = Logger.Level(rawValue: settings.logLevel) ?? .info
-    logger = Logger(label: "plumb") { _ in
-      LineLogHandler(format, level: level, write: StandardError.print)
-    }
+    logger = settings.logger
   }
 
   /// Answers until a signal comes.
@@ -164,7 +160,7 @@ struct Serving {
     options.servedRowsMax = settings.servedRowsMax
     options.timeoutMilliseconds = settings.requestTimeoutMilliseconds
     do {
-      options.tokens = try settings.tokens.map(Tokens.init(path:))
+      if case .tokens(let path) = settings.admission { options.tokens = try Tokens(path: path) }
       options.tls = try settings.tlsCertificate.map { try TLSIdentity(certificate: $0, key: settings.tlsKey) }
       options.predictions = try predictions()
     } catch {
@@ -213,7 +209,7 @@ struct Serving {
   private func refuseStrangers() throws {
     let host = settings.listen.host
     let isLoopback = host == "localhost" || host == "::1" || host.hasPrefix("127.")
-    guard !isLoopback, settings.tokens == nil, !settings.allowsAnyone else { return }
+    guard !isLoopback, settings.admission == .thisMachine else { return }
     throw ProcessorError(
       remedy: .stop,
       description:

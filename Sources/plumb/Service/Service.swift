@@ -153,14 +153,14 @@ struct Service {
 
   /// Without transactions a crash repeats records of the output topics. A view that folds from one would no longer be exact.
   private func refuseInexactViews() throws(ProcessorError) {
-    guard settings.delivery != KafkaDelivery.exactlyOnce.rawValue,
+    guard settings.delivery != .exactlyOnce,
       let input = Routing(plan).inputs.first(where: \.isRepartitioned)
     else { return }
     let reader = input.views.first.map { "view '\(plan.views[$0].name)'" } ?? "join '\(input.name)'"
     throw ProcessorError(
       remedy: .stop,
       description:
-        "delivery is \(settings.delivery), but the \(reader) folds from the topic "
+        "delivery is \(settings.delivery.rawValue), but the \(reader) folds from the topic "
         + "'\(input.topic)' and so counts its events twice after a crash; use exactly_once, or only views that are keyed like "
         + "their source, and no joins")
   }
@@ -220,29 +220,6 @@ struct Service {
       else { throw error }
       throw ProcessorError(
         remedy: .stop, description: missing.joined(separator: "\n") + "\n\(error.description)")
-    }
-  }
-}
-
-extension ServiceSettings {
-  /// What writes the service's lines.
-  var logger: Logger {
-    let format = LogFormat(rawValue: logFormat) ?? .text
-    let level = Logger.Level(rawValue: logLevel) ?? .info
-    return Logger(label: "plumb") { _ in LineLogHandler(format, level: level, write: StandardError.print) }
-  }
-
-  /// Runs a body; where log lines are for machines, what it throws becomes one, too.
-  func logging(_ body: () throws -> Void) throws {
-    do {
-      try body()
-    } catch  where !(error is ExitCode) && logFormat == LogFormat.json.rawValue {
-      logger.critical("\((error as? ValidationError)?.message ?? "\(error)")")
-      throw switch error {
-      case is DefinitionFileError: Outcome.mistakes
-      case is ValidationError, is SettingError: ExitCode.validationFailure
-      default: ExitCode.failure
-      }
     }
   }
 }

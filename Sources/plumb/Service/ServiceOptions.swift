@@ -109,7 +109,7 @@ extension ServiceSettings {
   func kafkaOptions(_ plan: Plan, transactionalID: String) -> KafkaOptions {
     var options = KafkaOptions(
       brokers: brokers, group: "\(plan.name).\(plan.version)", transactionalID: transactionalID,
-      delivery: KafkaDelivery(rawValue: delivery) ?? .exactlyOnce, properties: kafka)
+      delivery: KafkaDelivery(delivery), properties: kafka)
     options.readsHeaders = plan.sources.contains { !$0.schema.headerNames.isEmpty }
     return options
   }
@@ -132,6 +132,15 @@ extension TopicSurvey {
     var options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).admin")
     if let attemptMilliseconds { options.requestTimeoutMilliseconds = attemptMilliseconds }
     try self.init(plan, options, report: report)
+  }
+}
+
+extension KafkaDelivery {
+  init(_ delivery: ServiceSettings.Delivery) {
+    switch delivery {
+    case .exactlyOnce: self = .exactlyOnce
+    case .atLeastOnce: self = .atLeastOnce
+    }
   }
 }
 

@@ -70,7 +70,7 @@ struct VerifyCommand: ParsableCommand {
         try served
         ? verifyServed(plan, log)
         : verify(
-          plan, log, store, expectsEverySnapshot: settings.delivery == KafkaDelivery.exactlyOnce.rawValue)
+          plan, log, store, expectsEverySnapshot: settings.delivery == .exactlyOnce)
       if failures > 0 { throw ExitCode.failure }
     }
   }

@@ -69,8 +69,8 @@ struct TrainingLabel: ParsableArguments {
       index = try source()
     }
     let columns = on.split(separator: ",").map { $0.drop { $0 == " " } }.map(String.init)
-    let view = try EventChoice.view(
-      label, entity: columns, plan.sources[index], options: "--label or --on")
+    let view = try plan.sources[index].events(
+      where: label, key: columns, name: "label", options: "--label or --on")
     return JoinedLabel(view, source: plan.sources[index], index: index, within: within.microseconds)
   }
 }

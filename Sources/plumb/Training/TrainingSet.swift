@@ -23,8 +23,8 @@ struct TrainingSet {
   func takeRows(where expression: String) throws {
     let source = try selection.theSource(for: "--spine-events")
     let entity = (selection.views.first { $0.source == source } ?? selection.views[0]).entity.map(\.name)
-    let filter = try EventChoice.view(
-      expression, entity: entity, plan.sources[source], options: "--spine-events")
+    let filter = try plan.sources[source].events(
+      where: expression, key: entity, name: "rows", options: "--spine-events")
     try join.takeRows(filter, of: plan.sources[source], index: source)
   }
 
@@ -61,18 +61,13 @@ struct EventsOfJoin {
   }
 }
 
-/// Events that an expression chooses.
-enum EventChoice {
-  /// A view of them. `options` are where a mistake is.
-  static func view(
-    _ expression: String, entity: [String], _ source: SourcePlan, options: String
+extension SourcePlan {
+  /// As `events(where:key:name:)`; `options` are where a mistake is.
+  func events(
+    where expression: String, key: [String], name: String, options: String
   ) throws(ValidationError) -> ViewPlan {
-    let view = View(
-      "choice", source: source.source.name, entity: entity, where: expression,
-      features: [Feature("events", .aggregate(Aggregate(.count, windows: [.lifetime])))])
     do throws(DefinitionMistakes) {
-      let definitions = Definitions(name: "choice", sources: [source.source], views: [view])
-      return try Plan(definitions, zones: source.zones).views[0]
+      return try events(where: expression, key: key, name: name)
     } catch {
       let reasons = error.mistakes.map { "\($0.message)\($0.suggestion.map { " (\($0))" } ?? "")" }
       throw ValidationError("\(options): \(reasons.joined(separator: "; ")).")

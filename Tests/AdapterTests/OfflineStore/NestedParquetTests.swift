@@ -94,7 +94,7 @@ import Testing
     let cases = ProcessInfo.processInfo.environment["PLUMB_TEST_HOSTILE"].flatMap { UInt64($0) } ?? 3_000
     var (refused, disagreed) = (0, 0)
     for seed in 0..<cases {
-      var random = TestRandom(seed: seed)
+      var random = SplitMix64(seed: seed)
       var bytes = intact
       for _ in 0..<Int.random(in: 1..<4, using: &random) {
         let at = Int.random(in: 4..<bytes.count, using: &random)

@@ -171,6 +171,33 @@ import Testing
     }
   }
 
+  /// A text is decoded where it is given: what asks for it later can't find another meaning.
+  @Test func choicesAreTyped() throws {
+    var settings = ServiceSettings()
+    #expect(settings.delivery == .exactlyOnce && settings.logLevel == .info && settings.logFormat == .text)
+    #expect(settings.admission == .thisMachine)
+    try settings.apply(environment: ["PLUMB_LOG_LEVEL": "warn", "PLUMB_TOKENS": "none"])
+    try settings.apply(flags: [("delivery", "at_least_once"), ("log_format", "json")])
+    #expect(settings.delivery == .atLeastOnce && settings.logLevel == .warning && settings.logFormat == .json)
+    #expect(settings.admission == .anyone)
+    let lines = settings.lines(isSecret: { _ in false })
+    #expect(lines.contains("log_level = warning (PLUMB_LOG_LEVEL)"))
+    #expect(lines.contains("tokens = none (PLUMB_TOKENS)"))
+    try settings.set("tokens", "/etc/tokens", from: "--tokens")
+    #expect(settings.admission == .tokens(path: "/etc/tokens"))
+    #expect(throws: SettingError.self) { try settings.set("log_level", "loud", from: "x") }
+    #expect(settings.logLevel == .warning)
+  }
+
+  @Test func anotherDefaultYieldsToWhatIsSet() throws {
+    var settings = ServiceSettings()
+    settings.setDefault(workers: 7)
+    #expect(settings.workers == 7)
+    try settings.set("workers", "3", from: "--workers")
+    settings.setDefault(workers: 9)
+    #expect(settings.workers == 3)
+  }
+
   @Test func refusesWhatIsNoFile() throws {
     var settings = ServiceSettings()
     let error = #expect(throws: SettingError.self) { try settings.apply(path: "/nowhere/service.yaml") }
