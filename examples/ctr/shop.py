@@ -73,7 +73,7 @@ class Server:
                 return
             if attempt == 20_000:
                 sys.exit(f"{now}: {behind} stand still, at {come}; see the logs in {train.WORK}")
-            time.sleep(0.005)
+            time.sleep(0.01)
 
 
 def pages():
@@ -106,7 +106,7 @@ def rank(server, page, model, version):
     if model:
         order = [answer["names"].index(name) for name in model.feature_name()]
         values = numpy.array([[row["values"][place] for place in order] for row in answer["rows"]], dtype=float)
-        scores = model.predict(values).tolist()
+        scores = model.predict(values, num_threads=1).tolist()
     return [{"prediction_id": f"{request}.{number}", "ts": at, "model_version": version, "user_id": row["user_id"],
              "item_id": row["item_id"], "score": score} for number, (row, score) in enumerate(zip(rows, scores))]
 
