@@ -60,9 +60,7 @@ class Server:
 
     def catch_up(self, now):
         """Waits until what was sent has been folded, by what the clock sends last."""
-        wanted = {"user": now, "user_category": now, "user_item": now, "item": now, "model_inputs": now, "model_quality": START}
-        while wanted["model_quality"] + STEP + DUE < now:
-            wanted["model_quality"] += STEP
+        wanted = {"user": now, "user_category": now, "user_item": now, "item": now, "model_inputs": now, "model_quality": now - DUE}
         for attempt in itertools.count():
             row = dict.fromkeys(("user_id", "item_id", "category", "model_version"), "clock")
             answer = self.post("/v1/services/clock", {"at": now.isoformat(), "rows": [row]})
@@ -73,7 +71,7 @@ class Server:
                 return
             if attempt == 20_000:
                 sys.exit(f"{now}: {behind} stand still, at {come}; see the logs in {train.WORK}")
-            time.sleep(0.005)
+            time.sleep(0.01)
 
 
 def pages():
@@ -106,7 +104,7 @@ def rank(server, page, model, version):
     if model:
         order = [answer["names"].index(name) for name in model.feature_name()]
         values = numpy.array([[row["values"][place] for place in order] for row in answer["rows"]], dtype=float)
-        scores = model.predict(values).tolist()
+        scores = model.predict(values, num_threads=1).tolist()
     return [{"prediction_id": f"{request}.{number}", "ts": at, "model_version": version, "user_id": row["user_id"],
              "item_id": row["item_id"], "score": score} for number, (row, score) in enumerate(zip(rows, scores))]
 
@@ -133,6 +131,34 @@ def answered(trigger):
     sys.exit(f"nothing came of the trigger {trigger}: see on-trigger.log in {train.WORK}")
 
 
+def send(server, shown, coming, now):
+    """What was predicted and what people have done until now, and the clock behind both; returns what they will do later."""
+    tick = {"ts": milliseconds(now), "user_id": "clock", "item_id": "clock"}
+    clocks = [tick | {"ts": milliseconds(moment), "prediction_id": f"clock-{moment}", "model_version": "clock", "score": 0.5}
+              for moment in (now + STEP - DUE, now)]  # The first is the last that is due when the next step is over.
+    server.send("predictions", sorted(shown + clocks, key=lambda row: row["ts"]))
+    events = sorted(coming + react(shown), key=lambda event: event["ts"])
+    happened = [event for event in events if event["ts"] <= tick["ts"]]
+    server.send("clicks", happened + [tick | {"event_id": f"clock-{now}", "category": "clock", "event_type": "tick"}])
+    return events[len(happened):]
+
+
+def watch(server, version, now, told):
+    """How good the model is; when a trigger has fired, what has come of it."""
+    answer = server.post("/v1/services/quality", {"at": now.isoformat(), "rows": [{"model_version": version}]})
+    quality = dict(zip(answer["names"], answer["rows"][0]["values"]), at=str(now), version=version)
+    told["quality"].append(quality)
+    if now.hour % 6 == 0 and now.minute == 0:
+        print(f"{now:%a %H:%M}  {version}: AUC {quality['model_quality__auc_6h'] or 0:.3f} in six hours", flush=True)
+    if not quality["model_quality__is_worse"]:
+        return
+    fired = [json.loads(line) for line in train.plumb("triggers", "tail", "-d", train.DEFINITIONS).splitlines()]
+    for firing in fired[len(told["triggers"]):]:
+        what = f"{firing['trigger']} of {firing['entity']['model_version']} for {firing['at']}"
+        print(f"{now:%a %H:%M}  trigger {what}: {firing['values']}", flush=True)
+        told["triggers"].append(firing | {"seen": str(now), "answer": answered(firing["id"])})
+
+
 def main():
     server, visits, model, live, version = Server(), pages(), None, None, "v0"
     told = {"quality": [], "triggers": [], "scores": {}}
@@ -144,36 +170,18 @@ def main():
             version = about["version"]
             print(f"{now:%a %H:%M}  {version} serves", flush=True)
         now += STEP
-        shown = []
+        shown, began = [], time.perf_counter()
         while next_page < len(visits) and visits[next_page][0]["ts"] < milliseconds(now):
-            began = time.perf_counter()
             shown += rank(server, visits[next_page], model, version)
-            asked += time.perf_counter() - began
             next_page += 1
-        tick = {"ts": milliseconds(now), "user_id": "clock", "item_id": "clock"}
-        server.send("predictions", shown + [tick | {"prediction_id": f"clock-{now}", "model_version": "clock", "score": 0.5}])
-        coming = sorted(coming + react(shown), key=lambda event: event["ts"])
-        happened = [event for event in coming if event["ts"] <= tick["ts"]]
-        coming = coming[len(happened):]
-        server.send("clicks", happened + [tick | {"event_id": f"clock-{now}", "category": "clock", "event_type": "tick"}])
+        asked += time.perf_counter() - began
+        coming = send(server, shown, coming, now)
         server.catch_up(now)
-        if model is None and now >= COLLECTED:
-            span = [str(START), str(now - 2 * STEP)]
-            print(train.promote(train.train(*map(datetime.datetime.fromisoformat, span), None)), flush=True)
-        if model is None:
-            continue
-        told["scores"].update((row["prediction_id"], (version, row["score"])) for row in shown)
-        answer = server.post("/v1/services/quality", {"at": now.isoformat(), "rows": [{"model_version": version}]})
-        quality = dict(zip(answer["names"], answer["rows"][0]["values"]), at=str(now), version=version)
-        told["quality"].append(quality)
-        if now.hour % 6 == 0 and now.minute == 0:
-            print(f"{now:%a %H:%M}  {version}: AUC {quality['model_quality__auc_6h'] or 0:.3f} in six hours", flush=True)
-        if quality["model_quality__is_worse"]:
-            fired = [json.loads(line) for line in train.plumb("triggers", "tail", "-d", train.DEFINITIONS).splitlines()]
-            for firing in fired[len(told["triggers"]):]:
-                print(f"{now:%a %H:%M}  trigger {firing['trigger']} of {firing['entity']['model_version']} for {firing['at']}: {firing['values']}",
-                      flush=True)
-                told["triggers"].append(firing | {"seen": str(now), "answer": answered(firing["id"])})
+        if model:
+            told["scores"].update((row["prediction_id"], (version, row["score"])) for row in shown)
+            watch(server, version, now, told)
+        elif now >= COLLECTED:
+            print(train.promote(train.train(START, now - 2 * STEP, None)), flush=True)
     told |= {"requests": next_page, "milliseconds": 1000 * asked / next_page}
     with open(os.path.join(train.WORK, "told.json"), "w") as file:
         json.dump(told, file)
