@@ -298,6 +298,51 @@ import Testing
     #expect(try Self.parse(text).definitions == Self.parse(Self.shop).definitions)
   }
 
+  private static func captured(_ capture: String) -> String {
+    """
+    name: shop
+    sources:
+      users:
+        table: true
+        topic: users
+        key: id
+        timestamp: { field: _at, unit: us }
+        fields: { id: string }
+        capture: { \(capture) }
+    views:
+      v: { source: users, entity: id, features: { n: { aggregate: count, windows: lifetime } } }
+    """
+  }
+
+  @Test func capturesSayWhereRowsAre() throws {
+    func capture(_ text: String) throws -> TableCapture? {
+      try Self.parse(Self.captured(text)).definitions.sources[0].capture
+    }
+    #expect(
+      try capture("postgres: x, table: a.b")
+        == TableCapture(.postgres(address: "x"), table: "a.b", mode: .replicate))
+    #expect(
+      try capture("postgres: x, mode: diff, every: 1s")
+        == TableCapture(.postgres(address: "x"), table: "users", mode: .diff, every: 1_000_000))
+    #expect(
+      try capture("sqlite: s.db, on_truncate: delete")
+        == TableCapture(.sqlite(path: "s.db"), table: "users", mode: .diff, onTruncate: .delete))
+    #expect(
+      try capture("file: u.csv, every: 1h")
+        == TableCapture(.file(path: "u.csv"), table: "users", mode: .diff, every: 3_600_000_000))
+  }
+
+  @Test(arguments: [
+    ("table: t", "a capture is from one place"), ("sqlite: a, file: b", "a capture is from one place"),
+    ("sqlite: a, mode: replicate", "SQLite keeps no log of changes; use mode: diff"),
+    ("file: a, mode: replicate", "a file keeps no log of changes; use mode: diff"),
+    ("file: a, table: t", "a file is one table; remove 'table'"),
+    ("file: a, every: 0s", "the table would be compared without a pause; use 1s or more"),
+  ]) func mistakesOfCapturesAreNamed(_ capture: String, _ problem: String) throws {
+    let error = #expect(throws: DefinitionFileError.self) { try Self.parse(Self.captured(capture)) }
+    #expect("\(error!)".contains("9:") && "\(error!)".contains(problem), "\(error!)")
+  }
+
   @Test(arguments: ["shop", "jd"])
   func theExamplesAreRight(_ name: String) throws {
     let path = URL(filePath: #filePath).deletingLastPathComponent()
