@@ -34,13 +34,12 @@ struct FileSections {
   /// Adds what a model stands for, unless its names are taken.
   mutating func add(_ expansion: ModelExpansion, _ reader: ShapeReader) {
     let place = expansion.block.place
-    let key = Place(node: .scalar(.init("")), path: place.path, keyPosition: place.keyPosition)
     for (section, kind) in Self.kinds {
       for (name, node) in expansion.nodes(of: section) {
         guard let text = name.scalar?.string else { continue }
         if let other = taken[text] {
           reader.report(
-            key,
+            keyOf: place,
             "the model '\(expansion.model.name)' makes a \(kind) '\(text)', and line \(other.line) has "
               + "\(other.what.first == "a" ? "an" : "a") \(other.what) of that name",
             suggestion: "rename one")

@@ -109,8 +109,7 @@ extension DefinitionsReader {
     ]
     for (name, meaning, type) in needed where !entries.contains(where: { $0.name == name }) {
       reader.report(
-        Place(node: .scalar(.init("")), path: place.path, keyPosition: place.keyPosition),
-        "a prediction needs the field '\(name)': \(meaning)",
+        keyOf: place, "a prediction needs the field '\(name)': \(meaning)",
         suggestion: "declare \(name): \(type), or under another name in the record "
           + "\(name): { path: ..., type: \(type) }")
     }
