@@ -24,7 +24,9 @@ enum RowContent {
   ) -> [UInt8] {
     guard let content = withoutTime(record, timeField: table.timeField) else { return Array(record) }
     let bytes = Array(content)
-    guard let fields = fields(bytes), let kept = fields.last, kept.name == RowText.keptField,
+    // Nothing but the names of kept values ends like this.
+    guard bytes.last == UInt8(ascii: "]"), let fields = fields(bytes), let kept = fields.last,
+      kept.name == RowText.keptField,
       let previous, let before = self.fields(previous)
     else { return bytes }
     let keptNames = names(bytes[kept.value])
