@@ -10,6 +10,11 @@ struct ForwardedRecord {
     fields = .none
     payload = UnsafeRawBufferPointer(start: nil, count: 0)
     var at = 0
+    // Forwarded by a version that sent such a source's values alone: no field begins like that.
+    if bytes.first == UInt8(ascii: "{") {
+      payload = bytes
+      return
+    }
     while at < bytes.count {
       let tag = bytes[at]
       at += 1

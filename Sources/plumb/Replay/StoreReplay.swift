@@ -85,7 +85,9 @@ struct StoreReplay {
     }
     let counts = try TopicSurvey(plan, settings).inputPartitions()
     let metadata = StoreMetadata(fingerprint: plan.fingerprint, partitions: counts)
-    if let conflict = try OnlineReader(redis, keys: keys).stored()?.conflict(with: metadata) {
+    if let conflict = try OnlineReader(redis, keys: keys).stored()?.conflict(
+      with: metadata, zones: plan.fingerprintZones)
+    {
       throw ProcessorError(remedy: .stop, description: conflict)
     }
     let all = Routing(plan).inputs.flatMap { input in
