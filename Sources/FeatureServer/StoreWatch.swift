@@ -161,6 +161,7 @@ final class StoreWatch: @unchecked Sendable {
       throw StoreError(
         .fatal,
         "the store has states of other definitions of '\(name)', version \(live): serve those that plumb run has"
+          + zoneHint(catalog.plan.fingerprintZones)
       )
     }
     let tasks = Routing(catalog.plan).inputs.flatMap { input in

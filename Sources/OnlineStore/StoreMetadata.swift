@@ -1,3 +1,5 @@
+import FeatureCore
+
 /// What a reader must know to find states and to understand them.
 public struct StoreMetadata: Hashable, Sendable {
   /// The fingerprint of the definitions that made the states.
@@ -12,12 +14,15 @@ public struct StoreMetadata: Hashable, Sendable {
   }
 
   /// Why states that were made under this metadata can't be carried on under another, and what to do; nil if they can.
-  /// `withoutStates` are the sources that are only forwarded: those may have got more partitions.
-  public func conflict(with new: StoreMetadata, withoutStates: Set<String> = []) -> String? {
+  /// `withoutStates` are the sources that are only forwarded: those may have got more partitions. `zones` are those of the new
+  /// definitions' fingerprint.
+  public func conflict(
+    with new: StoreMetadata, withoutStates: Set<String> = [], zones: [String] = []
+  ) -> String? {
     guard new.fingerprint == fingerprint else {
       return
         "the store has states of other definitions under this name and version; raise 'version:', so that the new "
-        + "ones are made beside them, or go back to the old definitions"
+        + "ones are made beside them, or go back to the old definitions" + zoneHint(zones)
     }
     for (source, count) in partitions.sorted(by: { $0.key < $1.key }) {
       guard let now = new.partitions[source], now != count else { continue }

@@ -54,6 +54,55 @@ import Testing
     }
   }
 
+  /// An element whose time is too far ahead is refused by the source's task, and not folded either where its record goes for the
+  /// sake of another element.
+  @Test func elementsAheadAreRefusedEverywhere() throws {
+    let source = Source(
+      "carts", topic: "carts", key: "user", timestamp: .init(field: "ts", unit: .milliseconds),
+      fields: [
+        .init("user", .string), .init("item", .string, path: "items.item"),
+        .init("ts", .timestamp, path: "items.ts"),
+      ], each: "items")
+    let count = Feature("events", .aggregate(.init(.count, windows: [.lifetime])))
+    let plan = try Plan(
+      Definitions(
+        name: "shop", sources: [source],
+        views: [View("by_item", source: "carts", entity: ["item"], features: [count])]))
+    let time: Int64 = 1_700_000_000_000
+    let value = Array(
+      #"{"user":"u","items":[{"item":"a","ts":\#(time)},{"item":"a","ts":\#(time + 3_600_000)}]}"#
+        .utf8)
+    let inputs = Routing(plan).inputs
+    let (first, second) = (
+      TaskFold(plan, inputs[0], 0, of: 1, from: 0), TaskFold(plan, inputs[1], 0, of: 1, from: 0)
+    )
+    var forwarded: [(key: [UInt8], value: [UInt8])] = []
+    var letters = 0
+    first.onDue = { due in
+      if due.topic == inputs[1].topic {
+        forwarded.append(
+          (Array(due.key ?? .init(start: nil, count: 0)), Array(due.value ?? .init(start: nil, count: 0))))
+      } else {
+        letters += 1
+      }
+    }
+    func fold(_ value: [UInt8], _ key: [UInt8]?, at time: Int64, _ task: TaskFold) {
+      value.withUnsafeBytes { value in
+        (key ?? []).withUnsafeBytes { key_ in
+          let record = LogRecord(
+            partition: 0, offset: 0, timestampMilliseconds: time, key: key == nil ? nil : key_, value: value)
+          withUnsafePointer(to: record) { task.fold(UnsafeBufferPointer(start: $0, count: 1)) }
+        }
+      }
+    }
+    fold(value, nil, at: time, first)
+    #expect(forwarded.count == 1 && letters == 1)
+    // The repartition topic's own times are later.
+    for record in forwarded { fold(record.value, record.key, at: time + 7_200_000, second) }
+    let state = try #require(second.state(0, Array("a".utf8)))
+    #expect(plan.views[0].evaluate(state, at: state.asOf) == [.int64(1)])
+  }
+
   /// A record is misplaced if a view would fold it; those that none takes are only passed on.
   @Test(arguments: 1...5 as ClosedRange<Int32>) func keysBelongInOnePartition(_ count: Int32) throws {
     let events = (0..<200).map { index in (user: "u\(index % 40)", n: index % 4) }

@@ -43,11 +43,24 @@ enum Fingerprint {
     lines.append("where \(canonical(view.filter))")
     lines += view.features.map(line).sorted()
     lines += calendars.map { "zone \(text($0.rules))" }.sorted()
-    let clocks =
-      plan.schema.columns.compactMap(\.clock?.rules)
-      + expressions(view, source).flatMap(\.zones).compactMap { zones[$0] }
-    lines += Set(clocks.map { "clock \(text($0))" }).sorted()
+    lines += Set(clocks(view, plan, zones).map { "clock \(text($0))" }).sorted()
     return lines
+  }
+
+  /// The zones whose clocks are read: of texts without a zone, and in expressions.
+  private static func clocks(
+    _ view: View, _ plan: SourcePlan, _ zones: [String: TimeZoneRules]
+  ) -> [TimeZoneRules] {
+    plan.schema.columns.compactMap(\.clock?.rules)
+      + expressions(view, plan.source).flatMap(\.zones).compactMap { zones[$0] }
+  }
+
+  /// The names of the zones whose rules are in a view's fingerprint, but for UTC, which has none.
+  static func zones(
+    of view: View, _ plan: SourcePlan, _ calendars: [ZoneCalendar], _ zones: [String: TimeZoneRules]
+  ) -> [String] {
+    let rules = calendars.map(\.rules) + clocks(view, plan, zones)
+    return Set(rules.filter { !$0.transitions.isEmpty }.map(\.name)).sorted()
   }
 
   /// Every expression that the view's values depend on.

@@ -30,6 +30,9 @@ public struct Plan: Sendable {
   /// Identifies the semantics of all views together; neither comments nor order nor formatting change it.
   public let fingerprint: UInt64
 
+  /// The zones whose rules are in the fingerprint, but for UTC, which has none.
+  public var fingerprintZones: [String] { Set(views.flatMap(\.codec.zones)).sorted() }
+
   /// Checks and compiles definitions. `zones` holds the rules of every time zone that they name. `stateBytesMax` and
   /// `joinFollowMax` are smaller in tests only. Throws every mistake at once.
   public init(

@@ -66,7 +66,7 @@ struct ViewCompiler {
       derivedOrder: derivedOrder, triggers: triggers, summaries: FeatureSummary.make(view, outputs),
       fingerprint: Fingerprint.of(
         view, source: source, calendars: calendars, triggers: triggers, zones: zones),
-      stateBytesMax: stateBytesMax)
+      zones: Fingerprint.zones(of: view, source, calendars, zones), stateBytesMax: stateBytesMax)
     checkSizes(plan)
     return mistakes.isEmpty ? plan : nil
   }

@@ -152,8 +152,12 @@ public struct EventSchema: Sendable {
     columns.contains { $0.origin == .recordTimestamp || $0.origin == .recordKey } || !headerNames.isEmpty
   }
 
-  /// Whether a record that is forwarded takes more with it than its value: what columns are read from, or which row is deleted.
-  public var forwardsRecord: Bool { needsRecord || isTable }
+  /// Whether a record that is forwarded takes more with it than its value: what columns are read from, which row is deleted, or
+  /// what its elements' times are judged by.
+  public var forwardsRecord: Bool { needsRecord || isTable || hasElementTimes }
+
+  /// Whether the elements of a record have times of their own, of which each is judged by the record's.
+  public var hasElementTimes: Bool { isOfElement(timeColumn) }
 
   /// The columns as expressions see them.
   public var expressionColumns: [ExpressionColumn] { columns.map { ExpressionColumn($0.name, $0.type) } }

@@ -5,7 +5,7 @@ public struct StateError: Error, Hashable, Sendable, CustomStringConvertible {
     /// The first byte names a format that this version does not know.
     case unknownFormat(UInt8)
     /// The state belongs to other definitions.
-    case otherDefinitions(found: UInt64, expected: UInt64)
+    case otherDefinitions(found: UInt64, expected: UInt64, zones: [String] = [])
     /// The bytes end too early, go on too long, or are not the canonical encoding of any state.
     case corrupt(String)
   }
@@ -20,13 +20,21 @@ public struct StateError: Error, Hashable, Sendable, CustomStringConvertible {
     switch kind {
     case .unknownFormat(let format):
       "state format \(format) is not known to this version; read it with the version that wrote it, or newer"
-    case .otherDefinitions(let found, let expected):
+    case .otherDefinitions(let found, let expected, let zones):
       "the state was written by other definitions (fingerprint \(fingerprintText(found)), expected "
-        + "\(fingerprintText(expected))); use those, or raise 'version' and replay"
+        + "\(fingerprintText(expected))); use those, or raise 'version' and replay" + zoneHint(zones)
     case .corrupt(let reason):
       "corrupt state at byte \(offset): \(reason); rebuild it by replay"
     }
   }
+}
+
+/// What other definitions may be if nobody has changed the file: rules of its time zones. Follows a message; empty without zones.
+public func zoneHint(_ zones: [String]) -> String {
+  if zones.isEmpty { return "" }
+  return
+    ". If the file is the same, this machine's rules of \(zones.joined(separator: ", ")) are not those that the states were made "
+    + "by: install the release of tzdata that made them"
 }
 
 /// A fingerprint as people see it: 16 hexadecimal digits.

@@ -7,6 +7,8 @@ struct StateCodec {
 
   let layout: StateLayout
   let fingerprint: UInt64
+  /// The zones whose rules are in the fingerprint.
+  let zones: [String]
 
   /// Appends the bytes of a state.
   func encode(_ state: State, into writer: inout ByteWriter) {
@@ -86,7 +88,7 @@ struct StateCodec {
     guard format == Self.format else { throw StateError(kind: .unknownFormat(format), offset: 0) }
     let found = try reader.fixed()
     guard found == fingerprint else {
-      throw StateError(kind: .otherDefinitions(found: found, expected: fingerprint), offset: 1)
+      throw StateError(kind: .otherDefinitions(found: found, expected: fingerprint, zones: zones), offset: 1)
     }
     let asOf = try reader.signed()
     guard Limits.eventTimeMin...Limits.eventTimeMax ~= asOf else {

@@ -69,7 +69,8 @@ public final class ViewPlan: Sendable {
     view: View, source: Int, entity: [EntityColumn], program: Program, filter: Int?,
     inputs: [AggregateInput], layout: StateLayout, baselines: [Baseline], outputs: [Output],
     derivedOrder: [Int],
-    triggers: [TriggerPlan], summaries: [FeatureSummary], fingerprint: UInt64, stateBytesMax: Int
+    triggers: [TriggerPlan], summaries: [FeatureSummary], fingerprint: UInt64, zones: [String],
+    stateBytesMax: Int
   ) {
     name = view.name
     self.source = source
@@ -91,7 +92,7 @@ public final class ViewPlan: Sendable {
     windowGroups = reading.groups
     self.derivedOrder = derivedOrder
     self.triggers = triggers
-    codec = StateCodec(layout: layout, fingerprint: fingerprint)
+    codec = StateCodec(layout: layout, fingerprint: fingerprint, zones: zones)
   }
 
   /// Bytes that the largest state may have.

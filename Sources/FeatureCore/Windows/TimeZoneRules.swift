@@ -29,6 +29,15 @@ public struct TimeZoneRules: Hashable, Sendable {
     self.transitions = transitions
   }
 
+  /// The rules from 1970 on; before, what held when it began. The zone database promises no more: older rules change with
+  /// what is found out about them, and zones are merged that have differed only then.
+  public var since1970: TimeZoneRules {
+    let past = transitions.prefix { $0.atSeconds <= 0 }
+    return TimeZoneRules(
+      name: name, initialOffsetSeconds: past.last?.offsetSeconds ?? initialOffsetSeconds,
+      transitions: Array(transitions[past.endIndex...]))
+  }
+
   /// Coordinated universal time.
   public static let utc = TimeZoneRules(name: "UTC", initialOffsetSeconds: 0, transitions: [])
 }

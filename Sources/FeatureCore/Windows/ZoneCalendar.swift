@@ -6,7 +6,7 @@
 public struct ZoneCalendar: Sendable {
   private static let dayMicroseconds: Int64 = 86_400_000_000
 
-  /// The rules that it was made from.
+  /// The rules that it was made from: those since 1970, so that what is found out about older times changes no state.
   public let rules: TimeZoneRules
   /// Starts of the segments with a constant offset, ascending; the first is the beginning of time.
   private let starts: [Int64]
@@ -16,6 +16,7 @@ public struct ZoneCalendar: Sendable {
 
   /// A calendar from rules.
   public init(_ rules: TimeZoneRules) {
+    let rules = rules.since1970
     self.rules = rules
     var starts = [Int64.min]
     var offsets = [rules.initialOffsetSeconds * 1_000_000]

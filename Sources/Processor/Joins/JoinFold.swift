@@ -15,6 +15,8 @@ final class JoinFold {
   let rows: StateCache
   private let rowFold: ViewFold
   private let leftFold: ViewFold
+  private let leftJudge: RecordJudge
+  private let rightJudge: RecordJudge
   private let leftBatch: EventBatch
   private let rightBatch: EventBatch
   private var readers: [Reader]
@@ -43,6 +45,8 @@ final class JoinFold {
     rows = StateCache(capacity: limits.cachedStatesMax, secret: limits.hashSecret)
     rowFold = ViewFold(self.plan.right)
     leftFold = ViewFold(self.plan.left)
+    leftJudge = RecordJudge(plan.sources[self.plan.left.source])
+    rightJudge = RecordJudge(plan.sources[self.plan.right.source])
     leftBatch = EventBatch(plan.sources[self.plan.left.source].schema, capacity: limits.batchRecords)
     rightBatch = EventBatch(plan.sources[self.plan.right.source].schema, capacity: limits.batchRecords)
     readers = progress.cursors.map { _ in Reader() }
@@ -169,7 +173,9 @@ final class JoinFold {
     do throws(DecodeFailure) {
       try batch.append(payload, sequence: 0, record: fields)
     } catch { return first..<first }
+    let judge = batch === leftBatch ? leftJudge : rightJudge
     batch.removeRows(from: first) { row in
+      if batch.schema.hasElementTimes, judge.refuses(batch.time(row), fields) { return false }
       guard (try? fold.takes(batch.row(row))) == true, let own = try? fold.key(of: batch.row(row)) else {
         return false
       }

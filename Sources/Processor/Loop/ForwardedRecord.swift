@@ -11,6 +11,11 @@ struct ForwardedRecord {
     var fields = RecordFields.none
     var payload = UnsafeRawBufferPointer(start: nil, count: 0)
     var at = 0
+    // Forwarded by a version that sent such a source's values alone: no field begins like that.
+    if bytes.first == UInt8(ascii: "{") {
+      payload = bytes
+      return
+    }
     while at < bytes.count {
       let tag = bytes[at]
       at += 1

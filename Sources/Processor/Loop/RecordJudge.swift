@@ -55,7 +55,11 @@ public struct RecordJudge {
         continue
       }
       if isRepartitioned {
-        if source.schema.each != nil { removeStrangers(batch, from: first, record) }
+        guard source.schema.each != nil else { continue }
+        removeStrangers(batch, from: first, record)
+        // Those that the source's task has refused, which it has told.
+        guard source.schema.hasElementTimes else { continue }
+        batch.removeRows(from: first) { !refuses(batch.time($0), fields) }
         continue
       }
       batch.removeRows(from: first) { row in
@@ -69,6 +73,13 @@ public struct RecordJudge {
       }
     }
     return letters
+  }
+
+  /// Whether an event is none by the time of its record, as its source's task decides.
+  func refuses(_ time: Int64, _ fields: RecordFields) -> Bool {
+    let record = LogRecord(
+      partition: 0, offset: 0, timestampMilliseconds: fields.timestampMilliseconds, key: nil, value: nil)
+    return ahead(record, time, record.payload, 0) != nil || wrongUnit(record, time, record.payload, 0) != nil
   }
 
   /// Of a forwarded record only the elements count whose entity it was forwarded for.

@@ -83,7 +83,9 @@ public struct StoreReplay {
     }
     let counts = try TopicSurvey(plan, options, report: environment.report).inputPartitions()
     let metadata = StoreMetadata(fingerprint: plan.fingerprint, partitions: counts)
-    if let conflict = try OnlineReader(redis, keys: keys).stored()?.conflict(with: metadata) {
+    if let conflict = try OnlineReader(redis, keys: keys).stored()?.conflict(
+      with: metadata, zones: plan.fingerprintZones)
+    {
       throw ProcessorError(remedy: .stop, description: conflict)
     }
     let all = Routing(plan).inputs.flatMap { input in

@@ -143,7 +143,8 @@ struct Service {
     let metadata = StoreMetadata(fingerprint: plan.fingerprint, partitions: try survey.inputPartitions())
     if let conflict = try OnlineReader(redis, keys: keys).stored()?.conflict(
       with: metadata,
-      withoutStates: Set(Routing(plan).inputs.filter { $0.views.isEmpty && $0.join == nil }.map(\.name)))
+      withoutStates: Set(Routing(plan).inputs.filter { $0.views.isEmpty && $0.join == nil }.map(\.name)),
+      zones: plan.fingerprintZones)
     {
       throw ProcessorError(remedy: .stop, description: conflict)
     }

@@ -204,6 +204,33 @@ import Testing
     #expect(try fingerprints(Self.base, zones: zones) == fingerprints(Self.base), "a zone that nothing names")
   }
 
+  /// What is found out about the time before 1970 changes no calendar, and so no fingerprint; a clock that texts are read by, or
+  /// an expression, takes it as it is. Whoever meets a state of other rules is told which zone to look at.
+  @Test func rulesBefore1970() throws {
+    var zones = TestZones.all
+    let berlin = zones["Europe/Berlin"]!
+    zones["Europe/Berlin"]!.initialOffsetSeconds = 3208
+    zones["Europe/Berlin"]!.transitions.insert(.init(atSeconds: -2_422_054_408, offsetSeconds: 3600), at: 0)
+    #expect(try fingerprints(Self.base, zones: zones) == fingerprints(Self.base))
+    let (old, new) = (ZoneCalendar(berlin), ZoneCalendar(zones["Europe/Berlin"]!))
+    for time in stride(from: Int64(-3_000_000_000), to: 4_000_000_000, by: 86_399 * 7) {
+      #expect(old.day(time * 1_000_000) == new.day(time * 1_000_000), "\(time)")
+    }
+    var clock = Self.base
+    clock.sources[0].timestamp = .init(field: "ts", unit: .text, zone: "Europe/Berlin")
+    #expect(try fingerprints(clock, zones: zones) != fingerprints(clock))
+    // A rule of today's.
+    zones["Europe/Berlin"]!.transitions.removeLast()
+    let view = try #require(
+      try Plan(Self.base, zones: TestZones.all).views.first { $0.name.hasPrefix("activity") })
+    let other = try #require(try Plan(Self.base, zones: zones).views.first { $0.name.hasPrefix("activity") })
+    let bytes = [1] + withUnsafeBytes(of: view.fingerprint.littleEndian, Array.init)
+    let refused = #expect(throws: StateError.self) { try other.decode(bytes) }
+    let message = refused?.description ?? ""
+    #expect(message.contains("this machine's rules of Europe/Berlin are not those"), "\(message)")
+    #expect(message.contains("install the release of tzdata"))
+  }
+
   /// Equal fingerprints promise exchangeable states: the order in the file changes no byte of them.
   @Test(arguments: seeds(5)) func orderChangesNoByte(seed: UInt64) throws {
     var streams = TestStreams(seed: seed)
