@@ -57,7 +57,7 @@ enum JoinRecord {
   }
 
   fileprivate static let sideField: UInt8 = 4
-  fileprivate static let turnField: UInt8 = 10
+  fileprivate static let turnField: UInt8 = 11
 
   private static func varint(_ bytes: UnsafeRawBufferPointer, _ at: inout Int) -> UInt64? {
     var value: UInt64 = 0

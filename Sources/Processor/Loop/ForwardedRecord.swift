@@ -7,15 +7,15 @@ struct ForwardedRecord {
 
   /// Reads a record whose source needs more than values; nil of damaged bytes.
   init?(_ bytes: UnsafeRawBufferPointer) {
+    // Forwarded by a version that sent such a source's values alone: no field begins like that.
+    if bytes.first == UInt8(ascii: "{") {
+      (fields, payload) = (.none, bytes)
+      return
+    }
     // Swift 6.3's optimiser loses a write to a property in the loop.
     var fields = RecordFields.none
     var payload = UnsafeRawBufferPointer(start: nil, count: 0)
     var at = 0
-    // Forwarded by a version that sent such a source's values alone: no field begins like that.
-    if bytes.first == UInt8(ascii: "{") {
-      payload = bytes
-      return
-    }
     while at < bytes.count {
       let tag = bytes[at]
       at += 1

@@ -169,7 +169,7 @@ final class Audit {
   private func judgeMark(_ value: [UInt8], _ place: Place, _ at: Int64) {
     var numbers: [UInt64: UInt64] = [:]
     for (number, field) in WireReader.fields(value) ?? [] { numbers[number] = field.number }
-    if numbers == [10: 1] { return }
+    if numbers == [11: 1] { return }
     let title = "the mark at \(place.logged)@\(at)"
     let isOfVersion = { (deployment: Deployment) in
       deployment.routing.inputs.contains { $0.topic == place.topic }
