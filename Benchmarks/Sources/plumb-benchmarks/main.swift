@@ -11,7 +11,9 @@ struct Options {
   /// A Python with duckdb, polars, pandas and pyarrow, for `training`.
   var python = ProcessInfo.processInfo.environment["PLUMB_PYTHON"] ?? "python3"
   var groups: Set<String> = []
-  private static let ownGroups: Set<String> = ["events", "folds", "states", "replay", "footprint", "parquet"]
+  private static let ownGroups: Set<String> = [
+    "events", "folds", "states", "replay", "footprint", "parquet", "joins",
+  ]
   /// Measured by name only: they need the release build of plumb and programs beside it.
   private static let siteGroups = OfflineBenchmark.groups.union(["service"])
 
@@ -40,7 +42,7 @@ struct Options {
   private static func exitWithUsage() -> Never {
     fatalError(
       "usage: plumb-benchmarks [--events N] [--repetitions N] [--users N] [--plumb PATH] [--python PATH] "
-        + "[events] [folds] [states] [replay] [footprint] [parquet] [service] [offline | training memory backfill]"
+        + "[events] [folds] [states] [replay] [footprint] [parquet] [joins] [service] [offline | training memory backfill]"
     )
   }
 }
@@ -80,6 +82,10 @@ if options.groups.contains("folds") {
   FoldBenchmarks.run(harness, events: options.events, manyUsers: options.manyUsers)
 }
 if options.groups.contains("states") { StateBenchmarks.run(harness, week) }
+if options.groups.contains("joins") {
+  JoinBenchmarks.run(
+    harness, EventBytes.clickstream(events: options.events, users: 100_000, eventsPerSecond: 100))
+}
 if options.groups.contains("parquet") { ParquetBenchmarks.run(harness, rows: options.events) }
 if options.groups.contains("footprint") {
   StateBenchmarks.printFootprintHeading()

@@ -81,8 +81,7 @@ struct DefinitionGenerator {
         fields: hasElements ? Self.elementFields : Self.fields, each: hasElements ? "parts" : nil,
         partitioner: random.oneIn(5) ? .unknown : .murmur2)
       if isTable {
-        // Its views fold straight from it: two deletions that are forwarded can't be told apart.
-        (source.key, source.partitioner, source.isTable) = (key ?? "user", .murmur2, true)
+        (source.key, source.isTable) = (key ?? "user", true)
         source.fields.append(.computed("double_n", "n + n"))
       }
       return source
