@@ -22,12 +22,16 @@ public final class JoinPlan: Sendable {
   public let followMax: Int
   /// The columns of the left source, which the record has first.
   let leftColumns: [EventSchema.Column]
+  /// What stands in front of each one's value.
+  let leftNames: [[UInt8]]
   /// The carried columns of the right source.
   let carried: [Carried]
 
   /// A column of the right source that the record carries.
   struct Carried: Sendable {
     var name: String
+    /// What stands in front of its value.
+    var member: [UInt8] { JoinPlan.member(name) }
     var type: ValueType
     /// Its column in the right source's rows.
     var column: Int
@@ -44,6 +48,7 @@ public final class JoinPlan: Sendable {
     self.left = left
     self.right = right
     self.leftColumns = leftColumns
+    leftNames = leftColumns.map { Self.member($0.name) }
     self.carried = carried
     self.followMax = followMax
     fingerprint = Hash64.hash(

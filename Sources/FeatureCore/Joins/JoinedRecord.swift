@@ -7,7 +7,7 @@ extension JoinPlan {
       // Cut like any text that a state keeps: the record has to fit.
       let scalar = row[column.column]
       let isText = column.type == .string && scalar.isValue
-      append(column.name, isText ? .text(stateText(scalar.text)) : scalar, column.type, to: &members)
+      append(column.member, isText ? .text(stateText(scalar.text)) : scalar, column.type, to: &members)
     }
     return members
   }
@@ -17,7 +17,7 @@ extension JoinPlan {
     let arena = TextArena()
     var members: [UInt8] = []
     for column in carried {
-      append(column.name, Scalar(values[column.feature], in: arena), column.type, to: &members)
+      append(column.member, Scalar(values[column.feature], in: arena), column.type, to: &members)
     }
     return members
   }
@@ -26,7 +26,7 @@ extension JoinPlan {
   public func write(_ left: UnsafePointer<Scalar>, carrying members: [UInt8], to record: inout [UInt8]) {
     record.removeAll(keepingCapacity: true)
     for (index, column) in leftColumns.enumerated() {
-      append(column.name, left[index], column.type, to: &record)
+      append(leftNames[index], left[index], column.type, to: &record)
     }
     record.append(contentsOf: members)
     record.append(UInt8(ascii: "}"))
@@ -39,18 +39,28 @@ extension JoinPlan {
     if let event {
       members = event.fields
     } else {
-      for column in carried { append(column.name, .null, column.type, to: &members) }
+      for column in carried { append(column.member, .null, column.type, to: &members) }
     }
-    append(Column.label, .bool(event != nil), .bool, to: &members)
-    append(Column.labelTime, event.map { .int64($0.time) } ?? .null, .timestamp, to: &members)
-    append(Column.revision, .int64(revision), .int64, to: &members)
+    append(Self.label, .bool(event != nil), .bool, to: &members)
+    append(Self.labelTime, event.map { .int64($0.time) } ?? .null, .timestamp, to: &members)
+    append(Self.revision, .int64(revision), .int64, to: &members)
     return members
   }
 
-  private func append(_ name: String, _ scalar: Scalar, _ type: ValueType, to buffer: inout [UInt8]) {
-    buffer.append(UInt8(ascii: ","))
-    ValueText.appendJSONString(Array(name.utf8), to: &buffer)
-    buffer.append(UInt8(ascii: ":"))
+  private static let label = member(Column.label)
+  private static let labelTime = member(Column.labelTime)
+  private static let revision = member(Column.revision)
+
+  /// The comma, the name and the colon in front of a value.
+  static func member(_ name: String) -> [UInt8] {
+    var bytes = [UInt8(ascii: ",")]
+    ValueText.appendJSONString(Array(name.utf8), to: &bytes)
+    bytes.append(UInt8(ascii: ":"))
+    return bytes
+  }
+
+  private func append(_ member: [UInt8], _ scalar: Scalar, _ type: ValueType, to buffer: inout [UInt8]) {
+    buffer.append(contentsOf: member)
     ValueText.appendJSON(scalar, type, to: &buffer)
   }
 }

@@ -20,6 +20,8 @@ final class JoinFold {
   private let leftBatch: EventBatch
   private let rightBatch: EventBatch
   private var readers: [Reader]
+  /// What a cursor is about to take; the rows are those of `leftBatch`.
+  private var steps: [Step] = []
   private var record: [UInt8] = []
   private var values: [FeatureValue] = []
 
@@ -29,6 +31,13 @@ final class JoinFold {
     var ahead = UnsafeBufferPointer<LogRecord>(start: nil, count: 0)[...]
     /// What the streams have to come to before the next left event may be taken.
     var blocked = Int64.min
+  }
+
+  /// What a record of the log is to a cursor.
+  private enum Step {
+    case left(rows: Range<Int>, payload: UnsafeRawBufferPointer)
+    case mark(JoinMark)
+    case other
   }
 
   /// Bytes that a cursor takes for one record of the head, besides the plan's `followMax`.
@@ -173,6 +182,8 @@ final class JoinFold {
     do throws(DecodeFailure) {
       try batch.append(payload, sequence: 0, record: fields)
     } catch { return first..<first }
+    // A record of one event was forwarded for it.
+    if batch.schema.each == nil { return first..<batch.count }
     let judge = batch === leftBatch ? leftJudge : rightJudge
     batch.removeRows(from: first) { row in
       if batch.schema.hasElementTimes, judge.refuses(batch.time(row), fields) { return false }
@@ -282,18 +293,21 @@ final class JoinFold {
     let ahead = readers[index].ahead
     var end = ahead.startIndex
     leftBatch.removeAll()
+    self.steps.removeAll(keepingCapacity: true)
     while end < ahead.endIndex, ahead[end].offset < head, steps > 0, bytes > 0,
       leftBatch.count < leftBatch.capacity
     {
       let record = ahead[end]
-      if let key = record.key, case .event(.left, let fields, let payload)? = JoinRecord(record.payload) {
-        let rows = decode(payload, fields, key, into: leftBatch, leftFold)
-        let due = rows.map { plan.due(leftBatch.time($0), cursor: index) }.max() ?? .min
+      let step = step(record)
+      if case .left(let rows, _) = step {
+        var due = Int64.min
+        for row in rows { due = max(due, plan.due(leftBatch.time(row), cursor: index)) }
         if due > progress.clock.passed {
           readers[index].blocked = due
           break
         }
       }
+      self.steps.append(step)
       steps -= 1
       bytes -= record.payload.count
       end += 1
@@ -301,25 +315,34 @@ final class JoinFold {
     return ahead[..<end]
   }
 
+  private func step(_ record: LogRecord) -> Step {
+    switch JoinRecord(record.payload) {
+    case .mark(let mark): return .mark(mark)
+    case .event(.left, let fields, let payload):
+      guard let key = record.key else { return .other }
+      return .left(rows: decode(payload, fields, key, into: leftBatch, leftFold), payload: payload)
+    case .event, .turn, nil: return .other
+    }
+  }
+
   private func take<Failure>(
     _ records: Slice<UnsafeBufferPointer<LogRecord>>, _ index: Int, isSilent: Bool, _ ports: Ports<Failure>
   ) throws(Failure) {
     if !isSilent {
       var keys: Set<Text> = []
-      for record in records {
-        if let key = record.key, case .event(.left, _, _)? = JoinRecord(record.payload) {
-          keys.insert(Text(key))
-        }
+      for (record, step) in zip(records, steps) {
+        guard case .left = step, let key = record.key.map({ Text($0) }), rights[key] == nil else { continue }
+        keys.insert(key)
       }
-      try ports.load(keys.sorted())
+      if !keys.isEmpty { try ports.load(keys.sorted()) }
     }
-    for record in records {
-      switch JoinRecord(record.payload) {
+    for (record, step) in zip(records, steps) {
+      switch step {
       case .mark(let mark): progress.cursors[index].clock.note(mark)
-      case .event(.left, let fields, let payload) where record.key != nil:
+      case .left(let rows, let payload):
         progress.cursors[index].pending -= 1
-        if !isSilent { try tell(record, fields, payload, index, ports) }
-      case .event, .turn, nil: break
+        if !isSilent { try tell(record, rows, payload, index, ports) }
+      case .other: break
       }
       progress.cursors[index].offset = record.offset + 1
     }
@@ -327,26 +350,26 @@ final class JoinFold {
 
   /// Makes the outcome of a left event, or its correction.
   private func tell<Failure>(
-    _ record: LogRecord, _ fields: RecordFields, _ payload: UnsafeRawBufferPointer, _ index: Int,
+    _ record: LogRecord, _ rows: Range<Int>, _ payload: UnsafeRawBufferPointer, _ index: Int,
     _ ports: Ports<Failure>
   ) throws(Failure) {
     guard case .outcome(let within, _, _) = plan.join.kind, let key = record.key else { return }
-    leftBatch.removeAll()
     let name = Text(key)
-    for row in decode(payload, fields, key, into: leftBatch, leftFold) {
+    let isDamaged = rights.isDamaged(name)
+    let events = rights[name]
+    for row in rows {
       let time = leftBatch.time(row)
-      if progress.cursors[index].clock.passed >= plan.lateness(of: time) || rights.isDamaged(name) {
-        let fault: Fault = rights.isDamaged(name) ? .damaged : .late
+      if progress.cursors[index].clock.passed >= plan.lateness(of: time) || isDamaged {
+        let fault: Fault = isDamaged ? .damaged : .late
         if index == 0 { try ports.make(.letter(record, letter(fault, payload))) }
         continue
       }
       let outcome = { (cursor: Int) in
-        self.rights[name]?.first(
+        events?.first(
           after: time, within: within, offset: record.offset, due: self.plan.due(time, cursor: cursor))
       }
-      let first = outcome(0)
       let told = outcome(index)
-      if index > 0, told == first { continue }
+      if index > 0, told == outcome(0) { continue }
       try make(
         leftBatch.row(row), plan.outcomeMembers(told, revision: Int64(index)), record, payload, ports)
     }

@@ -8,12 +8,14 @@ final class JoinMemory {
   }
 
   private var kept: [Kept] = []
+  /// How many of them are forgotten already.
+  private var gone = 0
   private var handed: [UnsafeMutableBufferPointer<LogRecord>?]
 
   init(cursors: Int) { handed = Array(repeating: nil, count: cursors) }
 
   deinit {
-    for kept in kept { kept.bytes.deallocate() }
+    for kept in kept[gone...] { kept.bytes.deallocate() }
     for records in handed { records?.deallocate() }
   }
 
@@ -33,20 +35,33 @@ final class JoinMemory {
   }
 
   func read(_ cursor: Int, from offset: Int64) -> UnsafeBufferPointer<LogRecord> {
-    let found = kept.lazy.map(\.record).drop { $0.offset < offset }.prefix(JoinFold.readMax)
+    let found = kept[place(of: offset)...].prefix(JoinFold.readMax)
     handed[cursor]?.deallocate()
     let records = UnsafeMutableBufferPointer<LogRecord>.allocate(capacity: found.count)
-    _ = records.initialize(from: found)
+    _ = records.initialize(from: found.lazy.map(\.record))
     handed[cursor] = records
     return UnsafeBufferPointer(records)
   }
 
+  /// The index of the first record from an offset on.
+  private func place(of offset: Int64) -> Int {
+    var (low, high) = (gone, kept.count)
+    while low < high {
+      let middle = (low + high) / 2
+      if kept[middle].record.offset < offset { low = middle + 1 } else { high = middle }
+    }
+    return low
+  }
+
   /// Forgets what lies before an offset: every cursor has taken it. What was read of it is not used any more.
   func drop(before offset: Int64) {
-    let gone = kept.prefix { $0.record.offset < offset }
-    // Often enough that memory is bounded, seldom enough that it costs nothing.
-    guard gone.count >= 1_000 else { return }
-    for kept in gone { kept.bytes.deallocate() }
-    kept.removeFirst(gone.count)
+    while gone < kept.count, kept[gone].record.offset < offset {
+      kept[gone].bytes.deallocate()
+      gone += 1
+    }
+    // Seldom enough that moving what stays costs nothing.
+    guard gone >= 1_000, gone > kept.count / 2 else { return }
+    kept.removeFirst(gone)
+    gone = 0
   }
 }
