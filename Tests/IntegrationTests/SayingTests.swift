@@ -44,9 +44,14 @@ extension Integration.SayingTests {
         try produce()
         return site.logs.contains("is damaged: its checksum is another")
       }
+      // The log says it before the letter is committed.
+      var letters = ""
+      try waitUntil("there is a letter: \(site.logs)", seconds: 60) {
+        letters = try site.output(of: ["dead-letters", "tail"])
+        return !letters.isEmpty
+      }
       let said = [
-        ("verify", verify.text), ("log", site.logs),
-        ("letters", try site.output(of: ["dead-letters", "tail"])),
+        ("verify", verify.text), ("log", site.logs), ("letters", letters),
         ("snapshots", try site.output(of: ["snapshots", "tail"])),
       ]
       return said.flatMap { name, text in

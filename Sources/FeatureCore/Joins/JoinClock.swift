@@ -1,15 +1,17 @@
 /// How far the streams of a join's two sides are known to have come: a fold of the marks that their tasks write into the
 /// log of the join.
 ///
-/// A stream is as far as the slowest of its partitions, of which each has to have been heard of once. A partition that has
-/// said that nothing more comes for now holds nobody up; a stream of which all partitions have said so has come to its
-/// latest time and stays there.
+/// A stream is as far as the slowest of its partitions, of which each has to have been heard of. A partition that says that it
+/// has nothing to read is taken to be as far as others were when it said so the time before: it has had that long to read
+/// what came with their events. So nobody is held up by it for ever, and a stream that begins again after a silence isn't
+/// ahead of partitions that have yet to be read.
 public struct JoinClock: Hashable, Sendable {
   /// What is known of a partition of a side.
   struct Partition: Hashable {
-    /// The largest event time told; nil: it had no event.
+    /// How far it is: the largest event time told, or what it is taken for; nil: not known.
     var time: Int64?
-    var isIdle: Bool
+    /// How far others were when it last said that there is nothing to read.
+    var seen: Int64?
   }
 
   /// By side; nil: not heard of.
@@ -25,22 +27,20 @@ public struct JoinClock: Hashable, Sendable {
     var side = partitions[mark.side.rawValue]
     while side.count < mark.count { side.append(nil) }
     guard side.indices.contains(mark.partition) else { return }
-    let before = side[mark.partition]?.time
-    let time = [before, mark.time].compactMap(\.self).max()
-    side[mark.partition] = Partition(time: time, isIdle: mark.isIdle)
+    var partition = side[mark.partition] ?? Partition()
+    partition.time = [partition.time, mark.time, mark.isIdle ? partition.seen : nil].compactMap(\.self).max()
+    if mark.isIdle { partition.seen = side.compactMap { $0?.time }.max() }
+    side[mark.partition] = partition
     partitions[mark.side.rawValue] = side
     guard let left = reached(.left), let right = reached(.right) else { return }
     passed = max(passed, min(left, right))
   }
 
-  /// How far a side's stream has come; nil: not every partition was heard of, or none had an event.
+  /// How far a side's stream has come; nil: it isn't known of every partition.
   private func reached(_ side: JoinPlan.Side) -> Int64? {
     let known = partitions[side.rawValue]
-    if known.isEmpty || known.contains(where: { $0 == nil }) { return nil }
-    let active = known.compactMap(\.self).filter { !$0.isIdle }
-    let times = active.compactMap(\.time)
-    if times.count < active.count { return nil }
-    return times.min() ?? known.compactMap { $0?.time }.max()
+    let times = known.compactMap { $0?.time }
+    return times.count < known.count ? nil : times.min()
   }
 
   /// By how many microseconds the clock is behind the latest left event: 0 or more. Nil without a left event; `.max` as long
@@ -63,7 +63,10 @@ public struct JoinClock: Hashable, Sendable {
           read.append(nil)
           continue
         }
-        read.append(Partition(time: kind > 2 ? try reader.signed() : nil, isIdle: kind % 2 == 0))
+        var partition = Partition()
+        if kind > 2 { partition.time = try reader.signed() }
+        if kind % 2 == 0 { partition.seen = try reader.signed() }
+        read.append(partition)
       }
       partitions[side.rawValue] = read
     }
@@ -78,8 +81,9 @@ public struct JoinClock: Hashable, Sendable {
           writer.byte(0)
           continue
         }
-        writer.byte((partition.isIdle ? 2 : 1) + (partition.time == nil ? 0 : 2))
+        writer.byte((partition.seen == nil ? 1 : 2) + (partition.time == nil ? 0 : 2))
         if let time = partition.time { writer.signed(time) }
+        if let seen = partition.seen { writer.signed(seen) }
       }
     }
     writer.signed(passed)

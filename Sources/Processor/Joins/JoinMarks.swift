@@ -10,14 +10,15 @@ struct JoinMarks {
   /// The largest event time folded since the task began.
   private var time: Int64?
   private var toldTime: Int64?
-  private var toldIdle = false
+  /// When it was last said that there is nothing to read, in milliseconds; nil: not since there was something.
+  private var toldIdle: Int64?
   private var hasNews = false
   /// When the end of the partition was reached, in milliseconds; nil: it has records that were not read.
   private var idleSince: Int64?
 
   /// Event time that has to pass between two marks, in microseconds.
   static let resolution: Int64 = 1_000_000
-  /// How long a partition has no records before it holds nobody up.
+  /// How long a partition has no records before it says so, and until it says so again.
   static let idleMilliseconds: Int64 = 10_000
 
   init(_ input: Routing.Input, _ plan: Plan) {
@@ -45,16 +46,16 @@ struct JoinMarks {
     if hasNews {
       guard let time else { return nil }
       let isFurther = toldTime.map { time - $0 >= Self.resolution } ?? true
-      if toldIdle || isFurther { return (time, false) }
+      if toldIdle != nil || isFurther { return (time, false) }
     }
-    guard let idleSince, now - idleSince >= Self.idleMilliseconds, !toldIdle else { return nil }
+    guard let idleSince, now - (toldIdle ?? idleSince) >= Self.idleMilliseconds else { return nil }
     return (time, true)
   }
 
   /// They have been told.
-  mutating func told(isIdle: Bool) {
+  mutating func told(isIdle: Bool, at now: Int64) {
     toldTime = time
-    toldIdle = isIdle
+    toldIdle = isIdle ? now : nil
     hasNews = false
   }
 }

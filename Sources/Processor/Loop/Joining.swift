@@ -158,7 +158,7 @@ extension ProcessorLoop {
         }
       }
     }
-    task.marks.told(isIdle: isIdle)
+    task.marks.told(isIdle: isIdle, at: now)
   }
 
   /// Gives the cursors of a join's task another turn, whatever else comes into its log.

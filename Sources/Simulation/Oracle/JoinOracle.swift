@@ -23,7 +23,7 @@ final class JoinOracle {
   private let takes: [ViewFold]
   private let batches: [EventBatch]
   private let rows: TaskRows
-  private var known: [Int: [Int: (time: Int64?, isIdle: Bool)]] = [:]
+  private var known: [Int: [Int: (time: Int64?, seen: Int64?)]] = [:]
   private var counts: [Int: Int] = [:]
   private var passed = Int64.min
   /// The records of the log; nil: none of a left event.
@@ -81,19 +81,19 @@ final class JoinOracle {
   private func mark(_ side: Int, _ numbers: [UInt64: UInt64], _ count: Int) {
     counts[side] = count
     let partition = Int(numbers[5] ?? 0)
-    let before = known[side]?[partition]?.time
-    let time = numbers[7].map { Int64(bitPattern: $0) }
-    known[side, default: [:]][partition] = (max(before ?? .min, time ?? .min), numbers[8] == 1)
-    if before == nil, time == nil { known[side]?[partition]?.time = nil }
+    var (time, seen) = known[side]?[partition] ?? (nil, nil)
+    if let told = numbers[7].map({ Int64(bitPattern: $0) }) { time = max(time ?? .min, told) }
+    let isIdle = numbers[8] == 1
+    if isIdle, let seen { time = max(time ?? .min, seen) }
+    if isIdle { seen = known[side, default: [:]].values.compactMap(\.time).max() }
+    known[side, default: [:]][partition] = (time, seen)
     guard let left = reached(0), let right = reached(1) else { return }
     passed = max(passed, min(left, right))
   }
 
   private func reached(_ side: Int) -> Int64? {
-    guard let known = known[side], known.count == counts[side] else { return nil }
-    let busy = known.values.filter { !$0.isIdle }
-    if busy.contains(where: { $0.time == nil }) { return nil }
-    return busy.isEmpty ? known.values.compactMap(\.time).max() : busy.compactMap(\.time).min()
+    guard let times = known[side]?.values.map(\.time), times.count == counts[side] else { return nil }
+    return times.contains { $0 == nil } ? nil : times.compactMap(\.self).min()
   }
 
   private func forEachRow(
