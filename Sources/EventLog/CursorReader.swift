@@ -7,7 +7,7 @@ final class CursorReader {
   private let events: ClientEvents
   private let requestTimeout: Int32
   private let readsHeaders: Bool
-  private var topics: [String: OpaquePointer] = [:]
+  private var topics = TopicHandles()
   private var places: [TopicPartition: Place] = [:]
 
   /// A partition that is read.
@@ -35,9 +35,9 @@ final class CursorReader {
   }
 
   deinit {
-    for partition in places.keys { stop(partition) }
+    for partition in places.keys { topics.stop(partition) }
     places = [:]
-    for topic in topics.values { rd_kafka_topic_destroy(topic) }
+    topics.removeAll()
   }
 
   /// Records from an offset on, at least one; see `EventLogPort.read`.
@@ -82,7 +82,7 @@ final class CursorReader {
   /// Reads some partitions no more.
   func forget(_ partitions: [TopicPartition]) {
     for partition in partitions where places[partition] != nil {
-      stop(partition)
+      topics.stop(partition)
       places[partition] = nil
     }
   }
@@ -90,7 +90,7 @@ final class CursorReader {
   private func place(_ partition: TopicPartition, at offset: Int64) throws(LogError) -> Place {
     if let place = places[partition], place.next == offset { return place }
     forget([partition])
-    let topic = try topicHandle(partition.topic)
+    let topic = try topics.find(partition.topic, client: handle.raw)
     guard let raw = rd_kafka_queue_new(handle.raw) else { throw LogError(.fatal, "Out of memory") }
     let queue = KafkaQueue(owning: raw)
     guard rd_kafka_consume_start_queue(topic, partition.partition, offset, raw) == 0 else {
@@ -115,20 +115,6 @@ final class CursorReader {
     default: return LogError(reading: message, partition, next: next, client: handle.raw)
     }
   }
-
-  private func stop(_ partition: TopicPartition) {
-    guard let topic = topics[partition.topic] else { return }
-    rd_kafka_consume_stop(topic, partition.partition)
-  }
-
-  private func topicHandle(_ name: String) throws(LogError) -> OpaquePointer {
-    if let known = topics[name] { return known }
-    guard let topic = rd_kafka_topic_new(handle.raw, name, nil) else {
-      throw LogError(rd_kafka_last_error(), "Reading the topic '\(name)'")
-    }
-    topics[name] = topic
-    return topic
-  }
 }
 
 /// The cursors of a log, each with a client of its own, from when it is first used.
@@ -142,12 +128,17 @@ final class CursorReaders {
     self.report = report
   }
 
+  private func reader(_ cursor: Int) throws(LogError) -> CursorReader {
+    if let known = readers[cursor] { return known }
+    let reader = try CursorReader(options, report: report)
+    readers[cursor] = reader
+    return reader
+  }
+
   func read(
     _ partition: TopicPartition, cursor: Int, from offset: Int64, recordsMax: Int
   ) throws(LogError) -> UnsafeBufferPointer<LogRecord> {
-    if readers[cursor] == nil { readers[cursor] = try CursorReader(options, report: report) }
-    guard let reader = readers[cursor] else { preconditionFailure("Cannot find a cursor that was made") }
-    return try reader.read(partition, from: offset, recordsMax: recordsMax)
+    try reader(cursor).read(partition, from: offset, recordsMax: recordsMax)
   }
 
   func forget(_ partitions: [TopicPartition]) {

@@ -170,32 +170,3 @@ final class KafkaProducer {
     throw found
   }
 }
-
-/// The owner of the topic handles of one producer.
-private struct TopicHandles: ~Copyable {
-  private var handles: [String: OpaquePointer] = [:]
-  private var last: (name: String, handle: OpaquePointer)?
-
-  mutating func removeAll() {
-    for handle in handles.values { rd_kafka_topic_destroy(handle) }
-    handles.removeAll()
-    last = nil
-  }
-
-  mutating func find(_ name: String, client: OpaquePointer) throws(LogError) -> OpaquePointer {
-    // Records come in runs of one topic.
-    if let last, last.name == name { return last.handle }
-    let handle: OpaquePointer
-    if let known = handles[name] {
-      handle = known
-    } else {
-      guard let new = rd_kafka_topic_new(client, name, nil) else {
-        throw LogError(rd_kafka_last_error(), "Writing to the topic '\(name)'")
-      }
-      handles[name] = new
-      handle = new
-    }
-    last = (name, handle)
-    return handle
-  }
-}

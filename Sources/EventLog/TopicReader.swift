@@ -34,7 +34,7 @@ public final class TopicReader {
   private let events: ClientEvents
   private let requestTimeout: Int32
   private var queue: KafkaQueue?
-  private var topics: [String: OpaquePointer] = [:]
+  private var topics = TopicHandles()
   private var batch: RecordBatch
   private var owned = OwnedPartitions()
   /// By the index of the partition.
@@ -57,11 +57,11 @@ public final class TopicReader {
   }
 
   deinit {
-    for (index, partition) in owned.partitions.enumerated() where ends[index] >= 0 { stop(partition) }
+    for (index, partition) in owned.partitions.enumerated() where ends[index] >= 0 { topics.stop(partition) }
     // Messages, queues and topics belong to the client, which goes last.
     batch.removeAll()
     queue = nil
-    for topic in topics.values { rd_kafka_topic_destroy(topic) }
+    topics.removeAll()
   }
 
   // MARK: What there is
@@ -105,7 +105,7 @@ public final class TopicReader {
       owned.add([(partition, range.from)])
       ends.append(-1)
       guard range.from < range.to ?? .max else { continue }
-      let topic = try topicHandle(partition.topic)
+      let topic = try topics.find(partition.topic, client: handle.raw)
       let attempt = "Reading \(partition) from offset \(range.from)"
       guard rd_kafka_consume_start_queue(topic, partition.partition, range.from, queue) == 0 else {
         throw LogError(rd_kafka_last_error(), attempt)
@@ -180,20 +180,6 @@ public final class TopicReader {
     unfinished -= 1
     let partition = owned.partitions[index]
     owned.stopReading([partition])
-    stop(partition)
-  }
-
-  private func stop(_ partition: TopicPartition) {
-    guard let topic = topics[partition.topic] else { return }
-    rd_kafka_consume_stop(topic, partition.partition)
-  }
-
-  private func topicHandle(_ name: String) throws(LogError) -> OpaquePointer {
-    if let known = topics[name] { return known }
-    guard let topic = rd_kafka_topic_new(handle.raw, name, nil) else {
-      throw LogError(rd_kafka_last_error(), "Reading the topic '\(name)'")
-    }
-    topics[name] = topic
-    return topic
+    topics.stop(partition)
   }
 }
