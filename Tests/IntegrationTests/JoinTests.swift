@@ -83,14 +83,7 @@ extension Integration.JoinTests {
     }
     let due = events.filter { $0.kind == "show" }
     // An event of far ahead holds up what comes behind it in a join's log.
-    let sources = (0..<Site.partitions).map { TopicPartition(site.sourceTopic, $0) }
-    let members = try KafkaAuditor(brokers: site.brokers, group: site.group)
-    try waitUntil("everything is forwarded: \(site.logs)", seconds: 240) {
-      // The end of a transaction is seen a while after it was committed.
-      let ends = try members.ends(sources)
-      return try ends.reduce(0, +) >= Int64(events.count)
-        && zip(members.committed(sources), ends).allSatisfy { $0 ?? 0 >= $1 }
-    }
+    try site.awaitFolded(records: events.count)
     // Takes every partition past what is due.
     let last = users.enumerated().map { index, user in
       Event(id: 100_000 + index, time: time + 86_400_000, user: user, item: "last", kind: "show")

@@ -48,7 +48,6 @@ extension Integration.MonitorTests {
     try Data(baseline.utf8).write(to: file)
     defer { try? FileManager.default.removeItem(at: file) }
     let site = try Site(definitions(file.path))
-    let topic = try #require(site.plan.sources.first { $0.source.name == "ranker_predictions" }).source.topic
     var problems: [String] = []
     func expect(_ isSo: Bool, _ what: @autoclosure () -> String) { if !isSo { problems.append(what()) } }
     let before = try site.command(["monitor", "ranker", "--redis", site.redis.url])
@@ -89,16 +88,7 @@ extension Integration.MonitorTests {
     try predictions.produce(shown)
     try clicks.produce(clicked)
     // An event of far ahead holds up what comes behind it in a join's log.
-    let sources = [topic, site.sourceTopic].flatMap { topic in
-      (0..<Site.partitions).map { TopicPartition(topic, $0) }
-    }
-    let members = try KafkaAuditor(brokers: site.brokers, group: site.group)
-    try waitUntil("everything is forwarded: \(site.logs)", seconds: 120) {
-      // The end of a transaction is seen a while after it was committed.
-      let ends = try members.ends(sources)
-      return try ends.reduce(0, +) >= Int64(shown.count + clicked.count)
-        && zip(members.committed(sources), ends).allSatisfy { $0 ?? 0 >= $1 }
-    }
+    try site.awaitFolded(records: shown.count + clicked.count)
     // Forty minutes on, everything is due.
     let end = start + 2_400_000
     let users = (0..<12).map { "u\($0)" }

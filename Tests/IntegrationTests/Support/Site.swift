@@ -160,6 +160,20 @@ final class Site {
     }
   }
 
+  /// Waits until the service has committed all of the sources' topics, in which there are at least so many records: the end of a
+  /// transaction is seen a while after it was committed.
+  func awaitFolded(records: Int) throws {
+    let sources = plan.declaredSources.flatMap { source in
+      (0..<Self.partitions).map { TopicPartition(source.source.topic, $0) }
+    }
+    let members = try KafkaAuditor(brokers: brokers, group: group)
+    try waitUntil("\(records) records are folded: \(logs)", seconds: 240) {
+      let ends = try members.ends(sources)
+      return try ends.reduce(0, +) >= Int64(records)
+        && zip(members.committed(sources), ends).allSatisfy { $0 ?? 0 >= $1 }
+    }
+  }
+
   /// Another command on the same definitions, or on others, and the same brokers; its arguments before those.
   func command(_ arguments: [String], definitions other: String? = nil) throws -> ChildProcess {
     try ChildProcess(
