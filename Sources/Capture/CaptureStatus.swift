@@ -48,8 +48,11 @@ public struct CaptureLimits: Sendable {
   public var memoryBytes = 256 << 20
   /// Where what doesn't fit is put.
   public var temporaryFolder = "/tmp"
-  /// Between two answers to the database, in milliseconds: a sixth of PostgreSQL's default patience.
-  public var confirmIntervalMilliseconds: Int64 = 10_000
+  /// Between two questions whether the database is still there, which tell it how far the topic is, too, in milliseconds.
+  public var questionIntervalMilliseconds: Int64 = 1_000
+  /// How long the database may say nothing although it is asked, in milliseconds: what PostgreSQL grants itself where it
+  /// receives changes (`wal_receiver_timeout`).
+  public var answerPatienceMilliseconds: Int64 = 60_000
 
   /// The defaults.
   public init() {}

@@ -84,8 +84,8 @@ public final class ReplicationCapture<Database: ReplicatedDatabase, Log: Capture
     topic.enter(.following)
     var stream = ChangeStream(topic.table, relationName: database.tableName, after: place, time: time)
     var follower = Follower(place)
-    var lastConfirmation = now()
-    if once { try confirm(follower, wantsAnswer: true) }
+    var silence = Silence(since: now())
+    try ask(&silence, follower)
     while true {
       // What is not whole yet is sent again by the database.
       if topic.isAskedToStop && follower.isWhole {
@@ -98,20 +98,26 @@ public final class ReplicationCapture<Database: ReplicatedDatabase, Log: Capture
         try database.receive(timeoutMilliseconds: Int(wait))
       }
       var wantsAnswer = false
-      if message == nil, follower.isWhole, follower.records == 0 {
-        // Nothing comes, and nothing waits.
-        topic.status.completeUntil = now()
-        topic.observe()
-      }
       if let message {
+        silence.since = now()
         switch try onDatabase({ () throws(CaptureError) in try ReplicationMessage(message) }) {
         case .keepalive(let end, let wants):
           wantsAnswer = wants
+          silence.hear()
           follower.serverEnd = max(follower.serverEnd, end)
           // Whatever other tables' changes the log holds: nothing of it is missing here.
           if follower.isWhole, follower.records == 0 { follower.confirmed = max(follower.confirmed, end) }
         case .data(let bytes):
           try take(bytes, &stream, &follower)
+        }
+      } else {
+        // Nothing waits, and nothing came after it had answered.
+        if follower.isWhole, follower.records == 0, let answered = silence.answered {
+          topic.status.completeUntil = max(topic.status.completeUntil ?? answered, answered)
+        }
+        topic.observe()
+        try onDatabase { () throws(CaptureError) in
+          try silence.check(at: now(), topic.limits.answerPatienceMilliseconds, of: database.tableName)
         }
       }
       if follower.isWhole, follower.records > 0,
@@ -120,8 +126,9 @@ public final class ReplicationCapture<Database: ReplicatedDatabase, Log: Capture
         try commitPending(&follower, stream.time)
         wantsAnswer = true
       }
-      if wantsAnswer || now() - lastConfirmation >= topic.limits.confirmIntervalMilliseconds * 1_000 {
-        lastConfirmation = now()
+      if now() - silence.asked >= topic.limits.questionIntervalMilliseconds * 1_000 {
+        try ask(&silence, follower)
+      } else if wantsAnswer {
         try confirm(follower, wantsAnswer: false)
       }
       if once, follower.isWhole, follower.records == 0, follower.confirmed >= database.end {
@@ -152,6 +159,44 @@ public final class ReplicationCapture<Database: ReplicatedDatabase, Log: Capture
       confirmed = place
       serverEnd = place
     }
+  }
+
+  /// Whether the database still answers: one that stands still says as little as one in which nothing happens. All times
+  /// in microseconds.
+  private struct Silence {
+    /// When it sent something last.
+    var since: Int64
+    /// When it was asked for an answer last.
+    var asked = Int64.min / 2
+    /// The question that it hasn't answered yet.
+    var open: Int64?
+    /// The latest question that it has answered.
+    var answered: Int64?
+
+    init(since: Int64) { self.since = since }
+
+    mutating func ask(at now: Int64) {
+      asked = now
+      open = open ?? now
+    }
+
+    /// What it says of itself answers the question, if there is one.
+    mutating func hear() {
+      answered = open ?? answered
+      open = nil
+    }
+
+    func check(at now: Int64, _ patienceMilliseconds: Int64, of table: String) throws(CaptureError) {
+      if let open, now - max(since, open) >= patienceMilliseconds * 1_000 {
+        throw CaptureError(
+          .retry, "the database of \(table) has not answered for \(patienceMilliseconds / 1_000) s")
+      }
+    }
+  }
+
+  private func ask(_ silence: inout Silence, _ follower: Follower) throws(CaptureFault) {
+    silence.ask(at: now())
+    try confirm(follower, wantsAnswer: true)
   }
 
   private func take(

@@ -94,7 +94,7 @@ extension Integration.OnTriggerTests {
       printf 'one\\n\\nlast of %s' "$1"
       """)
     let follower = try follow(
-      site, ["--timeout", "2s", "--backoff", "0s", "--retries", "1"], [command, "an argument"])
+      site, ["--timeout", "10s", "--backoff", "0s", "--retries", "1"], [command, "an argument"])
     try waitUntil("all are done: \(follower.text)", seconds: 120) {
       try trainings(site).filter { $0.outcome == "succeeded" }.count >= ids.count - 1
     }
@@ -133,7 +133,7 @@ extension Integration.OnTriggerTests {
   /// Another group, whose command isn't there.
   private static func unrunnable(_ site: Site, _ ids: [String]) throws -> [String] {
     let follower = try follow(site, ["--view", "users", "--retries", "0"], ["/no/such/command"])
-    try waitUntil("it has failed: \(follower.text)", seconds: 60) {
+    try waitUntil("it has failed: \(follower.text)", seconds: 120) {
       try trainings(site).contains { $0.problem?.contains("No such file or directory") == true }
     }
     follower.kill()

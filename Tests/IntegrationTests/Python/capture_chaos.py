@@ -156,6 +156,12 @@ def probe(port, postgres):
     wait_until("the capture is ready", lambda: ask(port, "/readyz")[0] == 200)
     wait_until("nothing is left to capture", lambda: metric(port, "plumb_capture_lag_seconds") < 2)
     records = metric(port, "plumb_capture_records_total")
+    # Who stands still says as little as a table in which nothing happens.
+    sender = int(postgres.query("select pid from pg_stat_replication").stdout)
+    os.kill(sender, signal.SIGSTOP)
+    wait_until("the lag grows while nobody answers", lambda: metric(port, "plumb_capture_lag_seconds") > 2)
+    os.kill(sender, signal.SIGCONT)
+    wait_until("what was missed is known", lambda: metric(port, "plumb_capture_lag_seconds") < 2)
     postgres.end(signal.SIGKILL)
     wait_until("the capture isn't ready", lambda: ask(port, "/readyz")[0] == 503)
     status, text = ask(port, "/readyz")
@@ -254,7 +260,10 @@ def main():
             each.join()
         if capture.child.poll() is not None:
             raise SystemExit(f"seed {SEED}: the capture ended by itself: {capture.text()[-2000:]}")
-        probe(port, postgres)
+        try:
+            probe(port, postgres)
+        except SystemExit as error:
+            raise SystemExit(f"seed {SEED}: {error}: {capture.child.poll()} {ask(port, '/readyz')} {capture.text()[-2000:]}")
         if capture.end(signal.SIGTERM) != 0:
             raise SystemExit(f"seed {SEED}: the capture failed: {capture.text()[-2000:]}")
         last = subprocess.run(arguments + ["--once"], env=environment, capture_output=True, text=True, timeout=PATIENCE)

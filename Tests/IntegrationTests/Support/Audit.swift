@@ -17,8 +17,8 @@ struct Audit {
     var last = ""
     let reader = try KafkaAuditor(brokers: site.brokers, group: site.group)
     let everything = try KafkaAuditor(brokers: site.brokers, group: site.group, isolation: "read_uncommitted")
-    let topics = site.inputs.map(\.partition) + site.snapshotPartitions
-    try waitUntil("everything is processed: \(site.logs)\n\(last)", seconds: seconds) {
+    let topics = site.inputs.map(\.partition) + site.writtenPartitions
+    try waitUntil("everything is processed: \(last)\n\(site.logs)", seconds: seconds) {
       // Who has ended by itself won't process anything.
       if !site.complaints().isEmpty { throw Failure("\(site.complaints())\n\(site.logs)") }
       let (positions, committed) = try Self.positions(site, reader)
@@ -26,12 +26,16 @@ struct Audit {
       // A partition without records is begun, and nothing is committed of it.
       guard positions == committed.map({ $0 ?? 0 }) else { return false }
       // The transaction of a process that is gone hides what is behind it until its time is over.
-      guard try reader.ends(topics) == everything.ends(topics) else { return false }
+      let ends = (try reader.ends(topics), try everything.ends(topics))
+      guard ends.0 == ends.1 else {
+        last += ", readable to \(ends.0) of \(ends.1)"
+        return false
+      }
       found = try reader.read(site.inputs.map(\.partition))
       // The marks of transactions are passed, too: retention removes them like records.
-      let ends = try reader.ends(site.inputs.map(\.partition))
-      last += ", ends \(ends)"
-      return positions == ends
+      let inputs = try reader.ends(site.inputs.map(\.partition))
+      last += ", ends \(inputs)"
+      return positions == inputs
     }
     inputs = Array(zip(site.inputs, found))
     snapshots = try reader.read(site.snapshotPartitions)

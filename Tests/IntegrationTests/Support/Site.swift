@@ -40,6 +40,14 @@ final class Site {
     (0..<Self.partitions).map { TopicPartition(routing.snapshotTopic, $0) }
   }
 
+  /// Of every topic that is written for the definitions.
+  var writtenPartitions: [TopicPartition] {
+    let sources = plan.declaredSources.map { ($0.source.topic, Int(Self.partitions)) }
+    return routing.specs(plan, partitions: Dictionary(uniqueKeysWithValues: sources)).flatMap { spec in
+      (0..<Int32(spec.partitions)).map { TopicPartition(spec.name, $0) }
+    }
+  }
+
   private let folder: URL
   /// What makes the names of this site its own.
   private let ending = String(UInt32.random(in: .min ... .max), radix: 36)
@@ -244,8 +252,9 @@ final class Site {
       }
   }
 
-  /// Everything the processes said, for a failure's report.
+  /// Everything the processes said, for a failure's report: those that run, then the others, the latest first.
   var logs: String {
-    (past + services.values).map { "== \($0.log.lastPathComponent)\n\($0.text)" }.joined(separator: "\n")
+    (services.values + past.reversed()).map { "== \($0.log.lastPathComponent)\n\($0.text)" }.joined(
+      separator: "\n")
   }
 }
