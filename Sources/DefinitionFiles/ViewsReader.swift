@@ -20,7 +20,7 @@ extension DefinitionsReader {
   ]
 
   mutating func view(_ name: String, _ place: Place) -> View? {
-    let keys = ["source", "entity", "where", "emit", "features", "triggers"]
+    let keys = ["source", "entity", "where", "emit", "snapshots", "features", "triggers"]
     guard let fields = reader.fields(place, "a view", keys: keys + Self.annotationKeys) else { return nil }
     let source = reader.required("source", of: fields, example: "source: clicks")
       .flatMap { reader.text($0, expected: "the name of a source") }
@@ -34,6 +34,9 @@ extension DefinitionsReader {
       emit: fields["emit"].flatMap { reader.choice($0, "emit", synonyms: Self.emitSynonyms) } ?? .commit,
       features: WindowedFeature.expanded((features ?? []).flatMap { feature($0.name, $0.value) }))
     view.annotations = annotations(fields)
+    if let place = fields["snapshots"], let snapshots = reader.fields(place, "snapshots", keys: ["values"]) {
+      view.snapshotsHaveValues = snapshots["values"].flatMap(reader.bool) ?? true
+    }
     let triggers =
       fields["triggers"].flatMap { reader.entries($0, expected: "a mapping of triggers by name") }
     view.triggers = (triggers ?? []).compactMap { trigger($0.name, $0.value) }

@@ -63,7 +63,7 @@ public nonisolated struct Plumbline_Snapshot: Sendable {
   public var version: Int64 = 0
 
   /// The features at as_of, in ascending order of their names (as bytes): whatever the order of the file, the fingerprint
-  /// tells which value is whose.
+  /// tells which value is whose. None where the view says "snapshots: { values: false }": evaluate `state`.
   public var sortedValues: [Plumbline_Value] = []
 
   public var unknownFields = SwiftProtobuf.UnknownStorage()

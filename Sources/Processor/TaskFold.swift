@@ -268,7 +268,7 @@ public final class TaskFold {
     return keys
   }
 
-  /// The value of the snapshot that a state has at a position.
+  /// The value of the snapshot that a state has at a position, with the features' values.
   public func snapshot(_ view: Int, _ key: [UInt8], _ state: State, at place: TopicPartition, _ offset: Int64)
     -> [UInt8]
   {

@@ -33,6 +33,13 @@ import Testing
       }
     }
     #expect(try shop.verify().findings == [])
+    // Without values neither, as a view may ask for.
+    try shop.change(Shop.snapshots, 0, 1) { record in
+      var snapshot = try Plumbline_Snapshot(serializedBytes: record.value!)
+      snapshot.values = []
+      record.value = try snapshot.serializedBytes()
+    }
+    #expect(try shop.verify().findings == [])
     // A value that no order explains is one.
     try shop.change(Shop.snapshots, 0, 0) { record in
       var snapshot = try Plumbline_Snapshot(serializedBytes: record.value!)

@@ -19,7 +19,7 @@ enum Shop {
   ])
 
   /// The same in a definitions file, of an application over a topic.
-  static func twelveFile(_ name: String, topic: String) -> String {
+  static func twelveFile(_ name: String, topic: String, snapshotsHaveValues: Bool) -> String {
     """
     name: \(name)
     version: 1
@@ -33,6 +33,7 @@ enum Shop {
       user_activity:
         source: clicks
         entity: [user_id]
+        snapshots: { values: \(snapshotsHaveValues) }
         features:
           clicks: { aggregate: count, where: "event_type = 'click'", windows: [1h, 24h, 7d] }
           views: { aggregate: count, where: "event_type = 'view'", windows: [1h, 24h, 7d] }

@@ -64,11 +64,15 @@ print(
 
 if options.groups.contains("service") {
   // Rush hour, and users drawn one by one: the latter leave little to be saved by writing a state once a commit.
+  let scattered = ScatteredEvents.bytes(events: options.events, users: 100_000, gapMilliseconds: 100)
   try ServiceBenchmark.run(
     options,
     [
-      ("visits", EventBytes.clickstream(events: options.events, users: 200_000, eventsPerSecond: 10_000)),
-      ("scattered", ScatteredEvents.bytes(events: options.events, users: 100_000, gapMilliseconds: 100)),
+      .init(
+        name: "visits",
+        events: EventBytes.clickstream(events: options.events, users: 200_000, eventsPerSecond: 10_000)),
+      .init(name: "scattered", events: scattered),
+      .init(name: "scattered-without-values", events: scattered, snapshotsHaveValues: false),
     ])
 }
 if options.groups.contains("events") { EventBenchmarks.run(harness, week) }

@@ -231,6 +231,8 @@ public struct View: Sendable, Hashable {
   public var features: [Feature]
   /// When snapshots are emitted.
   public var emit: Emit
+  /// Whether a snapshot has the features' values beside the state that they are made of.
+  public var snapshotsHaveValues = true
   /// What is watched for, in the file's order.
   public var triggers: [Trigger] = []
   /// What people are told of it.

@@ -33,6 +33,8 @@ public final class ViewPlan: Sendable {
   public let entity: [EntityColumn]
   /// When snapshots are emitted.
   public let emit: View.Emit
+  /// Whether a snapshot has the features' values beside the state that they are made of.
+  public let snapshotsHaveValues: Bool
   /// What `evaluate` returns, in this order: the order of the definitions.
   public let features: [FeatureColumn]
   /// The features in ascending order of their names, as indices of `features`: their order in records, which are read
@@ -76,6 +78,7 @@ public final class ViewPlan: Sendable {
     self.source = source
     self.entity = entity
     emit = view.emit
+    snapshotsHaveValues = view.snapshotsHaveValues
     features = outputs.map { FeatureColumn(name: $0.name, type: $0.type) }
     featuresByName = outputs.indices.sorted { Text(outputs[$0].name) < Text(outputs[$1].name) }
     self.fingerprint = fingerprint

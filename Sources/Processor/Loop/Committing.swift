@@ -94,11 +94,11 @@ extension ProcessorLoop {
     _ plan: ViewPlan, _ key: UnsafeRawBufferPointer, _ state: State, _ encoded: borrowing KeyedStates,
     at position: RecordPosition
   ) throws(LoopFault) {
-    plan.evaluate(state, at: state.asOf, into: &values)
+    if plan.snapshotsHaveValues { plan.evaluate(state, at: state.asOf, into: &values) }
     try encoded.withBytes(encoded.count - 1) { (recordKey, bytes) throws(LoopFault) in
       writer.snapshot(
         plan, version: self.plan.version, key: key, at: position, asOf: state.asOf, state: bytes,
-        values: values)
+        values: plan.snapshotsHaveValues ? values : nil)
       try send(topic: routing.snapshotTopic, key: recordKey)
     }
     counts.snapshots += 1

@@ -108,10 +108,10 @@ struct RecordPosition {
 }
 
 extension ProtobufWriter {
-  /// A snapshot: message plumbline.Snapshot. The values are in the order of the view's features.
+  /// A snapshot: message plumbline.Snapshot. The values are in the order of the view's features; nil leaves them out.
   mutating func snapshot(
     _ view: ViewPlan, version: Int, key: UnsafeRawBufferPointer, at position: RecordPosition,
-    asOf: EventTime, state: UnsafeRawBufferPointer, values: [FeatureValue]
+    asOf: EventTime, state: UnsafeRawBufferPointer, values: [FeatureValue]?
   ) {
     removeAll()
     field(1, text: view.name)
@@ -123,7 +123,9 @@ extension ProtobufWriter {
     field(7, fixed64: view.fingerprint)
     field(8, bytes: state)
     field(10, varint: UInt64(bitPattern: Int64(version)))
-    for index in view.featuresByName { field(11) { $0.value(values[index]) } }
+    if let values {
+      for index in view.featuresByName { field(11) { $0.value(values[index]) } }
+    }
   }
 
   /// A record on its way to another partition whose views read more of it than its value.

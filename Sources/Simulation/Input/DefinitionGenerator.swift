@@ -39,7 +39,9 @@ struct DefinitionGenerator {
     }
     let views = (0..<count).map { index in
       var own = random
-      return watched(view("v\(version)_\(index)", random.pick(sources + made + made)), &own)
+      var view = watched(view("v\(version)_\(index)", random.pick(sources + made + made)), &own)
+      view.snapshotsHaveValues = own.below(4) > 0
+      return view
     }
     var definitions = Definitions(name: "sim", version: version, sources: sources, views: views)
     definitions.joins = joins

@@ -216,7 +216,7 @@ final class Audit {
     let byName = zip(view.features, view.evaluate(state, at: state.asOf)).sorted {
       $0.0.name.utf8.lexicographicallyPrecedes($1.0.name.utf8)
     }
-    let values = byName.map(\.1)
+    let values = view.snapshotsHaveValues ? byName.map(\.1) : []
     if values.count != snapshot.values.count
       || !zip(values, snapshot.values).allSatisfy({ $0.isIdentical(to: $1) })
     {

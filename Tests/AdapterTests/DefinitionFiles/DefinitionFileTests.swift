@@ -40,6 +40,15 @@ import Testing
     return try #require(try Self.parse(text).definitions.views.first?.features.first)
   }
 
+  @Test func snapshotsMayLeaveTheValuesOut() throws {
+    let has = try ["", "    snapshots: { values: true }\n", "    snapshots: { values: false }\n"].map {
+      line in
+      let text = Self.shop.replacing("    entity: [user_id]\n", with: "    entity: [user_id]\n\(line)")
+      return try #require(try Self.parse(text).definitions.views.first).snapshotsHaveValues
+    }
+    #expect(has == [true, true, false])
+  }
+
   private func aggregate(_ yaml: String) throws -> Aggregate {
     guard case .aggregate(let aggregate) = try feature(yaml).computation else {
       throw CocoaError(.coderInvalidValue)

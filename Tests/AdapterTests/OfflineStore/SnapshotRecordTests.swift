@@ -80,6 +80,14 @@ import Testing
     }
   }
 
+  /// A view may leave the values out: its state has them.
+  @Test func recordsWithoutValuesAreReadByTheirStates() throws {
+    let plan = try Self.plan(isReordered: false)
+    var record = try Plumbline_Snapshot(serializedBytes: Self.record(plan))
+    record.sortedValues = []
+    #expect(try Self.features(record.serializedBytes(), plan) == Self.expected)
+  }
+
   /// A record that has too few or too many values is of nobody's definition.
   @Test func otherNumbersOfValuesAreRefused() throws {
     let plan = try Self.plan(isReordered: false)

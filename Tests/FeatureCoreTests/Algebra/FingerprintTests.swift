@@ -94,6 +94,7 @@ import Testing
       ),
       ("a field's default unit, written out", changed { $0.sources[0].fields[4].unit = .milliseconds }),
       ("when snapshots are emitted", changed { $0.views[0].emit = .event }),
+      ("what snapshots have besides states", changed { $0.views[0].snapshotsHaveValues = false }),
       ("the partitioner", changed { $0.sources[0].partitioner = .unknown }),
     ]
     let expected = try fingerprints(Self.base)

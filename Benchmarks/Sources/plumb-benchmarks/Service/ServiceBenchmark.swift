@@ -5,10 +5,18 @@ import Foundation
 /// The whole service against a baseline that moves the same bytes and computes nothing: `plumb run` and the baseline take
 /// turns at catching up on the same topic. Then the time from producing an event to reading its state.
 struct ServiceBenchmark {
+  /// What is caught up on: a topic of its name with the events, and how the service is to write of them.
+  struct Workload {
+    var name: String
+    var events: EventBytes
+    var snapshotsHaveValues = true
+  }
+
   private let repetitions: Int
-  private let events: EventBytes
+  private let workload: Workload
   private let site: Site
-  private let topic: String
+  private var topic: String { workload.name }
+  private var events: EventBytes { workload.events }
 
   /// A catch-up, from a fifth of the topic on: the group has been joined and the memory has grown by then.
   private struct CatchUp {
@@ -23,13 +31,11 @@ struct ServiceBenchmark {
   }
 
   /// Measures catching up on each workload, and the latencies with the first.
-  static func run(_ options: Options, _ workloads: [(name: String, events: EventBytes)]) throws {
+  static func run(_ options: Options, _ workloads: [Workload]) throws {
     let site = try Site(plumb: options.plumb, topics: workloads.map(\.name))
     defer { site.stop() }
-    for (name, events) in workloads {
-      let benchmark = ServiceBenchmark(
-        repetitions: options.repetitions, events: events, site: site, topic: name)
-      try benchmark.measureCatchUp()
+    for workload in workloads {
+      try ServiceBenchmark(repetitions: options.repetitions, workload: workload, site: site).measureCatchUp()
     }
     print("")
     for rate in [2_000, 20_000] {
@@ -70,12 +76,14 @@ struct ServiceBenchmark {
   // MARK: One run
 
   private func service(_ application: String) throws -> CatchUp {
-    let definitions = try site.prepare(application, topic: topic)
+    let definitions = try site.prepare(
+      application, topic: topic, snapshotsHaveValues: workload.snapshotsHaveValues)
     return try measure(application) { try site.run(definitions) }
   }
 
   private func baseline(_ application: String, _ load: RawPipeline.Load) throws -> CatchUp {
-    _ = try site.prepare(application, topic: topic)
+    _ = try site.prepare(
+      application, topic: topic, snapshotsHaveValues: workload.snapshotsHaveValues)
     return try measure(application) {
       try RawPipeline.start(site, application, topic: topic, events: events.count, load)
     }

@@ -89,9 +89,10 @@ final class Site {
   }
 
   /// Writes the definitions of an application over a topic, and creates its topics.
-  func prepare(_ application: String, topic: String) throws -> String {
+  func prepare(_ application: String, topic: String, snapshotsHaveValues: Bool = true) throws -> String {
     let path = folder.appendingPathComponent("\(application).yaml").path
-    try Shop.twelveFile(application, topic: topic).write(toFile: path, atomically: true, encoding: .utf8)
+    let definitions = Shop.twelveFile(application, topic: topic, snapshotsHaveValues: snapshotsHaveValues)
+    try definitions.write(toFile: path, atomically: true, encoding: .utf8)
     let process = try Self.start(
       plumb, ["topics", "apply", "-d", path, "--brokers", brokers], output: FileHandle.nullDevice)
     process.waitUntilExit()
