@@ -20,13 +20,19 @@ public final class JoinFeed {
   /// By index of the source; nil for those that nothing is joined of.
   private var sources: [SourceFeed?] = []
 
-  init(_ lanes: [JoinLane], rows: (index: Int, source: SourcePlan, events: SpineEvents)?, worker: Int) {
+  /// `isAlone`: every event comes to it, in their order; else it leaves the rows to who puts them in order.
+  init(
+    _ lanes: [JoinLane], rows: (index: Int, source: SourcePlan, events: SpineEvents)?, worker: Int,
+    isAlone: Bool
+  ) {
     self.worker = worker
     for lane in lanes {
       if case .served = lane.purpose { continue }
       feed(lane.source, at: lane.sourceIndex).targets.append(FeedTarget(lane, worker: worker))
     }
-    if let rows { feed(rows.source, at: rows.index).rows = rows.events }
+    guard let rows else { return }
+    let feed = feed(rows.source, at: rows.index)
+    feed.rows = isAlone ? .made(rows.events) : .chosen(ViewFold(rows.events.choice))
   }
 
   /// What the times of a source's lines look like; nil if there were none.
@@ -46,11 +52,14 @@ public final class JoinFeed {
 
   /// Adds the events of lines of a source; if it tells duplicates, all of its lines in their order to one feed. `order`, and what follows it for the lines behind the first, decides among
   /// events of one time: it is their place in the log, the same however the log is read. Tells `fail` which lines can't be
-  /// used, and why, in the order of the lines.
+  /// used, and why, in the order of the lines. Returns the lines that rows are still to be made of, if there are several
+  /// feeds: `TrainingJoin.add` takes them.
+  @discardableResult
   public func add(
     _ lines: LineBlock, source index: Int, order: Int64, fail: (Line, EventFailure) -> Void
-  ) throws(TableError) {
-    guard index < sources.count, let source = sources[index] else { return }
+  ) throws(TableError) -> RowLines {
+    var rows = RowLines()
+    guard index < sources.count, let source = sources[index] else { return rows }
     var failures: [(line: Int, failure: EventFailure)] = []
     var start = 0
     while start < lines.count {
@@ -75,15 +84,19 @@ public final class JoinFeed {
       try source.add(source.batch, order: { order + $0 }, place: nil) {
         failures.append((Int($0), .unusable($1)))
       }
+      for position in source.chosen(fail: { failures.append(($0, .unusable($1))) }) {
+        rows.append(lines[position].bytes)
+      }
       start = end
     }
-    if failures.isEmpty { return }
+    if failures.isEmpty { return rows }
     // A stable order: a line may have several.
     for (_, failure) in failures.enumerated().sorted(by: {
       ($0.element.line, $0.offset) < ($1.element.line, $1.offset)
     }) {
       fail(lines[failure.line], failure.failure)
     }
+    return rows
   }
 
   /// Adds events that have been decoded by the source's schema. `order` says the place in the log of a row's sequence;
@@ -109,9 +122,17 @@ public final class JoinFeed {
 
 /// What the events of a source are for.
 private final class SourceFeed {
+  /// What becomes of the events that are rows.
+  enum Rows {
+    case none
+    case made(SpineEvents)
+    /// Their lines are told.
+    case chosen(ViewFold)
+  }
+
   let batch: EventBatch
   var targets: [FeedTarget] = []
-  var rows: SpineEvents?
+  var rows = Rows.none
   private(set) var guess: UnitGuess
 
   /// Of lines, which have to come in their order.
@@ -144,10 +165,25 @@ private final class SourceFeed {
         try target.add(batch, order: order, fail: fail)
       }
     }
-    guard let rows else { return }
+    guard case .made(let rows) = rows else { return }
     for index in 0..<batch.count {
       try rows.add(batch.row(index)) { fail(batch.sequence(index), $0) }
     }
+  }
+
+  /// The sequences of the events in the batch that are rows, if only their lines are told; each once.
+  func chosen(fail: (Int, ViewFailure) -> Void) -> [Int] {
+    guard case .chosen(let filter) = rows else { return [] }
+    var chosen: [Int] = []
+    for index in 0..<batch.count {
+      let sequence = Int(batch.sequence(index))
+      do throws(ViewFailure) {
+        if try filter.takes(batch.row(index)), chosen.last != sequence { chosen.append(sequence) }
+      } catch {
+        fail(sequence, error)
+      }
+    }
+    return chosen
   }
 }
 

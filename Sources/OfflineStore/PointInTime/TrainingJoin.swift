@@ -59,9 +59,6 @@ public final class TrainingJoin {
   /// Threads that may add events at once, each to its own feed.
   public var workers: Int { budgets.count }
 
-  /// Whether rows are made of events; then these come in their order, to the first feed.
-  public var hasEventRows: Bool { eventRows != nil }
-
   /// Rows of the spine.
   public var count: Int { spine?.count ?? 0 }
 
@@ -83,8 +80,8 @@ public final class TrainingJoin {
     return spine
   }
 
-  /// Makes rows of the events of a source that a view's filter takes, as they are added to the first feed. `index` is what
-  /// they are added under.
+  /// Makes rows of the events of a source that a view's filter takes, as they are added to the feed, in their order; of several
+  /// feeds, as their lines are added to the join. `index` is what they are added under.
   public func takeRows(_ filter: ViewPlan, of source: SourcePlan, index: Int) throws(TableError) {
     let spine = try beginSpine(
       source.source.name, source.schema.columns.map(\.name), types: SpineEvents.types(source.schema))
@@ -92,10 +89,14 @@ public final class TrainingJoin {
     for lane in lanes { lane.forgetEntities() }
   }
 
-  /// Adds events, once the spine has been read. `worker` counts from 0 to the resources' workers.
-  public func feed(worker: Int = 0) -> JoinFeed {
-    JoinFeed(lanes, rows: worker == 0 ? eventRows : nil, worker: worker)
+  /// Adds events, once the spine has been read, as one of several `workers`, at most the resources'.
+  public func feed(worker: Int = 0, of workers: Int = 1) -> JoinFeed {
+    JoinFeed(lanes, rows: eventRows, worker: worker, isAlone: workers == 1)
   }
+
+  /// Makes rows of lines that feeds have returned, in the order of the log; on the thread of the first feed, or when all feeds are
+  /// done.
+  public func add(_ lines: RowLines) throws(TableError) { try eventRows?.events.add(lines) }
 
   /// Adds a snapshot, once the spine has been read. It is stamped with the millisecond of its commit; a row sees it from
   /// the next millisecond on, so that nothing of what followed the row is in it. Those of an entity come in the order of

@@ -48,22 +48,23 @@ public struct EventFeed {
     let blocks = EventBlocks(all, letters, makeProgress(all.count))
     nonisolated(unsafe) let join = join
     let guesses = Mutex([UnitGuess](plan.sources.map { UnitGuess($0.source.timestamp.unit) }))
-    // Rows that are made of events come in their order, and what has come before is told in it.
-    let isOrdered = join.hasEventRows || plan.sources.contains { $0.source.duplicates != nil }
-    try Threads.run(isOrdered ? 1 : join.workers) { worker in
+    // What has come before is told in the order of the log.
+    let workers = plan.sources.contains { $0.source.duplicates != nil } ? 1 : join.workers
+    try Threads.run(workers) { worker in
       do {
-        let feed = join.feed(worker: worker)
+        let feed = join.feed(worker: worker, of: workers)
         var lines = LineCopies()
         while let block = try blocks.next(&lines) {
           let schema = plan.sources[block.source].schema
           var failures: [KeptLetter] = []
-          try lines.withLines { lines throws(TableError) in
+          let rows = try lines.withLines { lines throws(TableError) in
             try feed.add(lines, source: block.source, order: block.order) { line, failure in
               failures.append(
                 KeptLetter(DeadLetter(failure, schema, line.bytes, sequence: line.number), path: block.path))
             }
           }
-          try blocks.finish(block, failures)
+          try blocks.finish(block, failures, rows)
+          if worker == 0 { for rows in blocks.takeRows() { try join.add(rows) } }
         }
         guesses.withLock { guesses in
           for source in guesses.indices {
@@ -75,6 +76,7 @@ public struct EventFeed {
         throw error
       }
     }
+    for rows in blocks.takeRows() { try join.add(rows) }
     for (source, guess) in zip(plan.sources, guesses.withLock { $0 }) { try source.checkUnit(guess) }
     return blocks.recordCount
   }
@@ -101,7 +103,8 @@ extension DeadLetter {
   }
 }
 
-/// The blocks of event files, for several threads; their dead letters are written in the order of the files.
+/// The blocks of event files, for several threads; their dead letters are written in the order of the files, and rows are handed
+/// out in it.
 private final class EventBlocks: Sendable {
   struct File {
     var file: EventFile
@@ -130,9 +133,11 @@ private final class EventBlocks: Sendable {
 
   private struct Output {
     let letters: DeadLetterFile
-    /// The next block whose letters are written, and those of later ones.
+    /// The next block that is written, and what there is of later ones.
     var next = 0
-    var waiting: [Int: [KeptLetter]] = [:]
+    var waiting: [Int: (letters: [KeptLetter], rows: RowLines)] = [:]
+    /// Rows to be handed out.
+    var rows: [RowLines] = []
   }
 
   private let inputLock = Mutex(())
@@ -157,14 +162,23 @@ private final class EventBlocks: Sendable {
     try inputLock.withLock { _ in try input.next(&lines) }
   }
 
-  /// Takes the letters of a block. Every block is finished once.
-  func finish(_ block: Block, _ letters: [KeptLetter]) throws(TableError) {
+  /// Takes the letters and rows of a block. Every block is finished once.
+  func finish(_ block: Block, _ letters: [KeptLetter], _ rows: RowLines) throws(TableError) {
     try outputLock.withLock { (_) throws(TableError) in
-      output.waiting[block.number] = letters
-      while let letters = output.waiting.removeValue(forKey: output.next) {
+      output.waiting[block.number] = (letters, rows)
+      while let (letters, rows) = output.waiting.removeValue(forKey: output.next) {
         for letter in letters { try letter.append(to: output.letters) }
+        if !rows.isEmpty { output.rows.append(rows) }
         output.next += 1
       }
+    }
+  }
+
+  /// The rows of blocks before which every block is finished, and which were not handed out; in their order.
+  func takeRows() -> [RowLines] {
+    outputLock.withLock { _ in
+      defer { output.rows = [] }
+      return output.rows
     }
   }
 }

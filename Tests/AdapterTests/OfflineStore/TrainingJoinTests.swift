@@ -84,7 +84,7 @@ import TestSupport
     }
     let path = try folder.write(Array(events.map { $0.json() }.joined().utf8), to: "events.ndjson")
     var reader = try LineReader(path: path)
-    let feeds = (0..<workers).map { join.feed(worker: $0) }
+    let feeds = (0..<workers).map { join.feed(worker: $0, of: workers) }
     var order: Int64 = 0
     while let lines = try reader.next() {
       // Uneven blocks, each to the next feed.
@@ -92,8 +92,8 @@ import TestSupport
       while !rest.isEmpty {
         let block = rest.prefix(1 + Int(order % 97))
         rest = rest.dropFirst(block.count)
-        let feed = feeds[filter == nil ? Int(order) % workers : 0]
-        try feed.add(LineBlock(rebasing: block), source: 0, order: order) { _, _ in }
+        let feed = feeds[Int(order) % workers]
+        try join.add(feed.add(LineBlock(rebasing: block), source: 0, order: order) { _, _ in })
         order += Int64(block.count)
       }
     }
