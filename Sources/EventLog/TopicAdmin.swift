@@ -38,7 +38,7 @@ public final class TopicAdmin {
   let handle: KafkaHandle
   let timeout: Int32
   /// How long a silent member of the group that the options name stays in it.
-  let sessionMilliseconds: Int
+  public let sessionMilliseconds: Int
 
   /// Reaches the brokers of some options.
   public init(
@@ -147,14 +147,14 @@ public final class TopicAdmin {
     return values
   }
 
-  private func newQueue() throws(LogError) -> KafkaQueue {
+  func newQueue() throws(LogError) -> KafkaQueue {
     guard let raw = rd_kafka_queue_new(handle.raw) else { throw LogError(.fatal, "Out of memory") }
     return KafkaQueue(owning: raw)
   }
 }
 
 /// The owner of the answer to an administrator's request.
-private struct AdminEvent: ~Copyable {
+struct AdminEvent: ~Copyable {
   let raw: OpaquePointer
 
   init(polling queue: borrowing KafkaQueue, _ timeout: Int32, _ attempt: String) throws(LogError) {

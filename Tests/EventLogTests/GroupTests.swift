@@ -77,6 +77,77 @@ extension BrokerSuite {
       }
     }
 
+    /// A member with a name is asked for a partition and dies before it has given it up. Its successor comes back to the rest
+    /// without a rebalance: nobody reads the partition, until a visitor makes the group share out anew.
+    @Test func aPartitionThatNobodyHandsOnIsFoundAndSharedOut() async throws {
+      let bench = try await Bench()
+      let (source, target, visited) = (try bench.newTopic(2), try bench.newTopic(), try bench.newTopic())
+      func member(_ name: String) throws -> KafkaLog {
+        // Nobody is put out meanwhile.
+        var options = bench.options(["consumer.session.timeout.ms": "30000"])
+        options.groupInstance = name
+        return try bench.log(source, options)
+      }
+      let patience = Patience()
+      var dying: KafkaLog? = try member("a-0")
+      var hasBegun = false
+      while !hasBegun {
+        try patience.check("the first member's share")
+        for case .assigned(let partitions) in try dying!.poll(recordsMax: 1, timeoutMilliseconds: 20)
+          .assignments
+        {
+          try dying!.assign(partitions.map { ($0, 0) })
+          hasBegun = true
+        }
+      }
+      let second = Copier(try member("b-0"), source, target)
+      var isAsked = false
+      while !isAsked {
+        try patience.check("a revocation")
+        try second.step()
+        for case .revoked in try dying!.poll(recordsMax: 1, timeoutMilliseconds: 20).assignments {
+          isAsked = true
+        }
+      }
+      dying = nil
+      let first = Copier(try member("a-0"), source, target)
+      while first.assigned.isEmpty {
+        try patience.check("the successor's share")
+        try first.step()
+        try second.step()
+      }
+      let admin = try TopicAdmin(bench.options(), report: quiet)
+      func shares() throws -> [String: Int]? {
+        try admin.shares(of: bench.group).map { shares in
+          Dictionary(uniqueKeysWithValues: shares.map { ($0.member, $0.partitions.count) })
+        }
+      }
+      var found: [String: Int]?
+      while found == nil {
+        try patience.check("a group at rest")
+        try first.step()
+        try second.step()
+        found = try shares()
+      }
+      #expect(found == ["a-0": 1, "b-0": 0])
+      let options = bench.options()
+      let visit = Task.detached {
+        try GroupRebalance.ask(options, reading: visited, timeoutMilliseconds: 60_000, report: quiet)
+      }
+      while try shares() != ["a-0": 1, "b-0": 1] {
+        try patience.check("a share for each")
+        try first.step()
+        try second.step()
+      }
+      while second.assigned.isEmpty {
+        try patience.check("the second member's share")
+        try first.step()
+        try second.step()
+      }
+      try await visit.value
+      for log in [first.log, second.log] { log.close(timeoutMilliseconds: 10_000) }
+    }
+
     @Test(arguments: ["cooperative-sticky", "range"])
     func rebalancesLoseAndRepeatNothing(strategy: String) async throws {
       let bench = try await Bench()

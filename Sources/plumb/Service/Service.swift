@@ -52,6 +52,8 @@ struct Service {
     for index in 0..<settings.workers {
       group.start { (isStopping) throws(ProcessorError) in try work(index, metadata, isStopping) }
     }
+    let watch = GroupWatch(plan, settings, metadata, instance: instance, logger: logger)
+    group.start { (isStopping) throws(ProcessorError) in watch.run(isStopping) }
     logger.info(
       "running",
       metadata: [

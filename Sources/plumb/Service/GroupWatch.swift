@@ -1,0 +1,95 @@
+import EventLog
+import FeatureCore
+import Foundation
+import Logging
+import OnlineStore
+import Processor
+import ServiceConfiguration
+
+/// Looks whether every partition that the service's processes read together has an owner, and has the group share out anew if
+/// one has none for long. One of the processes acts, the one of the first member by name.
+struct GroupWatch: Sendable {
+  private let options: KafkaOptions
+  private let partitions: [TopicPartition]
+  /// A topic of the service's own that none of its members reads.
+  private let visited: String
+  /// The members of this process.
+  private let own: Set<String>
+  private let logger: Logger
+
+  /// How long the brokers may take over one answer.
+  private static let requestMilliseconds = 5_000
+  /// Looks in the time of the patience.
+  private static let looks: Int64 = 4
+
+  init(
+    _ plan: Plan, _ settings: ServiceSettings, _ metadata: StoreMetadata, instance: String, logger: Logger
+  ) {
+    let routing = Routing(plan)
+    var options = settings.kafkaOptions(
+      plan, transactionalID: "\(plan.name).\(plan.version).\(instance).watch")
+    options.requestTimeoutMilliseconds = Self.requestMilliseconds
+    self.options = options
+    partitions = routing.inputs.flatMap { input in
+      (0..<(metadata.partitions[input.name] ?? 0)).map { TopicPartition(input.topic, $0) }
+    }
+    visited = routing.deadLetterTopic
+    own = Set((0..<settings.workers).map { "\(instance)-\($0)" })
+    self.logger = logger
+  }
+
+  /// Watches until it is to end. What it fails of, the workers meet as well: only what lasts is told.
+  func run(_ isStopping: () -> Bool) -> LoopCounts {
+    let start = ContinuousClock.now
+    var now: Int64 { Int64(start.duration(to: .now) / .milliseconds(1)) }
+    var told: String?
+    do throws(LogError) {
+      let logger = logger
+      let admin = try TopicAdmin(options) { logger.kafka(min($0, .info), $1) }
+      // A member that is silent for its session is put out by the brokers, which then share out by themselves.
+      let patience = 2 * Int64(max(1_000, admin.sessionMilliseconds))
+      var watch = OwnerlessPartitions(partitions, patienceMilliseconds: patience)
+      while wait(patience / Self.looks, isStopping) {
+        do throws(LogError) {
+          let shares = try admin.shares(of: options.group)
+          try act(on: watch.look(shares, now: now), shares ?? [])
+          told = nil
+        } catch {
+          // Brokers that are away are told of by the workers.
+          if error.remedy != .retry, told != error.message {
+            logger.warning("\(error.message); whether every partition has an owner is not known")
+            told = error.message
+          }
+        }
+      }
+    } catch {
+      logger.warning("\(error.message); whether every partition has an owner is not looked after")
+    }
+    return LoopCounts()
+  }
+
+  private func act(on finding: OwnerlessPartitions.Finding, _ shares: [GroupShare]) throws(LogError) {
+    guard let first = shares.map(\.member).min(), own.contains(first) else { return }
+    switch finding {
+    case .none: break
+    case .lasting(let partitions):
+      logger.warning(
+        "no member of the group has \(partitions.map(\.description).joined(separator: ", ")) although the group is at rest; it is asked to share out anew"
+      )
+      let logger = logger
+      try GroupRebalance.ask(options, reading: visited, timeoutMilliseconds: Self.requestMilliseconds) {
+        logger.kafka(min($0, .info), $1)
+      }
+    case .over(let milliseconds):
+      logger.info(
+        "every partition has an owner again", metadata: ["after_seconds": "\(milliseconds / 1_000)"])
+    }
+  }
+
+  /// Whether to go on after a while.
+  private func wait(_ milliseconds: Int64, _ isStopping: () -> Bool) -> Bool {
+    let end = ContinuousClock.now + .milliseconds(milliseconds)
+    while !isStopping(), ContinuousClock.now < end { usleep(50_000) }
+    return !isStopping()
+  }
+}
