@@ -123,6 +123,10 @@ enum KafkaDecisions {
     RD_KAFKA_RESP_ERR__FENCED, RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, RD_KAFKA_RESP_ERR_PRODUCER_FENCED,
     // The group has removed this member.
     RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
+    // Another has this member's name, or it has it itself: when brokers were silent for longer than its session, librdkafka 2.0
+    // gives up its id before it joins again, and brokers that have not put it out yet take it for somebody else. Two live
+    // processes of one name take turns, which whoever joins anew counts.
+    RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,
     // The brokers have forgotten the producer: transactional.id.expiration.ms is over, or its records have all been
     // deleted. As often as it may try, it stays unknown.
     RD_KAFKA_RESP_ERR_INVALID_PRODUCER_ID_MAPPING, RD_KAFKA_RESP_ERR_UNKNOWN_PRODUCER_ID,
@@ -132,8 +136,6 @@ enum KafkaDecisions {
   ]
 
   private static let stopping = [
-    // Two live processes have one name; if each joined anew, they would take turns for ever.
-    RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,
     RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
     RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
     RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, RD_KAFKA_RESP_ERR_SASL_AUTHENTICATION_FAILED,
@@ -196,7 +198,7 @@ extension rd_kafka_resp_err_t {
   var advice: String {
     switch self {
     case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
-      ": another live process has the same instance name; give each its own (--instance)"
+      ": the instance name was taken over by another process, or the brokers were away for longer than a session"
     case RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT:
       ": lower transaction.timeout.ms, or raise the brokers' transaction.max.timeout.ms"
     case RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT:

@@ -122,7 +122,7 @@ private final class Flag: Sendable { let value = Atomic(false) }
   @Test(arguments: [
     (RD_KAFKA_RESP_ERR_PRODUCER_FENCED, LogError.Remedy.fenced), (RD_KAFKA_RESP_ERR__FENCED, .fenced),
     (RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH, .fenced), (RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID, .fenced),
-    (RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, .fatal), (RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, .abort),
+    (RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, .fenced), (RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION, .abort),
     (RD_KAFKA_RESP_ERR__TRANSPORT, .retry), (RD_KAFKA_RESP_ERR_NOT_COORDINATOR, .retry),
     (RD_KAFKA_RESP_ERR__QUEUE_FULL, .retry), (RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED, .fatal),
     (RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE, .fatal), (RD_KAFKA_RESP_ERR__UNKNOWN_TOPIC, .fatal),
@@ -162,7 +162,7 @@ private final class Flag: Sendable { let value = Atomic(false) }
     (RD_KAFKA_RESP_ERR__TIMED_OUT, true, false, false, .fenced),
     (RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED, false, true, false, .fatal),
     (RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED, true, false, false, .fatal),
-    (RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, true, false, false, .fatal),
+    (RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID, true, false, false, .fenced),
     (RD_KAFKA_RESP_ERR_CONCURRENT_TRANSACTIONS, false, false, true, .retry),
   ])
   func flagsNameARemedy(

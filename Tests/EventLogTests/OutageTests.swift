@@ -108,7 +108,7 @@ extension BrokerSuite {
     }
 
     /// Each would fence the other for ever.
-    @Test func twoLiveMembersOfOneNameAreAnError() async throws {
+    @Test func theYoungerOfTwoMembersOfOneNameStays() async throws {
       let bench = try await Bench()
       let topic = try bench.newTopic()
       func log(_ transactionalID: String) throws -> KafkaLog {
@@ -127,8 +127,9 @@ extension BrokerSuite {
         _ = try younger.poll()
         do { _ = try older.poll() } catch let error as LogError { found = error }
       }
-      #expect(found?.remedy == .fatal)
-      #expect(found?.message.contains("another live process has the same instance name") == true, "\(found!)")
+      // The brokers may have been away, too: whoever joins anew counts how often.
+      #expect(found?.remedy == .fenced)
+      #expect(found?.message.contains("the instance name was taken over") == true, "\(found!)")
       for log in [older.log, younger.log] { log.close(timeoutMilliseconds: 10_000) }
     }
 
