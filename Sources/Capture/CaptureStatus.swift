@@ -42,8 +42,11 @@ public struct CaptureStatus: Sendable, Hashable {
 public struct CaptureLimits: Sendable {
   /// The least time between two commits, and so the longest wait of a change for others that go with it, in milliseconds.
   public var commitIntervalMilliseconds: Int64 = 100
-  /// Records of a transaction, beyond which the next end of a database transaction commits it.
-  public var commitRecordsMax = 20_000
+  /// Records of a transaction, beyond which the next end of a database transaction commits it; and of a table and its topic
+  /// that are compared while one is open. Each commit waits for the brokers: twenty would be a tenth of a copy's time.
+  public var commitRecordsMax = 100_000
+  /// Bytes of a transaction of a comparison: of large rows it ends before brokers end it, however slow they are.
+  public var commitBytesMax = 16 << 20
   /// Bytes for comparing a table with its topic.
   public var memoryBytes = 256 << 20
   /// Where what doesn't fit is put.

@@ -3,13 +3,13 @@
 ///
 /// Times never go back: a row's is its transaction's commit time, or that of the row before if that is later, so that the
 /// order of the log is the order of times too.
-struct ChangeStream {
+struct ChangeStream: ~Copyable {
   /// What a message has made.
   enum Outcome: Equatable {
     case nothing
     /// A transaction begins.
     case began
-    /// A record: `row.key` with `row.bytes`.
+    /// A record: the row.
     case row
     /// A key is gone, at `time`, which is a whole millisecond.
     case deletion(key: [UInt8])
@@ -129,7 +129,7 @@ struct ChangeStream {
         try writer.write(UnsafeRawBufferPointer(rebasing: bytes[range]), index, into: &row)
       }
     }
-    if row.key.isEmpty { throw noKey("a row") }
+    if !row.hasKey { throw noKey("a row") }
     row.endContent()
     row.end(at: time)
   }
@@ -140,7 +140,7 @@ struct ChangeStream {
     guard case .text(let range) = try value(tuple, places[table.key]) else { return nil }
     key.begin()
     try writer.write(UnsafeRawBufferPointer(rebasing: bytes[range]), table.key, into: &key)
-    return key.key
+    return key.withKey { Array($0) }
   }
 
   private func value(_ tuple: PgTuple, _ place: Int) throws(CaptureError) -> PgTuple.Value {

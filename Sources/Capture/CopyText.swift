@@ -13,7 +13,7 @@ public struct CopyText {
   ) throws(CaptureError) {
     var start = 0
     row.begin()
-    for column in writer.table.columns.indices {
+    for column in writer.types.indices {
       var end = start
       var hasEscapes = false
       while end < line.count, line[end] != UInt8(ascii: "\t"), line[end] != UInt8(ascii: "\n") {

@@ -62,7 +62,7 @@ public final class DiffCapture<Table: ScannedTable, Log: CaptureLog> {
       moment = $0
       comparison.begin(at: $0)
     } _: { (row) throws(CaptureFault) in
-      guard !row.key.isEmpty else { throw .database(noKey(comparison.rows + 1)) }
+      guard row.hasKey else { throw .database(noKey(comparison.rows + 1)) }
       topic.status.rowsExpected = scanned.rowsEstimate
       try comparison.add(row)
     }

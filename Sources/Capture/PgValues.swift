@@ -39,29 +39,37 @@ public enum PgTypes {
 
 /// Writes a value as PostgreSQL prints it (in UTF-8, DateStyle ISO, time zone UTC) as a field's.
 struct PgValueWriter {
-  let table: CapturedTable
+  private let table: CapturedTable
+  /// By column.
+  let types: [ValueType]
+
+  init(table: CapturedTable) {
+    self.table = table
+    types = table.columns.map(\.type)
+  }
 
   /// Adds a column's value to a row. Throws what can't be a value of the field's type.
   func write(
     _ text: UnsafeRawBufferPointer, _ index: Int, into row: inout RowText
   ) throws(CaptureError) {
-    let column = table.columns[index]
-    switch column.type {
+    switch types[index] {
     case .string:
       row.string(index, text)
     case .int64:
-      guard let value = integer(text) else { throw misfit(text, column, "a whole number that fits 64 bits") }
+      // Almost always the text is the number's one spelling already.
+      if let value = NumberText.int64(text), value != 0 { return row.plain(index, text) }
+      guard let value = integer(text) else { throw misfit(text, index, "a whole number that fits 64 bits") }
       row.integer(index, value)
     case .double:
       guard let value = NumberText.double(text), value.isFinite else {
-        throw misfit(text, column, "a finite number that fits a double")
+        throw misfit(text, index, "a finite number that fits a double")
       }
       row.plain(index, text)
     case .bool:
-      guard text.count == 1 else { throw misfit(text, column, "true or false") }
+      guard text.count == 1 else { throw misfit(text, index, "true or false") }
       row.bool(index, text[0] == UInt8(ascii: "t"))
     case .timestamp:
-      guard let time = time(text) else { throw misfit(text, column, "a time between the years 1 and 9999") }
+      guard let time = time(text) else { throw misfit(text, index, "a time between the years 1 and 9999") }
       row.time(index, time)
     }
   }
@@ -77,16 +85,24 @@ struct PgValueWriter {
 
   /// `2026-01-02`, `2026-01-02 03:04:05.678`, `2026-01-02 03:04:05+00`; without a zone it is UTC.
   private func time(_ text: UnsafeRawBufferPointer) -> EventTime? {
-    var spelling = Array(text)
-    if spelling.count == 10 { spelling += " 00:00:00".utf8 }
-    if spelling.count >= 3, spelling[spelling.count - 3] == UInt8(ascii: "+") { spelling.removeLast(3) }
-    spelling.append(UInt8(ascii: "Z"))
-    return spelling.withUnsafeBytes { RFC3339.parse($0) }
+    let (date, midnight, zone) = (10, StaticString(" 00:00:00"), 3)
+    return withUnsafeTemporaryAllocation(byteCount: text.count + 16, alignment: 1) { spelling in
+      spelling.copyMemory(from: text)
+      var count = text.count
+      if count == date {
+        for place in 0..<midnight.utf8CodeUnitCount { spelling[count + place] = midnight.utf8Start[place] }
+        count += midnight.utf8CodeUnitCount
+      }
+      if count >= zone, spelling[count - zone] == UInt8(ascii: "+") { count -= zone }
+      spelling[count] = UInt8(ascii: "Z")
+      return RFC3339.parse(UnsafeRawBufferPointer(rebasing: spelling[...count]))
+    }
   }
 
   private func misfit(
-    _ text: UnsafeRawBufferPointer, _ column: CapturedTable.Column, _ expected: String
+    _ text: UnsafeRawBufferPointer, _ index: Int, _ expected: String
   ) -> CaptureError {
+    let column = table.columns[index]
     let shown = String(decoding: text.prefix(40), as: UTF8.self)
     return CaptureError(
       .stop,

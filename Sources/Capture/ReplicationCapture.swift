@@ -224,9 +224,8 @@ public final class ReplicationCapture<Database: ReplicatedDatabase, Log: Capture
     follower.records += 1
     if case .deletion(let key) = outcome { return try delete(key, at: stream.time) }
     if case .moved(let old) = outcome { try delete(old, at: stream.time) }
-    try stream.row.key.span.bytes.withUnsafeBytes {
-      (key: UnsafeRawBufferPointer) throws(CaptureFault) -> Void in
-      try topic.send(key: key, value: stream.row.bytes)
+    try stream.row.withKey { (key) throws(CaptureFault) in
+      try stream.row.withBytes { (value) throws(CaptureFault) in try topic.send(key: key, value: value) }
     }
   }
 

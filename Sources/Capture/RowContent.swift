@@ -1,11 +1,9 @@
 /// What a record of a captured table says about its row, without its time; and the row after it.
 enum RowContent {
   /// The record's bytes without the time at their end; nil if it isn't a row as `RowText` writes it.
-  static func withoutTime(_ record: UnsafeRawBufferPointer, timeField: String) -> UnsafeRawBufferPointer? {
-    var label: [UInt8] = [UInt8(ascii: ",")]
-    var name = timeField
-    name.withUTF8 { RowText.appendQuoted(UnsafeRawBufferPointer($0), to: &label) }
-    label.append(UInt8(ascii: ":"))
+  static func withoutTime(_ record: UnsafeRawBufferPointer, timeLabel label: [UInt8])
+    -> UnsafeRawBufferPointer?
+  {
     guard record.last == UInt8(ascii: "}") else { return nil }
     var digits = record.count - 1
     while digits > 0, record[digits - 1] != UInt8(ascii: ":") { digits -= 1 }
@@ -20,9 +18,9 @@ enum RowContent {
   /// The row after a record: what it kept comes from the row before. What can't be told apart into fields is taken as it
   /// is, so that it differs from the table's row and is written anew.
   static func latest(
-    _ previous: [UInt8]?, _ record: UnsafeRawBufferPointer, _ table: CapturedTable
+    _ previous: [UInt8]?, _ record: UnsafeRawBufferPointer, timeLabel: [UInt8]
   ) -> [UInt8] {
-    guard let content = withoutTime(record, timeField: table.timeField) else { return Array(record) }
+    guard let content = withoutTime(record, timeLabel: timeLabel) else { return Array(record) }
     let bytes = Array(content)
     // Nothing but the names of kept values ends like this.
     guard bytes.last == UInt8(ascii: "]"), let fields = fields(bytes), let kept = fields.last,

@@ -4,14 +4,12 @@ public import FeatureCore
 /// database didn't send (`_kept`), and at its end the time of the change.
 ///
 /// One row has one spelling, so that rows are compared by their bytes.
-public struct RowText {
+public struct RowText: ~Copyable {
   /// Names the columns whose value is that of the row before.
   static let keptField = "_kept"
 
-  /// What has been written of the record.
-  public private(set) var bytes: [UInt8] = []
-  /// The key as the record's key has it; empty until its column is written.
-  public private(set) var key: [UInt8] = []
+  private var record = RowBytes()
+  private var key = RowBytes()
   private let labels: [[UInt8]]
   private let names: [[UInt8]]
   private let units: [TimeUnit]
@@ -25,21 +23,42 @@ public struct RowText {
     names = table.columns.map { Self.quoted($0.name) }
     labels = names.enumerated().map { ($0 == 0 ? [] : [UInt8(ascii: ",")]) + $1 + [UInt8(ascii: ":")] }
     keyColumn = table.key
-    timeLabel = [UInt8(ascii: ",")] + Self.quoted(table.timeField) + [UInt8(ascii: ":")]
+    timeLabel = Self.timeLabel(table)
   }
+
+  /// What stands between a row's content and its time.
+  static func timeLabel(_ table: CapturedTable) -> [UInt8] {
+    [UInt8(ascii: ",")] + quoted(table.timeField) + [UInt8(ascii: ":")]
+  }
+
+  // MARK: Reading
+
+  /// Calls with what has been written of the record.
+  public borrowing func withBytes<Result, Failure: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result { try record.withBytes(body) }
+
+  /// Calls with the key as the record's key has it; it is empty until its column is written.
+  public borrowing func withKey<Result, Failure: Error>(
+    _ body: (UnsafeRawBufferPointer) throws(Failure) -> Result
+  ) throws(Failure) -> Result { try key.withBytes(body) }
+
+  var hasKey: Bool { key.count > 0 }
+
+  // MARK: Writing
 
   /// Forgets the row before.
   public mutating func begin() {
-    bytes.removeAll(keepingCapacity: true)
-    key.removeAll(keepingCapacity: true)
-    kept.removeAll(keepingCapacity: true)
-    bytes.append(UInt8(ascii: "{"))
+    record.removeAll()
+    key.removeAll()
+    if !kept.isEmpty { kept.removeAll(keepingCapacity: true) }
+    record.append(UInt8(ascii: "{"))
   }
 
   /// A column's null. Columns are written in their order.
   public mutating func null(_ column: Int) {
-    bytes += labels[column]
-    bytes += "null".utf8
+    record.append(labels[column])
+    record.append("null")
   }
 
   mutating func kept(_ column: Int) {
@@ -49,37 +68,38 @@ public struct RowText {
 
   /// A text in UTF-8.
   public mutating func string(_ column: Int, _ text: UnsafeRawBufferPointer) {
-    bytes += labels[column]
-    Self.appendQuoted(text, to: &bytes)
-    if column == keyColumn { key.append(contentsOf: text) }
+    record.append(labels[column])
+    record.append(quoted: text)
+    if column == keyColumn { key.append(text) }
   }
 
   /// A number or a bool as JSON writes it.
-  mutating func plain(_ column: Int, _ text: some Sequence<UInt8>) {
-    bytes += labels[column]
-    let start = bytes.count
-    bytes.append(contentsOf: text)
-    if column == keyColumn { key.append(contentsOf: bytes[start...]) }
+  mutating func plain(_ column: Int, _ text: UnsafeRawBufferPointer) {
+    record.append(labels[column])
+    record.append(text)
+    if column == keyColumn { key.append(text) }
+  }
+
+  private mutating func plain(_ column: Int, _ text: consuming String) {
+    var text = text
+    text.withUTF8 { plain(column, UnsafeRawBufferPointer($0)) }
   }
 
   /// A whole number.
   public mutating func integer(_ column: Int, _ value: Int64) {
-    bytes += labels[column]
-    let start = bytes.count
-    ValueText.appendInteger(value, to: &bytes)
-    if column == keyColumn { key.append(contentsOf: bytes[start...]) }
+    record.append(labels[column])
+    record.append(integer: value)
+    if column == keyColumn { key.append(integer: value) }
   }
 
   /// A finite number: the shortest digits that read back as the same.
   public mutating func double(_ column: Int, _ value: Double) {
     precondition(value.isFinite, "Cannot write \(value) as a number")
-    plain(column, value.description.utf8)
+    plain(column, value.description)
   }
 
   /// True or false.
-  public mutating func bool(_ column: Int, _ value: Bool) {
-    plain(column, value ? "true".utf8 : "false".utf8)
-  }
+  public mutating func bool(_ column: Int, _ value: Bool) { plain(column, value ? "true" : "false") }
 
   /// A time in the column's unit, rounded down to it.
   public mutating func time(_ column: Int, _ time: EventTime) {
@@ -90,7 +110,7 @@ public struct RowText {
     case .microseconds: integer(column, microseconds)
     case .nanoseconds:
       // Beyond what 64 bits of nanoseconds hold no event time lies either.
-      plain(column, (String(microseconds) + "000").utf8)
+      plain(column, "\(microseconds)000")
     case .rfc3339, .text:
       var text = RFC3339.format(time)
       text.withUTF8 { string(column, UnsafeRawBufferPointer($0)) }
@@ -105,47 +125,25 @@ public struct RowText {
   /// Ends the row without its time: what rows are compared by.
   public mutating func endContent() {
     guard !kept.isEmpty else { return }
-    bytes += ",\"\(Self.keptField)\":[".utf8
+    record.append(",\"_kept\":[")
     for (index, column) in kept.enumerated() {
-      if index > 0 { bytes.append(UInt8(ascii: ",")) }
-      bytes += names[column]
+      if index > 0 { record.append(UInt8(ascii: ",")) }
+      record.append(names[column])
     }
-    bytes.append(UInt8(ascii: "]"))
+    record.append(UInt8(ascii: "]"))
   }
 
   /// Adds the time, in microseconds.
   mutating func end(at time: Int64) {
-    bytes += timeLabel
-    bytes += String(time).utf8
-    bytes.append(UInt8(ascii: "}"))
+    record.append(timeLabel)
+    record.append(integer: time)
+    record.append(UInt8(ascii: "}"))
   }
 
   private static func quoted(_ text: String) -> [UInt8] {
-    var bytes: [UInt8] = []
+    var bytes = RowBytes()
     var text = text
-    text.withUTF8 { appendQuoted(UnsafeRawBufferPointer($0), to: &bytes) }
-    return bytes
-  }
-
-  private static let digits = Array("0123456789abcdef".utf8)
-
-  static func appendQuoted(_ text: UnsafeRawBufferPointer, to bytes: inout [UInt8]) {
-    bytes.append(UInt8(ascii: "\""))
-    var start = 0
-    for (index, byte) in text.enumerated() {
-      guard byte < 0x20 || byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") else { continue }
-      bytes.append(contentsOf: text[start..<index])
-      start = index + 1
-      bytes.append(UInt8(ascii: "\\"))
-      if byte >= 0x20 {
-        bytes.append(byte)
-      } else {
-        bytes += "u00".utf8
-        bytes.append(digits[Int(byte >> 4)])
-        bytes.append(digits[Int(byte & 15)])
-      }
-    }
-    bytes.append(contentsOf: text[start...])
-    bytes.append(UInt8(ascii: "\""))
+    text.withUTF8 { bytes.append(quoted: UnsafeRawBufferPointer($0)) }
+    return bytes.withBytes { Array($0) }
   }
 }

@@ -53,11 +53,9 @@ final class TableTopic<Log: CaptureLog> {
 
   func begin() throws(CaptureFault) { try onLog { () throws(LogError) in try log.begin() } }
 
-  func send(key: UnsafeRawBufferPointer, value: [UInt8]) throws(CaptureFault) {
+  func send(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer) throws(CaptureFault) {
     try onLog { () throws(LogError) in
-      try value.span.bytes.withUnsafeBytes { (value: UnsafeRawBufferPointer) throws(LogError) -> Void in
-        try log.send(topic: table.topic, key: key, value: value, timestampMilliseconds: nil)
-      }
+      try log.send(topic: table.topic, key: key, value: value, timestampMilliseconds: nil)
     }
     status.changes += 1
   }

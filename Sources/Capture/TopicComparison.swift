@@ -2,7 +2,8 @@ import OfflineStore
 import Processor
 
 /// One comparison of a table, as it was at a moment, with its topic: writes the rows that are new or different, and deletes
-/// those that are gone, in transactions of bounded size.
+/// those that are gone, in transactions of bounded size and time: none is open for longer than it takes to read
+/// `CaptureLimits.commitRecordsMax` records, since brokers end those that are open for too long.
 ///
 /// A transaction before the last says that the topic isn't what the table was yet, so that after a crash another comparison
 /// writes what is left.
@@ -18,19 +19,21 @@ final class TopicComparison<Log: CaptureLog> {
   private(set) var time: Int64
   /// What follows a row's content: its time.
   private var ending: [UInt8] = []
-  private var value: [UInt8] = []
-  /// Records in the open transaction; nil if none is open.
-  private var pending: Int?
+  private var value = RowBytes()
+  /// What the open transaction has; nil if none is open.
+  private var pending: (records: Int, bytes: Int)?
+  /// Whether anything was written.
+  private var hasWritten = false
 
   /// Reads the topic, whose latest time is `time`. `isKeyUnique`: the database keeps keys apart, so that rows go straight into an
   /// empty topic.
   init(_ topic: TableTopic<Log>, after time: Int64, isKeyUnique: Bool) throws(CaptureFault) {
     self.topic = topic
     self.time = time
-    let table = topic.table
+    let timeLabel = RowText.timeLabel(topic.table)
     let comparison = TableComparison(
       memoryBytes: topic.limits.memoryBytes, folder: topic.limits.temporaryFolder
-    ) { RowContent.latest($0, $1, table) }
+    ) { RowContent.latest($0, $1, timeLabel: timeLabel) }
     var known = 0
     try topic.forEachRecord { (key, value, sequence) throws(CaptureFault) in
       guard let key else { return }
@@ -46,16 +49,12 @@ final class TopicComparison<Log: CaptureLog> {
   func begin(at moment: Int64) {
     time = max(time, moment)
     time += (1_000 - time % 1_000) % 1_000
-    ending = Array(",".utf8)
-    var name = topic.table.timeField
-    name.withUTF8 { RowText.appendQuoted(UnsafeRawBufferPointer($0), to: &ending) }
-    ending += ":\(time)}".utf8
+    ending = RowText.timeLabel(topic.table) + "\(time)}".utf8
   }
 
   func add(_ row: borrowing RowText) throws(CaptureFault) {
-    try row.bytes.span.bytes.withUnsafeBytes {
-      (content: UnsafeRawBufferPointer) throws(CaptureFault) -> Void in
-      try row.key.span.bytes.withUnsafeBytes { (key: UnsafeRawBufferPointer) throws(CaptureFault) -> Void in
+    try row.withBytes { (content) throws(CaptureFault) in
+      try row.withKey { (key) throws(CaptureFault) in
         if copiesStraight { return try put(content, key: key) }
         try onTable { () throws(TableError) in try comparison.add(current: content, key: key) }
       }
@@ -68,13 +67,18 @@ final class TopicComparison<Log: CaptureLog> {
   /// Writes what differs; all but the last records are committed. Returns whether there are any. A table without any row is an
   /// error unless `mayEmpty`: half of a file, or the wrong database, must not delete what the topic has.
   func write(path: String, mayEmpty: Bool) throws(CaptureFault) -> Bool {
-    try comparison.forEachChange(path: path, failure: tableFault) { (change) throws(CaptureFault) in
+    try comparison.forEachChange(
+      path: path, failure: tableFault, interval: topic.limits.commitRecordsMax
+    ) { () throws(CaptureFault) in
+      try commitPending()
+      try topic.pause()
+    } _: { (change) throws(CaptureFault) in
       if rows == 0, !mayEmpty { throw .database(emptied(path)) }
       if let content = change.value { return try put(content, key: change.key) }
-      try makeRoom()
+      try makeRoom(change.key.count)
       try topic.delete(key: change.key, at: time)
     }
-    return pending != nil
+    return hasWritten
   }
 
   /// Commits the last records, and how far the topic is with them.
@@ -82,6 +86,10 @@ final class TopicComparison<Log: CaptureLog> {
     if pending == nil { try topic.begin() }
     pending = nil
     try topic.commit(CaptureProgress(place: place, time: time))
+  }
+
+  private func commitPending() throws(CaptureFault) {
+    if pending != nil { try commit(place: nil) }
   }
 
   private func emptied(_ path: String) -> CaptureError {
@@ -92,21 +100,24 @@ final class TopicComparison<Log: CaptureLog> {
   }
 
   private func put(_ content: UnsafeRawBufferPointer, key: UnsafeRawBufferPointer) throws(CaptureFault) {
-    value.removeAll(keepingCapacity: true)
-    value.append(contentsOf: content)
-    value += ending
-    try makeRoom()
-    try topic.send(key: key, value: value)
+    value.removeAll()
+    value.append(content)
+    value.append(ending)
+    try makeRoom(key.count + value.count)
+    try value.withBytes { (value) throws(CaptureFault) in try topic.send(key: key, value: value) }
   }
 
   /// Room for one more record in the open transaction.
-  private func makeRoom() throws(CaptureFault) {
-    if let full = pending, full >= topic.limits.commitRecordsMax {
+  private func makeRoom(_ bytes: Int) throws(CaptureFault) {
+    if let full = pending,
+      full.records >= topic.limits.commitRecordsMax || full.bytes + bytes > topic.limits.commitBytesMax
+    {
       try commit(place: nil)
       try topic.pause()
     }
     if pending == nil { try topic.begin() }
-    pending = (pending ?? 0) + 1
+    pending = ((pending?.records ?? 0) + 1, (pending?.bytes ?? 0) + bytes)
+    hasWritten = true
   }
 }
 

@@ -4,6 +4,7 @@ public import HTTPListener
 public import Logging
 public import OnlineStore
 import Processor
+import Synchronization
 public import TLSServer
 public import Telemetry
 
@@ -128,6 +129,7 @@ struct Front: Sendable {
   let served: ServedLog?
   let predictions: PredictionAPI?
   let logger: Logger
+  let requestIDs = RequestIDs()
 
   typealias Answer = @Sendable (HTTPAnswer) -> Void
 
@@ -244,7 +246,7 @@ struct Front: Sendable {
     // Who may not ask for anything learns nothing, not even whether the request is well formed.
     if options.tokens != nil { try authorize(request, try Self.feastScopes(request, limits)) }
     let (query, form) = try FeastAPI.parse(request.body, limits)
-    read(query, start) { outcome in
+    read(query, request, start) { outcome in
       do throws(Problem) {
         reply(try FeastAPI.answer(try outcome.get(), form))
       } catch {
@@ -274,7 +276,7 @@ struct Front: Sendable {
     // Before anything is read: a name that nothing has is told at once.
     if let catalog = watch.catalog { _ = try catalog.service(name) }
     let query = try NativeAPI.parse(name, request.body, limits)
-    read(query, start) { outcome in
+    read(query, request, start) { outcome in
       do throws(Problem) {
         let evaluation = try outcome.get()
         reply(
@@ -297,7 +299,7 @@ struct Front: Sendable {
   }
 
   private func read(
-    _ query: FeatureQuery, _ start: ContinuousClock.Instant,
+    _ query: FeatureQuery, _ request: HTTPRequest, _ start: ContinuousClock.Instant,
     _ finish: @escaping @Sendable (Result<Evaluation, Problem>) -> Void
   ) {
     let deadline = start + .milliseconds(options.timeoutMilliseconds)
@@ -308,14 +310,15 @@ struct Front: Sendable {
           do throws(Problem) {
             let done = try outcome.get()
             let evaluation = try Evaluation(
-              done.query, done.found, requestID: query.requestID ?? Self.newRequestID(), at: query.at,
+              done.query, done.found, requestID: query.requestID ?? requestIDs.next(), at: query.at,
               now: Self.now, done.health)
             tell(evaluation)
             finish(.success(evaluation))
           } catch {
             finish(.failure(error))
           }
-        }, deadline: deadline))
+        }, deadline: deadline, rows: query.rowCount))
+    request.whenOthersAreRead { [queue] in queue.flush() }
   }
 
   /// Measures and logs an answer.
@@ -330,17 +333,28 @@ struct Front: Sendable {
     served.add(evaluation)
   }
 
-  private static func newRequestID() -> String {
-    let (high, low) = (UInt64.random(in: 0 ... .max), UInt64.random(in: 0 ... .max))
-    return [high, low].map { number in
-      let digits = String(number, radix: 16)
-      return String(repeating: "0", count: 16 - digits.count) + digits
-    }.joined()
-  }
-
   private static var now: EventTime {
     var time = timespec()
     clock_gettime(CLOCK_REALTIME, &time)
     return EventTime(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000)
+  }
+}
+
+/// Names for answers to requests that have none: a number of this server, and how many names there were before. Any thread.
+final class RequestIDs: Sendable {
+  private let server = UInt64.random(in: 0 ... .max)
+  private let count = Atomic<UInt64>(0)
+
+  func next() -> String {
+    let number = count.wrappingAdd(1, ordering: .relaxed).newValue
+    return String(unsafeUninitializedCapacity: 32) { text in
+      for (place, number) in [server, number].enumerated() {
+        for digit in 0..<16 {
+          let value = UInt8(truncatingIfNeeded: number >> UInt64(60 - 4 * digit)) & 15
+          text[16 * place + digit] = value + (value < 10 ? UInt8(ascii: "0") : UInt8(ascii: "a") - 10)
+        }
+      }
+      return 32
+    }
   }
 }

@@ -12,7 +12,7 @@ struct JSONText {
   }
   mutating func raw(_ text: [UInt8]) { bytes += text }
 
-  mutating func number(_ value: some BinaryInteger) { bytes += "\(value)".utf8 }
+  mutating func number(_ value: some BinaryInteger) { ValueText.appendInteger(Int64(value), to: &bytes) }
 
   mutating func string(_ text: String) {
     var text = text
@@ -22,20 +22,7 @@ struct JSONText {
   mutating func string(_ text: Text) { text.utf8.withUnsafeBytes { string($0) } }
 
   private mutating func string(_ text: UnsafeRawBufferPointer) {
-    bytes.append(UInt8(ascii: "\""))
-    for byte in text {
-      switch byte {
-      case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-        bytes.append(UInt8(ascii: "\\"))
-        bytes.append(byte)
-      case 0x0A: raw("\\n")
-      case 0x00..<0x20:
-        raw("\\u00")
-        for half in [byte >> 4, byte & 15] { bytes.append(Array("0123456789abcdef".utf8)[Int(half)]) }
-      default: bytes.append(byte)
-      }
-    }
-    bytes.append(UInt8(ascii: "\""))
+    ValueText.appendJSONString(text, to: &bytes)
   }
 
   /// Elements between brackets.

@@ -100,7 +100,10 @@ public final class FileTable: ScannedTable {
       var rows = 0
       while try reader.next({ block in
         rows += block.count
-        for line in block { try row(try decoder.row(line)) }
+        for line in block {
+          try decoder.decode(line)
+          try row(decoder.text)
+        }
       }) {
         estimate(rows, reader.bytesRead, of: reader.totalBytes)
       }
@@ -129,7 +132,8 @@ private final class RowDecoder {
   private let values: UnsafeMutablePointer<Scalar>
   /// Where the table's columns stand in the decoder's rows.
   private let places: [Int]
-  private var text: RowText
+  /// The latest row.
+  private(set) var text: RowText
 
   init(_ schema: EventSchema, _ table: CapturedTable, path: String) {
     self.schema = schema
@@ -149,7 +153,7 @@ private final class RowDecoder {
 
   deinit { values.deallocate() }
 
-  func row(_ line: Line) throws(CaptureError) -> RowText {
+  func decode(_ line: Line) throws(CaptureError) {
     arena.reset()
     guard !line.isOversized else {
       throw CaptureError(
@@ -182,7 +186,6 @@ private final class RowDecoder {
       }
     }
     text.endContent()
-    return text
   }
 }
 

@@ -25,7 +25,11 @@ final class HTTPConnection: ChannelInboundHandler {
   private var state = State.waiting
   /// Of the bodies' budget.
   private var bytesTaken = 0
-  private var deadline: Scheduled<Void>?
+  /// When the connection is closed unless something comes before.
+  private var deadline = NIODeadline.distantFuture
+  /// When it is looked at next: not after the deadline. Deadlines move with every request, and this seldom.
+  private var look = NIODeadline.distantFuture
+  private var timer: Scheduled<Void>?
   /// Tells a late answer from that of the present request.
   private var number = 0
 
@@ -41,7 +45,7 @@ final class HTTPConnection: ChannelInboundHandler {
   }
 
   func channelInactive(context: ChannelHandlerContext) {
-    deadline?.cancel()
+    timer?.cancel()
     state = .closing
     giveBack()
     connections.remove(context.channel)
@@ -50,9 +54,15 @@ final class HTTPConnection: ChannelInboundHandler {
 
   /// Closes the connection unless something comes within some seconds.
   private func expect(within seconds: Int64, _ context: ChannelHandlerContext) {
-    deadline?.cancel()
-    deadline = context.eventLoop.assumeIsolated().scheduleTask(in: .seconds(seconds)) { [self] in
-      close(context)
+    deadline = .now() + .seconds(seconds)
+    if deadline < look { lookLater(context) }
+  }
+
+  private func lookLater(_ context: ChannelHandlerContext) {
+    timer?.cancel()
+    look = min(deadline, .now() + .seconds(min(limits.readSeconds, limits.writeSeconds)))
+    timer = context.eventLoop.assumeIsolated().scheduleTask(deadline: look) { [self] in
+      if deadline <= .now() { close(context) } else { lookLater(context) }
     }
   }
 
@@ -97,7 +107,7 @@ final class HTTPConnection: ChannelInboundHandler {
   private func refuse(
     _ status: Int, _ reason: String, _ head: HTTPRequestHead, _ context: ChannelHandlerContext
   ) {
-    deadline?.cancel()
+    deadline = .distantFuture
     state = .ignoring
     var answer = HTTPAnswer(
       status, "application/problem+json",
@@ -107,13 +117,13 @@ final class HTTPConnection: ChannelInboundHandler {
   }
 
   private func respond(_ head: HTTPRequestHead, _ body: [UInt8], _ context: ChannelHandlerContext) {
-    deadline?.cancel()
+    deadline = .distantFuture
     state = .answering
     number += 1
     let request = number
     let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
     let loop = context.eventLoop
-    responder(HTTPRequest(head, body)) { answer in
+    responder(HTTPRequest(head, body, loop)) { answer in
       let reply: @Sendable () -> Void = {
         let (connection, context) = bound.value
         connection.answer(answer, request, head, context)

@@ -6,7 +6,8 @@ public import TLSServer
 
 /// Answers HTTP/1.1, hardened: nothing that a client sends or leaves out takes more than `HTTPLimits` say. Any thread.
 public final class HTTPListener: Sendable {
-  /// Answers a request, on any thread, once: at once or later. Called on an event loop, which it must not block.
+  /// Answers a request, on any thread, once: at once or later. Called on an event loop, which it must not block for longer than
+  /// a millisecond.
   public typealias Responder =
     @Sendable (_ request: HTTPRequest, _ answer: @escaping @Sendable (HTTPAnswer) -> Void) -> Void
 

@@ -1,3 +1,4 @@
+import NIOCore
 import NIOHTTP1
 
 /// A whole request.
@@ -9,13 +10,18 @@ public struct HTTPRequest: Sendable {
   /// The body.
   public let body: [UInt8]
   private let headers: HTTPHeaders
+  private let loop: any EventLoop
 
-  init(_ head: HTTPRequestHead, _ body: [UInt8]) {
+  init(_ head: HTTPRequestHead, _ body: [UInt8], _ loop: any EventLoop) {
+    self.loop = loop
     method = head.method.rawValue
     path = String(head.uri.prefix { $0 != "?" && $0 != "#" })
     headers = head.headers
     self.body = body
   }
+
+  /// Calls, on the request's event loop, when the other requests that have come meanwhile have been read too.
+  public func whenOthersAreRead(_ body: @escaping @Sendable () -> Void) { loop.execute(body) }
 
   /// The first value of a header, whose name is in any case.
   public func header(_ name: String) -> String? { headers.first(name: name) }

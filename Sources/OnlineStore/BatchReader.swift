@@ -61,45 +61,122 @@ public final class BatchReader {
     var indices: [Int]
   }
 
+  /// What is sent to a node in one go.
+  private struct Exchange {
+    var batch: [Pending]
+    var client: RedisClient
+    /// Whether the node is asked for the live version as well.
+    var asks: Bool
+  }
+
+  /// A read that has not been completed.
+  private final class Read {
+    let version: Int
+    let lookups: [Lookup]
+    let question: LiveQuestion
+    var outcome: Outcome
+    var pending: [Pending]
+    var redirectionsLeft: Int
+    /// What waits for its replies.
+    var sent: Exchange?
+
+    init(name: String, version: Int, _ lookups: [Lookup]) {
+      self.version = version
+      self.lookups = lookups
+      outcome = Outcome(found: [Found](repeating: Found(), count: lookups.count))
+      pending = BatchReader.byTask(lookups)
+      question = LiveQuestion(name: name, expected: version)
+      redirectionsLeft = pending.count + StoreLimits.redirectionsMax
+    }
+  }
+
+  private var open: Read?
+
   /// Reads states of a version, and which version is live. Throws if nobody can tell that; a node that is away fails the
   /// states that it has. A connection that was lost while nobody used it is made anew at once: reading twice does no harm.
   public func read(version: Int, _ lookups: [Lookup]) throws(StoreError) -> Outcome {
-    var outcome = Outcome(found: [Found](repeating: Found(), count: lookups.count))
-    var pending = Self.byTask(lookups)
-    let question = LiveQuestion(name: name, expected: version)
-    var redirectionsLeft = pending.count + StoreLimits.redirectionsMax
-    while !pending.isEmpty {
-      // On the node that knows the live version, the question costs no round trip of its own: that one comes first.
-      let knowing = nodes.client(of: OnlineReader.liveRoute)
-      let asks = question.answer == nil && pending.contains { nodes.client(of: $0.task) === knowing }
-      if question.answer == nil && !asks { try ask(question) }
-      let client = asks ? knowing : nodes.client(of: pending[0].task)
-      let batch = pending.filter { nodes.client(of: $0.task) === client }
-      var done = 0
-      do throws(StoreError) {
-        try exchange(batch, lookups, version, client, asks ? question : nil) { pending, reply in
-          take(reply, pending, lookups, into: &outcome)
-          done += 1
-        }
-        answering.insert(ObjectIdentifier(client))
-      } catch {
-        let isOfQuestion = asks && question.answer == nil
-        let route = isOfQuestion ? OnlineReader.liveRoute : batch[min(done, batch.count - 1)].task
-        let isRedirected = nodes.learn(route, from: client, error) && redirectionsLeft > 0
-        let isRepeated = error.remedy == .retry && answering.remove(ObjectIdentifier(client)) != nil
-        if isRedirected { redirectionsLeft -= 1 }
-        if !isRedirected && !isRepeated {
-          if isOfQuestion { throw error }
-          for index in batch.dropFirst(done).flatMap(\.indices) { outcome.found[index].failure = error }
-          done = batch.count
-        }
-      }
-      let finished = Set(batch.prefix(done).map { $0.indices[0] })
-      pending.removeAll { finished.contains($0.indices[0]) }
-    }
-    if question.answer == nil { try ask(question) }
-    outcome.live = question.answer?.version
+    open = Read(name: name, version: version, lookups)
+    guard let outcome = try finish() else { preconditionFailure("Cannot leave a read that may block") }
     return outcome
+  }
+
+  /// Begins a read if one exchange with one node answers it, over a connection that is there; then `finish` completes it. False:
+  /// nothing has happened. Never waits.
+  public func begin(version: Int, _ lookups: [Lookup]) -> Bool {
+    let knowing = nodes.client(of: OnlineReader.liveRoute)
+    guard knowing.isConnected, !lookups.isEmpty else { return false }
+    let read = Read(name: name, version: version, lookups)
+    guard read.pending.allSatisfy({ nodes.client(of: $0.task) === knowing }) else { return false }
+    let exchange = Exchange(batch: read.pending, client: knowing, asks: true)
+    do throws(StoreError) { try send(exchange, read) } catch { return false }
+    read.sent = exchange
+    open = read
+    return true
+  }
+
+  /// Whether what was begun is answered within some milliseconds, or the connection has ended.
+  public func isAnswered(withinMilliseconds limit: Int32) -> Bool {
+    open?.sent?.client.hasReply(withinMilliseconds: limit) ?? true
+  }
+
+  /// Completes what was begun. Unless it `mayBlock`, nothing is sent again or elsewhere: nil says that this is needed, and that
+  /// another call has to do it.
+  public func finish(mayBlock: Bool = true) throws(StoreError) -> Outcome? {
+    guard let read = open else { preconditionFailure("Cannot finish what has not begun") }
+    while !read.pending.isEmpty {
+      guard mayBlock || read.sent != nil else { return nil }
+      try perform(read)
+    }
+    if read.question.answer == nil {
+      guard mayBlock else { return nil }
+      try ask(read.question)
+    }
+    open = nil
+    read.outcome.live = read.question.answer?.version
+    return read.outcome
+  }
+
+  /// What to send next.
+  private func next(_ read: Read) throws(StoreError) -> Exchange {
+    // On the node that knows the live version, the question costs no round trip of its own: that one comes first.
+    let knowing = nodes.client(of: OnlineReader.liveRoute)
+    let asks = read.question.answer == nil && read.pending.contains { nodes.client(of: $0.task) === knowing }
+    if read.question.answer == nil && !asks { try ask(read.question) }
+    let client = asks ? knowing : nodes.client(of: read.pending[0].task)
+    return Exchange(
+      batch: read.pending.filter { nodes.client(of: $0.task) === client }, client: client, asks: asks)
+  }
+
+  /// Exchanges with one node, unless that has been sent already.
+  private func perform(_ read: Read) throws(StoreError) {
+    let sent = read.sent
+    read.sent = nil
+    let exchange = if let sent { sent } else { try next(read) }
+    let (batch, client) = (exchange.batch, exchange.client)
+    var done = 0
+    do throws(StoreError) {
+      if sent == nil { try send(exchange, read) }
+      let first = exchange.asks ? 1 : 0
+      try client.receive(first + batch.count, doing: "read states") { index, reply throws(StoreError) in
+        if index < first { return try read.question.take(reply) }
+        take(reply, batch[index - first], read.lookups, into: &read.outcome)
+        done += 1
+      }
+      answering.insert(ObjectIdentifier(client))
+    } catch {
+      let isOfQuestion = exchange.asks && read.question.answer == nil
+      let route = isOfQuestion ? OnlineReader.liveRoute : batch[min(done, batch.count - 1)].task
+      let isRedirected = nodes.learn(route, from: client, error) && read.redirectionsLeft > 0
+      let isRepeated = error.remedy == .retry && answering.remove(ObjectIdentifier(client)) != nil
+      if isRedirected { read.redirectionsLeft -= 1 }
+      if !isRedirected && !isRepeated {
+        if isOfQuestion { throw error }
+        for index in batch.dropFirst(done).flatMap(\.indices) { read.outcome.found[index].failure = error }
+        done = batch.count
+      }
+    }
+    let finished = Set(batch.prefix(done).map { $0.indices[0] })
+    read.pending.removeAll { finished.contains($0.indices[0]) }
   }
 
   private func ask(_ question: LiveQuestion) throws(StoreError) {
@@ -122,35 +199,25 @@ public final class BatchReader {
     return pending
   }
 
-  private func exchange(
-    _ batch: [Pending], _ lookups: [Lookup], _ version: Int, _ client: RedisClient,
-    _ question: LiveQuestion?, _ body: (Pending, RedisValue) -> Void
-  ) throws(StoreError) {
-    try client.connect()
+  private func send(_ exchange: Exchange, _ read: Read) throws(StoreError) {
+    try exchange.client.connect()
     commands.removeAll()
-    if let question {
+    if exchange.asks {
       commands.begin("GET", arguments: 2)
-      commands.append(question.key)
+      commands.append(read.question.key)
     }
-    let keys = keys(of: version)
-    for pending in batch {
+    let keys = keys(of: read.version)
+    for pending in exchange.batch {
       commands.begin("MGET", arguments: 2 + pending.indices.count)
       commands.append(keys.position(pending.task))
       let prefix = keys.statePrefix(pending.task)
       for index in pending.indices {
-        let lookup = lookups[index]
+        let lookup = read.lookups[index]
         commands.append(prefix, lookup.key.withUnsafeBytes { StateKey.make(view: lookup.view, $0) })
       }
     }
     roundTrips += 1
-    let first = question == nil ? 0 : 1
-    try client.exchange(commands, doing: "read states") { index, reply throws(StoreError) in
-      if index < first {
-        try question?.take(reply)
-      } else {
-        body(batch[index - first], reply)
-      }
-    }
+    try exchange.client.send(commands, doing: "read states")
   }
 
   private func take(

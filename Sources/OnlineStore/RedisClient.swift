@@ -71,12 +71,31 @@ final class RedisClient {
     _ commands: borrowing CommandBuffer, doing: @autoclosure () -> String,
     _ body: (_ index: Int, _ reply: RedisValue) throws(StoreError) -> Void
   ) throws(StoreError) {
+    try send(commands, doing: doing())
+    try receive(commands.count, doing: doing(), body)
+  }
+
+  /// The first half of `exchange`.
+  func send(_ commands: borrowing CommandBuffer, doing: @autoclosure () -> String) throws(StoreError) {
     redirection = nil
-    var failure: StoreError?
     do throws(ConnectionLoss) {
       guard connection != nil else { throw ConnectionLoss(reason: "not connected") }
       try connection!.send(commands)
-      for index in 0..<commands.count {
+    } catch {
+      drop()
+      throw StoreError(.retry, "\(doing()) at \(place): \(error.reason)")
+    }
+  }
+
+  /// The second half, of so many commands.
+  func receive(
+    _ count: Int, doing: @autoclosure () -> String,
+    _ body: (_ index: Int, _ reply: RedisValue) throws(StoreError) -> Void
+  ) throws(StoreError) {
+    var failure: StoreError?
+    do throws(ConnectionLoss) {
+      guard connection != nil else { throw ConnectionLoss(reason: "not connected") }
+      for index in 0..<count {
         let reply = try connection!.receive()
         if failure != nil { continue }
         do throws(StoreError) {
@@ -100,6 +119,13 @@ final class RedisClient {
       drop()
       throw failure
     }
+  }
+
+  var isConnected: Bool { connection != nil }
+
+  /// Whether something comes within some milliseconds: a reply, or the connection's end.
+  func hasReply(withinMilliseconds limit: Int32) -> Bool {
+    connection?.hasReply(withinMilliseconds: limit) ?? true
   }
 
   /// Where the failed exchange was sent on to; nil if it failed for another reason.

@@ -87,6 +87,12 @@ struct RedisConnection: ~Copyable {
     throw ConnectionLoss(reason: errno == EAGAIN ? "timed out while sending" : Self.systemReason())
   }
 
+  /// Whether something comes within some milliseconds: a reply, or the end.
+  func hasReply(withinMilliseconds limit: Int32) -> Bool {
+    var entry = pollfd(fd: context.pointee.fd, events: Int16(POLLIN), revents: 0)
+    return poll(&entry, 1, limit) > 0
+  }
+
   /// Waits for the next reply.
   func receive() throws(ConnectionLoss) -> RedisReply {
     while true {

@@ -119,11 +119,18 @@ func scannedRows(_ table: some ScannedTable, during: (Int) throws -> Void = { _ 
   var rows: [String] = []
   do {
     try table.scan({ _ in }) { (row) throws(CaptureFault) in
-      rows.append(String(decoding: row.bytes, as: UTF8.self) + "}")
+      rows.append(row.text + "}")
       do { try during(rows.count) } catch { throw .database(CaptureError(.stop, "\(error)")) }
     }
   } catch CaptureFault.database(let error) {
     throw error
   }
   return rows
+}
+
+extension RowText {
+  /// What has been written.
+  var text: String { withBytes { String(decoding: $0, as: UTF8.self) } }
+  /// The record's key.
+  var keyText: String { withKey { String(decoding: $0, as: UTF8.self) } }
 }

@@ -16,21 +16,21 @@ import Testing
     return table
   }()
 
-  private static func row(_ line: String) throws -> RowText {
+  private static func row(_ line: String) throws -> (key: String, text: String) {
     var row = RowText(table)
     var copy = CopyText(table)
     try Array(line.utf8).withUnsafeBytes { try copy.write($0, into: &row) }
-    return row
+    return (row.keyText, row.text)
   }
 
   @Test func linesOfACopyAreRows() throws {
     let row = try Self.row("7\tt\t1e-07\ta\\tb\\\\c\\nd\n")
     #expect(
-      String(decoding: row.bytes, as: UTF8.self)
+      row.text
         == #"{"id":7,"ok":true,"score":1e-07,"note":"a\u0009b\\c\u000ad""#)
-    #expect(row.key == Array("7".utf8))
+    #expect(row.key == "7")
     let nulls = try Self.row("7.00\t\\N\t\\N\t\n")
-    #expect(String(decoding: nulls.bytes, as: UTF8.self) == #"{"id":7,"ok":null,"score":null,"note":"""#)
+    #expect(nulls.text == #"{"id":7,"ok":null,"score":null,"note":"""#)
     #expect(throws: CaptureError.self) { try Self.row("7\tt\n") }
     #expect(throws: CaptureError.self) { try Self.row("7\tt\tNaN\tx\n") }
     #expect(throws: CaptureError.self) { try Self.row("7.5\tt\t1\tx\n") }
@@ -39,7 +39,10 @@ import Testing
   @Test func aRecordWithoutItsTimeIsItsRow() throws {
     func latest(_ previous: String?, _ record: String) -> String {
       Array(record.utf8).withUnsafeBytes {
-        String(decoding: RowContent.latest(previous.map { Array($0.utf8) }, $0, Self.table), as: UTF8.self)
+        String(
+          decoding: RowContent.latest(
+            previous.map { Array($0.utf8) }, $0, timeLabel: RowText.timeLabel(Self.table)),
+          as: UTF8.self)
       }
     }
     #expect(latest(nil, #"{"id":7,"note":"x","_at":12}"#) == #"{"id":7,"note":"x""#)

@@ -141,10 +141,11 @@ import Testing
       scanned = SQLiteTable(path: shop.path, table: "users", as: table) { clock.next() }
     }
 
-    func capture(deletesAll: Bool = false) throws {
+    func capture(deletesAll: Bool = false, _ change: (inout CaptureLimits) -> Void = { _ in }) throws {
       log.fence()
       var limits = CaptureLimits()
       limits.commitRecordsMax = 7
+      change(&limits)
       let capture = DiffCapture(
         table, scanned, log, every: 1, deletesAll: deletesAll, limits: limits, status: CaptureStatus(),
         now: { 0 }, sleep: {}, isStopping: { false }, observe: { _ in })
@@ -184,6 +185,31 @@ import Testing
     #expect(run.log.records.count == 103 && run.log.repeated.isEmpty)
     #expect(try run.log.rows == run.expected())
     #expect(run.log.times == run.log.times.sorted() && run.log.times[102] % 1_000 == 0)
+  }
+
+  /// Brokers end transactions that are open for long: one that is begun for a difference isn't open until all other rows are
+  /// compared.
+  @Test func noTransactionIsOpenForAllOfAComparison() throws {
+    let run = try Run(Self.hundred)
+    try run.capture()
+    var transactions: [Int] = []
+    for id in 1...10 {
+      try run.shop.run("UPDATE users SET age = -1 WHERE id = 'u\(id)'")
+      let before = run.log.transactions
+      try run.capture()
+      transactions.append(run.log.transactions - before)
+    }
+    // The difference's, and that of the whole comparison's end.
+    #expect(transactions.allSatisfy { (1...2).contains($0) } && transactions.contains(2))
+    #expect(try run.log.rows == run.expected() && run.log.records.count == 110)
+  }
+
+  @Test func transactionsAreBoundedInBytes() throws {
+    let run = try Run(Self.hundred)
+    // Two rows of this table.
+    try run.capture { $0.commitBytesMax = 100 }
+    #expect(run.log.transactions >= 33)
+    #expect(try run.log.rows == run.expected())
   }
 
   /// Whichever step of the log is the last of an attempt, the attempts after it write what is left, and nothing again.

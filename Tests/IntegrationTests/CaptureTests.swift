@@ -26,6 +26,13 @@ extension Integration.CaptureTests {
     ])
     #expect(result.status == 0, "\(result.output)")
   }
+
+  /// What is missing, lost or too large: named with what to do, or put right, with no change twice and none left out.
+  @Test func whatIsMissingLostOrTooLargeIsAsSaid() throws {
+    let programs = try #require(Postgres.programs)
+    let result = try Python.run(["\(Python.scripts)/capture_faults.py", Site.binary, programs])
+    #expect(result.status == 0, "\(result.output)")
+  }
 }
 
 extension Integration {

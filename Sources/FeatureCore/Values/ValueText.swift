@@ -90,8 +90,9 @@ public enum ValueText {
   /// An integer in decimal digits.
   public static func appendInteger(_ number: Int64, to buffer: inout [UInt8]) {
     if number < 0 { buffer.append(UInt8(ascii: "-")) }
-    let start = buffer.count
     var rest = number.magnitude
+    if rest < 10 { return buffer.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest)) }
+    let start = buffer.count
     repeat {
       buffer.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10))
       rest /= 10

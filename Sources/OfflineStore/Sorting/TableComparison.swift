@@ -64,17 +64,19 @@ public final class TableComparison {
     var current: [UInt8]?
   }
 
-  /// Calls with every change, in an order that depends on the keys alone. Ends the adding. A key that the table has twice
-  /// is an error of `path`.
+  /// Calls with every change, in an order that depends on the keys alone, and with `pulse` after every `interval` records,
+  /// however many of them change something. Ends the adding. A key that the table has twice is an error of `path`.
   public func forEachChange<Failure: Error>(
-    path: String, failure: (TableError) -> Failure, _ body: (Change) throws(Failure) -> Void
+    path: String, failure: (TableError) -> Failure, interval: Int = .max,
+    pulse: () throws(Failure) -> Void = { () throws(Failure) in }, _ body: (Change) throws(Failure) -> Void
   ) throws(Failure) {
     do throws(TableError) { try records.finish() } catch { throw failure(error) }
     var entities: [Entity] = []
     var hash: UInt64?
     let sorted: SortedRecords
     do throws(TableError) { sorted = try SortedRecords([records]) } catch { throw failure(error) }
-    while true {
+    for count in 1... {
+      if count % interval == 0 { try pulse() }
       let next: (key: SortKey, payload: UnsafeRawBufferPointer)?
       do throws(TableError) { next = try sorted.next() } catch { throw failure(error) }
       if next?.key.first != hash {

@@ -15,10 +15,15 @@ struct InputGenerator {
   private var attempts = 0
   /// Draws the headers of sources that read some.
   private var headers: SplitMix64
+  /// Draws how Debezium tells of the rows of tables that it writes.
+  private var changes: ChangeGenerator
   /// The last records of each source.
   private var sent: [[Record]]
 
-  init(_ random: SplitMix64, _ sources: [Source], resends: SplitMix64?, headers: SplitMix64) {
+  init(
+    _ random: SplitMix64, _ sources: [Source], resends: SplitMix64?, headers: SplitMix64, changes: SplitMix64
+  ) {
+    self.changes = ChangeGenerator(draws: changes)
     self.resends = resends
     self.headers = headers
     sent = sources.map { _ in [] }
@@ -91,6 +96,10 @@ struct InputGenerator {
       value = malformed(time, user, item)
     }
     let key = sources[index].key == "item" ? item : user
+    if sources[index].format != .json {
+      let row: String? = draws.oneIn(6) ? nil : value
+      return (index, changes.record(of: row, key, time, sources[index], timestamp: world.wallClock))
+    }
     if sources[index].isTable {
       if draws.oneIn(6) {
         return (index, Record(key: Array(key.utf8), value: nil, timestamp: world.wallClock))

@@ -64,9 +64,17 @@ public final class Simulation {
       drawn[index].fields.removeAll { $0.name == "price" }
       drawn[index].fields.append(.header("price", "price", .double))
     }
+    // And of another.
+    var changes = SplitMix64(seed: seed ^ 0xDEBE_21)
+    for index in drawn.indices where drawn[index].isTable {
+      drawn[index].format = changes.pick([.json, .json, .debezium, .debeziumFlattened])
+      if drawn[index].format != .json { drawn[index].partitioner = .unknown }
+      if drawn[index].format == .debezium { drawn[index].timestamp.field = "ts_ms" }
+    }
     sources = drawn
     partitions = sources.map { _ in Int32(1 + random.below(3)) }
-    input = InputGenerator(random.fork(), sources, resends: hasResends ? repeats : nil, headers: headers)
+    input = InputGenerator(
+      random.fork(), sources, resends: hasResends ? repeats : nil, headers: headers, changes: changes)
     // Of another stream, too.
     var follows = SplitMix64(seed: seed ^ 0xF0_110E)
     joinFollowMax = follows.pick([1, 2, 5, Limits.joinFollowMax])

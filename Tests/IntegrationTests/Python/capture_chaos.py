@@ -7,7 +7,6 @@ PLUMB is the program, BIN the folder of PostgreSQL's programs. Exit status 0 if 
 import json
 import math
 import os
-import pwd
 import random
 import shutil
 import signal
@@ -19,7 +18,7 @@ import time
 import urllib.error
 import urllib.request
 
-from capture_parts import PATIENCE, Process, free_port, start_broker, versions, wait_until
+from capture_parts import PATIENCE, Postgres, Process, free_port, start_broker, versions, wait_until
 
 PLUMB, BIN, SEED, SECONDS = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4])
 FOLDER = tempfile.mkdtemp(prefix="plumb-capture-", dir="/tmp")
@@ -63,45 +62,6 @@ create trigger remember after insert or update or delete on users for each row e
 insert into users select 'u' || i, (array['DE', 'FR', 'U"S'])[1 + i % 3], 'free', i % 90, i * 1.5,
   '2026-01-01'::timestamptz + i * interval '1 minute', E'tab\\t, back\\\\slash\\nline' from generate_series(1, 500) i;
 """
-
-
-class Postgres(Process):
-    """PostgreSQL on a socket, as an ordinary user: it refuses root."""
-
-    def __init__(self):
-        user = next(name for name in ("postgres", "nobody") if name in [entry.pw_name for entry in pwd.getpwall()])
-        self.user = {"user": user, "extra_groups": []} if os.geteuid() == 0 else {}
-        self.data = os.path.join(FOLDER, "postgres")
-        os.mkdir(self.data, 0o700)
-        if self.user:
-            os.chown(self.data, pwd.getpwnam(user).pw_uid, -1)
-        cluster = os.path.join(self.data, "cluster")
-        subprocess.run(
-            [f"{BIN}/initdb", "-D", cluster, "-A", "trust", "-U", "shop", "--no-sync"], check=True, capture_output=True,
-            **self.user)
-        with open(os.path.join(cluster, "postgresql.conf"), "a") as file:
-            file.write(f"listen_addresses = ''\nunix_socket_directories = '{FOLDER}'\nwal_level = logical\nfsync = off\n")
-        os.chmod(FOLDER, 0o777)
-        super().__init__([f"{BIN}/postgres", "-D", cluster], os.path.join(FOLDER, "postgres.log"), **self.user)
-        self.wait()
-
-    def wait(self):
-        wait_until("PostgreSQL answers", lambda: self.query("select 1", check=False).returncode == 0)
-
-    def query(self, text, check=True):
-        return subprocess.run(
-            [f"{BIN}/psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", FOLDER, "-U", "shop", "postgres", "-c", text],
-            capture_output=True, text=True, check=check)
-
-    def restart(self):
-        # The postmaster's children notice, and leave the shared memory alone only then.
-        self.end(signal.SIGKILL)
-        def starts():
-            if self.child.poll() is not None:
-                self.start()
-                time.sleep(0.2)
-            return self.child.poll() is None and self.query("select 1", check=False).returncode == 0
-        wait_until("PostgreSQL is back", starts)
 
 
 def transaction(rng):
@@ -209,7 +169,7 @@ def main():
     with open(definitions, "w") as file:
         file.write(DEFINITIONS)
     broker = start_broker(PLUMB, brokers, FOLDER)
-    postgres = Postgres()
+    postgres = Postgres(BIN, FOLDER)
     capture, sessions, is_over = None, [], threading.Event()
     environment = dict(os.environ, USERS_DB=f"host={FOLDER} user=shop dbname=postgres")
     arguments = [PLUMB, "capture", "-d", definitions, "--brokers", brokers]

@@ -2,6 +2,8 @@
 
 import json
 import os
+import pwd
+import signal
 import socket
 import subprocess
 import time
@@ -44,6 +46,46 @@ class Process:
     def text(self):
         with open(self.log, errors="replace") as file:
             return file.read()
+
+
+class Postgres(Process):
+    """PostgreSQL on a socket, as an ordinary user: it refuses root."""
+
+    def __init__(self, programs, folder, settings="wal_level = logical"):
+        user = next(name for name in ("postgres", "nobody") if name in [entry.pw_name for entry in pwd.getpwall()])
+        user = {"user": user, "extra_groups": []} if os.geteuid() == 0 else {}
+        self.programs, self.folder = programs, folder
+        data = os.path.join(folder, "postgres")
+        os.mkdir(data, 0o700)
+        if user:
+            os.chown(data, pwd.getpwnam(user["user"]).pw_uid, -1)
+        cluster = os.path.join(data, "cluster")
+        subprocess.run(
+            [f"{programs}/initdb", "-D", cluster, "-A", "trust", "-U", "shop", "--no-sync"], check=True, capture_output=True,
+            **user)
+        with open(os.path.join(cluster, "postgresql.conf"), "a") as file:
+            file.write(f"listen_addresses = ''\nunix_socket_directories = '{folder}'\nfsync = off\n{settings}\n")
+        os.chmod(folder, 0o777)
+        super().__init__([f"{programs}/postgres", "-D", cluster], os.path.join(folder, "postgres.log"), **user)
+        self.wait()
+
+    def wait(self):
+        wait_until("PostgreSQL answers", lambda: self.query("select 1", check=False).returncode == 0)
+
+    def query(self, text, check=True):
+        return subprocess.run(
+            [f"{self.programs}/psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-U", "shop", "postgres", "-c", text],
+            capture_output=True, text=True, check=check)
+
+    def restart(self):
+        # The postmaster's children notice, and leave the shared memory alone only then.
+        self.end(signal.SIGKILL)
+        def starts():
+            if self.child.poll() is not None:
+                self.start()
+                time.sleep(0.2)
+            return self.child.poll() is None and self.query("select 1", check=False).returncode == 0
+        wait_until("PostgreSQL is back", starts)
 
 
 def start_broker(plumb, brokers, folder):
