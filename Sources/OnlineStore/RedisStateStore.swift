@@ -247,7 +247,7 @@ public final class RedisStateStore: StateStorePort {
     for index in 0..<states.count {
       states.withBytes(index) { key, value in
         commands.append(prefix, key)
-        commands.append(state: value, key: key, position: position)
+        commands.append(state: value, key: key, position: states.position ?? position)
       }
     }
     commands.append(keys.position(task))

@@ -18,6 +18,8 @@ public final class Health: Sendable {
   }
 
   private let reports: Mutex<[Report?]>
+  /// Workers whose silence was told, and since when they are silent.
+  private let silent = Mutex<[Int: Int64]>([:])
   private let start: Int64
 
   /// Without a sign of a worker for so long it is taken for stuck: longer than the longest wait for Kafka, twice.
@@ -26,6 +28,9 @@ public final class Health: Sendable {
   /// Without a sign of a worker, or an answer of a broker, for so long nobody knows how old is what is served: longer than
   /// three heartbeats.
   public static let readyPatienceMilliseconds: Int64 = 10_000
+
+  /// Without a sign of a worker for so long the log tells of it: longer than any call of a client library may take.
+  public static let toldPatienceMilliseconds: Int64 = 30_000
 
   /// The health of some workers, none of which has said anything. Times are of one monotonic clock, in milliseconds.
   public init(workers: Int, now: Int64) {
@@ -36,6 +41,25 @@ public final class Health: Sendable {
   /// A worker's sign of life.
   public func report(worker: Int, _ contact: BrokerContact, _ status: LoopStatus, now: Int64) {
     reports.withLock { $0[worker] = Report(milliseconds: now, contact: contact, status: status) }
+  }
+
+  /// What the log should say of workers that have fallen silent since the last call, or have spoken again: each once.
+  public func news(now: Int64) -> [String] {
+    let signs = reports.withLock { $0.map { $0?.milliseconds ?? start } }
+    return silent.withLock { silent in
+      signs.enumerated().compactMap { index, sign in
+        if let since = silent[index] {
+          guard sign > since else { return nil }
+          silent[index] = nil
+          return "worker \(index) gives signs of life again, after \((sign - since) / 1_000) s"
+        }
+        guard now - sign > Self.toldPatienceMilliseconds else { return nil }
+        silent[index] = sign
+        return
+          "worker \(index) has given no sign of life for \((now - sign) / 1_000) s: its loop stands still, which no outage of "
+          + "Kafka or Redis explains; from \(Self.patienceMilliseconds / 1_000) s on /healthz asks for a restart"
+      }
+    }
   }
 
   /// What stands against it, a line for each worker that has something; empty if all is well.

@@ -120,6 +120,16 @@ import Testing
     }
   }
 
+  /// Nothing is read or listened to before such a slip is told.
+  @Test(arguments: [
+    ("get -d d.yaml users user=a user=b", "'user' is given twice"),
+    ("broker --port 99999", "give a port from 0 (a free one) to 65535"),
+  ])
+  func argumentsThatCannotBe(_ arguments: String, _ expected: String) throws {
+    let result = try work.run(Workspace.binary, arguments.split(separator: " ").map(String.init))
+    #expect(result.status == 64 && result.error.contains(expected), "\(result.status) \(result.error)")
+  }
+
   /// The label needs columns too, under its own name.
   @Test func columnsOfTheLabelAreMissed() throws {
     try work.write(Shop.events, to: "e.ndjson")

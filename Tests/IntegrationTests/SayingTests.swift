@@ -130,6 +130,28 @@ extension Integration.SayingTests {
     }
   }
 
+  /// A feature that one of two versions lacks is named, not left out.
+  @Test func aDifferenceNamesWhatOneVersionLacks() async throws {
+    try await Integration.expectNone {
+      let site = try Site()
+      let next = site.path("next.yaml")
+      let text = try String(contentsOfFile: site.definitions, encoding: .utf8)
+        .replacingOccurrences(of: "\nversion: 1\n", with: "\nversion: 2\n")
+        .replacingOccurrences(of: "windows: 24h", with: "windows: 48h")
+      try Data(text.utf8).write(to: URL(fileURLWithPath: next))
+      let process = try ChildProcess(
+        Site.binary, ["diff", "-d", site.definitions, "-d", next, "--redis", site.redis.url],
+        log: URL(fileURLWithPath: site.path("diff.log")))
+      let status = try process.status(within: 60)
+      let isNamed = [("1", "_24h"), ("2", "_48h")].allSatisfy { version, window in
+        process.text.split(separator: "\n").contains {
+          $0.contains("only version \(version) has") && $0.contains(window)
+        }
+      }
+      return status == 0 && isNamed ? [] : ["status \(status): \(process.text)"]
+    }
+  }
+
   /// A topic that goes away under a running service is named, whichever it is.
   @Test(arguments: ["source", "snapshots"]) func aMissingTopicIsNamed(_ which: String) async throws {
     try await Integration.expectNone {

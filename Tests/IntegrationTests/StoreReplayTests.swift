@@ -24,6 +24,10 @@ extension Integration.StoreReplayTests {
     try await Integration.expectNone(Self.foldingFromAnArchive)
   }
 
+  @Test func snapshotsBehindAnOpenTransactionAreRestored() async throws {
+    try await Integration.expectNone(Self.restoringBehindAnOpenTransaction)
+  }
+
   @Test func foreignSnapshotsAreLeftOut() async throws {
     try await Integration.expectNone(Self.restoringBesideForeignSnapshots)
   }
@@ -33,9 +37,16 @@ extension Integration.StoreReplayTests {
     let site: Site
     let events: ShopEvents
     let store: [[UInt8]: [UInt8]]
-    let seed = Integration.seed()
+    var seed = Integration.seed()
 
     /// `halfway` is called when half of the events are processed.
+    /// A site that was stopped by others.
+    init(_ site: Site, _ events: ShopEvents) throws {
+      self.site = site
+      self.events = events
+      store = try site.redis.states()
+    }
+
     init(events count: Int, halfway: ((Site) throws -> Void)? = nil) throws {
       site = try Site()
       events = try ShopEvents(site, seed: seed)
@@ -231,6 +242,45 @@ extension Integration.StoreReplayTests {
     if status != 0 || !restore.text.contains(said) { problems.append("status \(status): \(restore.text)") }
     return Integration.report(
       try problems + stopped.differences("beside foreign snapshots"), stopped.seed, site)
+  }
+
+  /// A worker of another version, dead or alive, has a transaction open: what came behind it is committed, and no reader sees
+  /// it yet.
+  private static func restoringBehindAnOpenTransaction() throws -> [String] {
+    let seed = Integration.seed()
+    let site = try Site()
+    let events = try ShopEvents(site, seed: seed)
+    try site.start(Site.Instance("a"))
+    try events.produce(1_000)
+    _ = try Audit(site, seconds: 120)
+    let other = "\(site.group).other"
+    let options = KafkaOptions(brokers: site.brokers, group: other, transactionalID: other)
+    let log = try KafkaLog(options, topics: [site.sourceTopic]) { _, _ in }
+    defer { log.close(timeoutMilliseconds: 5_000) }
+    let admin = try TopicAdmin(options) { _, _ in }
+    let before = try admin.ends(of: site.snapshotPartitions)
+    try log.begin()
+    for partition in site.snapshotPartitions {
+      try Array("other".utf8).withUnsafeBytes {
+        try log.send(topic: partition.topic, partition: partition.partition, key: $0, value: $0)
+      }
+    }
+    try waitUntil("the brokers have them") {
+      try zip(admin.ends(of: site.snapshotPartitions), before).allSatisfy { $0 > $1 }
+    }
+    try events.produce(1_000)
+    try site.awaitStored(events)
+    guard try site.terminate("a") == 0 else { throw Failure("no clean end: \(site.logs)") }
+    let stopped = try Stopped(site, events)
+    try site.redis.clear()
+    let replay = try stopped.replay(["--from-snapshots"])
+    try waitUntil("it reads: \(replay.text)", seconds: 60) {
+      replay.text.contains("looked through") || !replay.isRunning
+    }
+    try log.abort()
+    let status = try replay.status(within: 120)
+    let problems = status == 0 ? [] : ["status \(status): \(replay.text)"]
+    return Integration.report(try problems + stopped.differences("behind a transaction"), seed, site)
   }
 
   /// Puts copies of a record into the snapshot topic, each with something behind its value.

@@ -61,6 +61,20 @@ struct StateStoreTests {
     #expect(failure { try store.load(task, epoch: 1, position: 5, []) { _, _ in } }?.remedy == .fenced)
   }
 
+  /// What a restoration writes is of a later position than the one that it writes under.
+  @Test func statesSayWhatTheyHaveFolded() throws {
+    _ = try store.claim(task)
+    var restored = states(["u1": "a"])
+    restored.position = 9
+    try store.commit(task, epoch: 1, from: nil, to: 5, states: restored)
+    try store.commit(task, epoch: 1, from: 5, to: 7, states: states(["u2": "b"]))
+    var found: [Int64] = []
+    try store.load(task, epoch: 1, position: 7, [key("u1"), key("u2")]) { _, stored in
+      if case .state(_, let position) = stored { found.append(position) }
+    }
+    #expect(found == [9, 7])
+  }
+
   @Test func manyStatesTravelInOneCommitAndSeveralReads() throws {
     _ = try store.claim(task)
     let entities = (0..<20_500).map { "u\($0)" }

@@ -48,6 +48,23 @@ import Testing
     #expect(health.objections(.ready, now: late).count == 1)
   }
 
+  /// A loop that has died, in whatever call, is told of once, and so is its return.
+  @Test func theLogTellsOfASilentWorker() {
+    let health = Health(workers: 2, now: 0)
+    let patience = Health.toldPatienceMilliseconds
+    let contact = BrokerContact(isMember: true)
+    health.report(worker: 0, contact, working, now: 1_000)
+    health.report(worker: 1, contact, working, now: 1_000)
+    #expect(health.news(now: 1_000 + patience) == [])
+    health.report(worker: 0, contact, working, now: 1_001 + patience)
+    let news = health.news(now: 1_001 + patience)
+    #expect(news.count == 1 && news[0].hasPrefix("worker 1 has given no sign of life for 30 s"))
+    #expect(health.news(now: 9_000 + patience) == [])
+    health.report(worker: 1, contact, working, now: 11_000 + patience)
+    #expect(health.news(now: 12_000 + patience) == ["worker 1 gives signs of life again, after 40 s"])
+    #expect(health.news(now: 13_000 + patience) == [])
+  }
+
   /// What is served is of unknown age while a worker waits in a call, or no broker answers.
   @Test func silenceIsNotReadiness() {
     let health = Health(workers: 1, now: 0)

@@ -10,6 +10,8 @@ struct StateRoom: Sendable {
   /// Bytes that each of many events adds at most: a sketch of distinct values becomes dense once in many.
   let growthUsual: Int
   let bytesMax: Int
+  /// Bytes that a state of one event has at most.
+  let oneEventMax: Int
   /// By level: bytes of a row without its cells, and of a row whose cells are full.
   private let rows: [(fixed: Int, full: Int)]
   /// Format, fingerprint and as_of, which takes up to 9 bytes, and where the triggers are.
@@ -38,6 +40,7 @@ struct StateRoom: Sendable {
     self.rows = rows
     growthMax = growth
     growthUsual = usual
+    oneEventMax = headerBytes + layout.levels.count * Self.levelBytes + growth
     isAlways = fullest + growth <= bytesMax
   }
 

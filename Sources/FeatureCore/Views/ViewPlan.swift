@@ -98,8 +98,8 @@ public final class ViewPlan: Sendable {
     codec = StateCodec(layout: layout, fingerprint: fingerprint, zones: zones)
   }
 
-  /// Bytes that the largest state may have.
-  public var stateBytesMax: Int { min(room.bytesMax, sizeBound.bytes) }
+  /// Bytes that the largest state may have: any state may have one event.
+  public var stateBytesMax: Int { min(max(room.bytesMax, room.oneEventMax), sizeBound.bytes) }
   /// Bytes that each of many events adds to a state at most.
   public var growthUsual: Int { room.growthUsual }
 

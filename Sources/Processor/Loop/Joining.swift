@@ -143,8 +143,10 @@ extension ProcessorLoop {
       throw .stop("how many partitions '\(task.partition.topic)' has is not known, and joins need it")
     }
     for (side, topic) in zip(task.marks.sides, task.marks.topics) {
+      // A topic that is only forwarded may have got partitions since the service started.
+      let partition = Int(task.partition.partition)
       let mark = JoinMark(
-        side: side.side, partition: Int(task.partition.partition), count: Int(count), time: time,
+        side: side.side, partition: partition, count: max(Int(count), partition + 1), time: time,
         isIdle: isIdle, offset: task.position)
       guard let targets = partitions[TopicNames.sides(plan.joins[side.join].name)] else {
         throw .stop("how many partitions '\(topic)' has is not known, and the join needs it")

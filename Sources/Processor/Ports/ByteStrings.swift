@@ -50,6 +50,8 @@ public struct KeyedStates: Sendable {
   public private(set) var keys = ByteStrings()
   /// The states' bytes.
   public private(set) var values = ByteStrings()
+  /// What they have folded, if that isn't the position that is written with them.
+  public var position: Int64?
 
   /// No states.
   public init() {}

@@ -70,8 +70,8 @@ public protocol StateStorePort: AnyObject {
     _ body: (Int, StoredState) -> Void
   ) throws(StoreError)
 
-  /// Writes states and the task's position in one atomic step, if the epoch is still the task's and its position
-  /// is still `from`. A write that finds its own position already there has succeeded before.
+  /// Writes states, each with `states.position` or else `position`, and the task's position in one atomic step, if the epoch is
+  /// still the task's and its position is still `from`. A write that finds its own position already there has succeeded before.
   func commit(
     _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates
   ) throws(StoreError)

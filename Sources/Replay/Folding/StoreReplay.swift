@@ -51,14 +51,13 @@ public struct StoreReplay {
   /// that they are of.
   public func restore() throws -> (survey: SnapshotSurvey, restored: Int, tasks: Int) {
     let (committed, counts) = try prepare()
-    let tasks = committed.map { partition, offset in
-      RestoredTask(name: task(partition), partition: partition, offset: offset)
-    }
-    let restore = SnapshotRestore<RedisStateStore>(plan, tasks, tell: environment.tell)
+    let tasks = Routing(plan).restoredTasks(committed)
+    let admin = try TopicAdmin(options, report: environment.report)
+    let restore = SnapshotRestore(plan, tasks, admin, tell: environment.tell)
     let survey = try restore.survey(reader())
     let store = RedisStateStore(redis, keys: keys)
     try store.publish(StoreMetadata(fingerprint: plan.fingerprint, partitions: counts))
-    let restored = try restore.run(reader(), tasks, into: store)
+    let restored = try restore.run(reader(), into: store)
     return (survey, restored, tasks.count)
   }
 

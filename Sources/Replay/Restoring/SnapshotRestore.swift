@@ -6,28 +6,21 @@ import SwiftProtobuf
 
 /// Takes the last snapshot before the group's offset of every entity into a store: a transaction held both, so there is
 /// nothing to fold. The topic is read twice: whether these are the definitions that it was made by is known before
-/// anything is written. Memory is bounded by a batch: a later snapshot is simply written over an earlier one, and only the
-/// last write gives the task a position that a worker accepts.
-public final class SnapshotRestore<Store: StateStorePort> {
+/// anything is written.
+public struct SnapshotRestore {
   private let plan: Plan
+  private let tasks: [RestoredTask]
   private let offsets: [TopicPartition: Int64]
-  private var tasks: [TopicPartition: Progress] = [:]
-  private var held = 0
-  private var heldBytes = 0
-  private var restored = 0
+  private let admin: TopicAdmin
   private let tell: @Sendable (String) -> Void
 
-  private struct Progress {
-    let task: RestoredTask
-    let epoch: Int64
-    var position: Int64?
-    /// The latest states that are not written yet, by their key.
-    var states: [[UInt8]: [UInt8]] = [:]
-  }
-
   /// Restores these tasks; `tell` hears lines on the progress.
-  public init(_ plan: Plan, _ tasks: [RestoredTask], tell: @escaping @Sendable (String) -> Void) {
+  public init(
+    _ plan: Plan, _ tasks: [RestoredTask], _ admin: TopicAdmin, tell: @escaping @Sendable (String) -> Void
+  ) {
     self.plan = plan
+    self.tasks = tasks
+    self.admin = admin
     self.tell = tell
     offsets = Dictionary(uniqueKeysWithValues: tasks.map { ($0.partition, $0.offset) })
   }
@@ -72,7 +65,9 @@ public final class SnapshotRestore<Store: StateStorePort> {
   private func read(_ reader: TopicReader, what: String, _ take: (LogRecord, TopicPartition) throws -> Void)
     throws
   {
-    let ranges = try reader.ranges(of: [Routing(plan).snapshotTopic], from: .beginning)
+    var ranges = try reader.ranges(of: [Routing(plan).snapshotTopic], from: .beginning)
+    // An open transaction of another version hides what comes behind it: it is waited for.
+    for (index, end) in try admin.ends(of: ranges.map(\.partition)).enumerated() { ranges[index].to = end }
     try reader.open(ranges)
     let progress = ReplayProgress(what, tell: tell)
     while let poll = try reader.poll(recordsMax: 1_000, timeoutMilliseconds: 500) {
@@ -85,75 +80,14 @@ public final class SnapshotRestore<Store: StateStorePort> {
     }
   }
 
-  // MARK: The restoration
-
   /// Writes the states into a store. Returns how many snapshots were restored.
-  public func run(_ reader: TopicReader, _ tasks: [RestoredTask], into store: Store) throws -> Int {
-    for task in tasks {
-      let claim = try store.claim(task.name)
-      self.tasks[task.partition] = Progress(task: task, epoch: claim.epoch, position: claim.position)
-    }
-    for task in self.tasks.values { try refuseAhead(task) }
-    for partition in self.tasks.keys { try invalidate(partition, store) }
+  public func run(_ reader: TopicReader, into store: some StateStorePort) throws -> Int {
+    let restoration = try TaskRestoration(tasks, into: store)
     try read(reader, what: "snapshots") { record, _ in
-      if case .state(_, let place, let key, let state) = judge(record) { hold(state, of: key, place) }
-      if held >= RestoreLimits.states || heldBytes >= RestoreLimits.bytes { try flush(store) }
+      guard case .state(_, let place, let key, let state) = judge(record) else { return }
+      try restoration.take(state, of: key, place)
     }
-    try flush(store)
-    for partition in self.tasks.keys { try complete(partition, store) }
-    return restored
-  }
-
-  private func hold(_ state: [UInt8], of key: [UInt8], _ place: TopicPartition) {
-    if tasks[place]?.states.updateValue(state, forKey: key) == nil {
-      held += 1
-      heldBytes += key.count
-    }
-    heldBytes += state.count
-  }
-
-  // MARK: Writes
-
-  private func refuseAhead(_ task: Progress) throws {
-    if let position = task.position, position > task.task.offset {
-      throw ProcessorError(
-        remedy: .stop,
-        description:
-          "task \(task.task.name): the store is at offset \(position), ahead of the consumer group's "
-          + "\(task.task.offset): plumb offsets --set-to-store puts that right")
-    }
-  }
-
-  /// From here on no worker takes the task's states for whole.
-  private func invalidate(_ partition: TopicPartition, _ store: Store) throws {
-    guard var task = tasks[partition] else { return }
-    if task.position.map({ $0 >= 0 }) ?? true { try write(&task, store, to: RestoringPosition.first) }
-    tasks[partition] = task
-  }
-
-  private func flush(_ store: Store) throws {
-    for partition in tasks.keys {
-      guard var task = tasks[partition], !task.states.isEmpty else { continue }
-      try write(&task, store, to: (task.position ?? RestoringPosition.first) + 1)
-      tasks[partition] = task
-    }
-    held = 0
-    heldBytes = 0
-  }
-
-  private func complete(_ partition: TopicPartition, _ store: Store) throws {
-    guard var task = tasks[partition] else { return }
-    try write(&task, store, to: task.task.offset)
-    tasks[partition] = task
-  }
-
-  private func write(_ task: inout Progress, _ store: Store, to position: Int64) throws {
-    try store.commit(
-      task.task.name, epoch: task.epoch, from: task.position, to: position,
-      states: KeyedStates(task.states.map { (key: $0.key, value: $0.value) }))
-    restored += task.states.count
-    task.states.removeAll(keepingCapacity: true)
-    task.position = position
+    return try restoration.complete()
   }
 }
 
@@ -197,28 +131,4 @@ public struct SnapshotSurvey: Sendable {
   func foreignView(of views: [String]) -> String? {
     views.first { foreign[$0] != nil && matching[$0] == nil }
   }
-}
-
-/// A task and the offset that the group has committed.
-public struct RestoredTask: Sendable {
-  /// Its name in the store.
-  public var name: String
-  /// What it folds.
-  public var partition: TopicPartition
-  /// What the group has committed.
-  public var offset: Int64
-
-  /// A task from its parts.
-  public init(name: String, partition: TopicPartition, offset: Int64) {
-    self.name = name
-    self.partition = partition
-    self.offset = offset
-  }
-}
-
-/// What of a restoration is in memory before it is written.
-private enum RestoreLimits {
-  /// Well below what one commit may hold.
-  static let states = 20_000
-  static let bytes = 32 << 20
 }

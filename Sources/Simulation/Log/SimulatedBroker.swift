@@ -34,11 +34,22 @@ final class SimulatedBroker {
     do throws(KafkaError) {
       try core.createTopic(name, partitions: partitions)
     } catch { preconditionFailure("Cannot create \(name): \(error)") }
-    for index in 0..<partitions {
-      let place = Place(name, index)
-      guard let partition = core.partition(place) else { preconditionFailure("Cannot find \(place)") }
-      logs[place] = VisibleLog(place, partition)
-    }
+    for index in 0..<partitions { addLog(Place(name, index)) }
+  }
+
+  /// Gives a topic another partition.
+  func addPartition(_ topic: String) -> Place {
+    let place = Place(topic, Int32(places(topic).count))
+    do throws(KafkaError) {
+      try core.createPartitions(topic, partitions: place.partition + 1)
+    } catch { preconditionFailure("Cannot add a partition to \(topic): \(error)") }
+    addLog(place)
+    return place
+  }
+
+  private func addLog(_ place: Place) {
+    guard let partition = core.partition(place) else { preconditionFailure("Cannot find \(place)") }
+    logs[place] = VisibleLog(place, partition)
   }
 
   func places(_ topic: String) -> [Place] {

@@ -31,6 +31,8 @@ final class SimulatedConsumer {
   private var told: [Place: Int64] = [:]
   /// Asked back by the group: not read any more.
   private var leaving: Set<Place> = []
+  /// Partitions that there were when it last joined.
+  private var joinedPartitions = 0
 
   init(_ life: Life, _ broker: SimulatedBroker, group: String, topics: [String]) {
     self.life = life
@@ -52,8 +54,11 @@ final class SimulatedConsumer {
     while !inbox.isEmpty { handle(inbox.removeFirst()) }
     if world.now < max(life.logCutUntil, world.coordinatorAwayUntil) { return }
     if state == .member || state == .out, generation >= 0, world.now - lastHeartbeat >= 100 { heartbeat() }
+    if state == .member, joinedPartitions != partitionCount { mustJoin = true }
     if mustJoin, unanswered == nil, changes.isEmpty, !isLost, state == .out || state == .member { join() }
   }
+
+  private var partitionCount: Int { topics.reduce(0) { $0 + broker.places($1).count } }
 
   /// The group is made to rebalance.
   func rejoin() { if state == .member { mustJoin = true } }
@@ -70,6 +75,7 @@ final class SimulatedConsumer {
   private func join() {
     mustJoin = false
     state = .joining
+    joinedPartitions = partitionCount
     let metadata = Assignor.metadata(owned: owned, generation: generation)
     broker.core.joinGroup(
       JoinRequest(

@@ -9,6 +9,8 @@ struct SnapshotBound {
   var bytesMax: Int
   /// Snapshots that a record makes at most.
   var perRecord: Int
+  /// Of one state, by view: what fits a record of the topic.
+  var stateBytesMax: [String: Int]
 }
 
 /// A transactional producer: what is sent waits in a queue until it is written, at the latest by the commit.
@@ -91,7 +93,11 @@ final class SimulatedProducer {
   /// I7: what is between two commits is bounded in bytes, too: by what makes one due, a batch that is as large, and a record that
   /// is folded whole.
   private func checkSize(_ value: [UInt8]) {
-    let bytes = ReadSnapshot(value)?.state.count ?? 0
+    guard let snapshot = ReadSnapshot(value) else { return }
+    let bytes = snapshot.state.count
+    if bytes > snapshots.stateBytesMax[snapshot.view] ?? 0 {
+      world.violate("\(life.name) sent a state of view '\(snapshot.view)' of \(bytes) bytes")
+    }
     snapshotBytes += bytes
     largestSnapshot = max(largestSnapshot, bytes)
     let most = snapshots.bytesMax + snapshots.perRecord * largestSnapshot

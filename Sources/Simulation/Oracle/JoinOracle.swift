@@ -79,7 +79,7 @@ final class JoinOracle {
   }
 
   private func mark(_ side: Int, _ numbers: [UInt64: UInt64], _ count: Int) {
-    counts[side] = count
+    counts[side] = max(counts[side] ?? 0, count)
     let partition = Int(numbers[5] ?? 0)
     var (time, seen) = known[side]?[partition] ?? (nil, nil)
     if let told = numbers[7].map({ Int64(bitPattern: $0) }) { time = max(time ?? .min, told) }

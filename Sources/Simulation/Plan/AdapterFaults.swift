@@ -15,4 +15,10 @@ public struct AdapterFaults: OptionSet, Sendable {
   public static let noEpoch = AdapterFaults(rawValue: 8)
   /// The position alone is not checked; the epoch is.
   public static let noPosition = AdapterFaults(rawValue: 16)
+  /// Of the commands of a load only the first is fenced.
+  public static let fencedOnlyFirst = AdapterFaults(rawValue: 32)
+  /// The tasks of joins are restored, too, as if snapshots told how far their cursors are.
+  public static let joinsRestored = AdapterFaults(rawValue: 64)
+  /// A restoration reads snapshots only as far as open transactions let it.
+  public static let restoredEarly = AdapterFaults(rawValue: 128)
 }

@@ -51,9 +51,14 @@ public enum FaultKind: String, CaseIterable, Sendable {
   case lateMarks = "log: a transaction's marks come after its answer"
   case storeDelayed = "store: request delayed, others overtake it"
   case oldPrimary = "store: an old primary goes on beside the new one"
+  case loadCut = "store: a load of many commands"
+  case topicGrows = "operator: partitions added to a source"
 
   /// Those that were added once seeds had found faults.
-  static let added: Set<FaultKind> = [.clientDied, .brokersAway, .lateMarks, .storeDelayed, .oldPrimary]
+  static let added: Set<FaultKind> = [
+    .clientDied, .brokersAway, .lateMarks, .storeDelayed, .oldPrimary, .loadCut, .topicGrows,
+
+  ]
 
   static let index = Dictionary(uniqueKeysWithValues: allCases.enumerated().map { ($1, $0) })
 }
@@ -95,8 +100,10 @@ struct FaultPlan {
         .storeTailLost, .storeLost, .storePositionLost, .storePositionSetBack, .storeFailover, .oldPrimary,
       ])
     }
+    // What takes the place of a version whose keys have moved is the new one.
+    if isOn(.topicGrows) { turnOff([.newVersion]) }
     // A new version begins with what the log still has.
-    if isOn(.newVersion) { turnOff([.retention]) }
+    if isOn(.newVersion) || isOn(.topicGrows) { turnOff([.retention]) }
   }
 
   private mutating func turnOff(_ kinds: [FaultKind]) {
@@ -133,6 +140,8 @@ extension FaultKind {
     case .lateMarks: 1000
     case .storeDelayed: 20
     case .oldPrimary: 12
+    case .loadCut: 1000
+    case .topicGrows: 20
     }
   }
 
@@ -140,7 +149,7 @@ extension FaultKind {
   fileprivate var isScaled: Bool {
     switch self {
     case .outOfOrder, .duplicateTimes, .malformed, .hotKeys, .bursts, .idleness, .newVersion, .logDuplicate,
-      .storeDuplicate, .redelivery, .eagerSending, .lateMarks:
+      .storeDuplicate, .redelivery, .eagerSending, .lateMarks, .loadCut, .topicGrows:
       false
     default: true
     }

@@ -19,9 +19,17 @@ final class Deployment {
   private(set) var resets: [Place: Int64] = [:]
   /// When something was last put right that only a person could.
   private(set) var lastRepair = Int64.min
-  private let world: World
-  private let broker: SimulatedBroker
-  private let faults: AdapterFaults
+  /// Whether the definitions fold a source that has more partitions than it had when the version began.
+  private(set) var isOutgrown = false
+  /// Whether a worker has stopped because of that.
+  var mustBeReplaced = false
+  /// Whether another version has taken its place.
+  private(set) var isRetired = false
+  /// Whether its states are being restored.
+  var isRestoring = false
+  let world: World
+  let broker: SimulatedBroker
+  let faults: AdapterFaults
   private var nextSlot = 0
 
   init(
@@ -149,8 +157,9 @@ final class Deployment {
   /// A worker has stopped for good: does what its message asks for. Returns whether there was anything to do.
   func repair() -> Bool {
     var isRepaired = false
+    var lacksStates = false
     for oracle in oracles {
-      guard let committed = broker.committed(group, oracle.place) else { continue }
+      if broker.committed(group, oracle.place) == nil { continue }
       let low = broker.log(oracle.place).logStart
       if let right = resets[oracle.place] {
         world.coverage.hit(.stopsForOffsets)
@@ -159,16 +168,38 @@ final class Deployment {
         resets[oracle.place] = nil
         commit(oracle.place, right)
         isRepaired = true
+      } else if redis.tasks[oracle.name]?.position ?? 0 < 0 {
+        world.coverage.hit(.restorationRepeated)
+        lacksStates = true
       } else if lacksRecords(oracle, low), Self.losses.contains(where: world.faults.isOn) {
         world.coverage.hit(.stopsForRetention)
-        world.trace("operator  restores \(oracle.name) at \(committed) from the snapshots")
-        oracle.sync()
-        redis.restore(oracle.name, position: committed, oracle.states(at: committed))
-        isRepaired = true
+        lacksStates = true
       }
+    }
+    if lacksStates {
+      restoreFromSnapshots()
+      isRepaired = true
     }
     if isRepaired { lastRepair = world.now }
     return isRepaired
+  }
+
+  /// A source has got a partition. What is only forwarded is forwarded from there, too.
+  func sourceGrew(_ source: Int, _ place: Place) {
+    for input in routing.inputs where input.topic == place.topic {
+      if input.views.isEmpty {
+        oracles.append(TaskOracle(plan, input, broker.log(place), of: place.partition + 1))
+      } else {
+        isOutgrown = true
+      }
+    }
+  }
+
+  /// Makes place for another version.
+  func retire() {
+    world.trace("operator  stops version \(plan.version) for good")
+    stopAll()
+    isRetired = true
   }
 
   /// Removes records that everybody has processed.

@@ -24,10 +24,12 @@ public final class Simulation {
   private let audit: Audit
   private let adapterFaults: AdapterFaults
   private let sources: [Source]
-  private let partitions: [Int32]
+  private var partitions: [Int32]
   private var definitions: DefinitionGenerator
   private var input: InputGenerator
   private var deployments: [Deployment] = []
+  /// Those that a new version has not taken the place of.
+  private var live: [Deployment] { deployments.filter { !$0.isRetired } }
   /// Small in some runs, so that states run into it.
   private let stateBytesMax: Int
   private let joinFollowMax: Int
@@ -149,7 +151,8 @@ public final class Simulation {
       operate()
     }
     feed()
-    for deployment in deployments { step(deployment) }
+    if !world.isNested { replaceOutgrown() }
+    for deployment in live { step(deployment) }
     audit.check()
   }
 
@@ -186,7 +189,7 @@ public final class Simulation {
       world.coordinatorAwayUntil = world.now + Int64(world.draws.below(400))
       world.trace("coordinator moves until \(world.coordinatorAwayUntil)")
     }
-    let workers = deployments.flatMap(\.workers)
+    let workers = live.flatMap(\.workers)
     if !workers.isEmpty, world.strikes(.logCut) {
       let life = world.draws.pick(workers).life
       life.logCutUntil = world.now + Int64(world.draws.pick([100, 600, 3000]))
@@ -225,7 +228,7 @@ public final class Simulation {
   }
 
   private func strikeTheStore() {
-    let deployment = world.draws.pick(deployments)
+    let deployment = world.draws.pick(live)
     let redis = deployment.redis
     if world.strikes(.storeTailLost) { redis.loseTail(1 + world.draws.below(6)) }
     if world.strikes(.storeLost) { redis.loseEverything() }
@@ -264,7 +267,7 @@ public final class Simulation {
   }
 
   private func operate() {
-    let deployment = world.draws.pick(deployments)
+    let deployment = world.draws.pick(live)
     if deployment.workers.count < 3, world.strikes(.scaling) { deployment.startWorker() }
     if !deployment.workers.isEmpty {
       if world.strikes(.restart) { world.draws.pick(deployment.workers).stop() }
@@ -274,9 +277,28 @@ public final class Simulation {
       }
     }
     if deployments.count == 1, world.strikes(.newVersion) { deploy() }
+    if deployments.count == 1, world.strikes(.topicGrows) { grow() }
     if !world.isNested, world.strikes(.offsetsReset) {
       deployment.stopAll()
       deployment.resetOffsets()
+    }
+  }
+
+  /// Gives a source another partition. Keys move to it, so most versions have to make place for a new one.
+  private func grow() {
+    let source = world.draws.below(sources.count)
+    if live.contains(where: \.isOutgrown) { return }
+    let place = broker.addPartition(sources[source].topic)
+    world.trace("operator  adds \(place.logged)")
+    partitions[source] += 1
+    for deployment in live { deployment.sourceGrew(source, place) }
+  }
+
+  /// Fills a new version where one has stopped for its topics' partitions.
+  private func replaceOutgrown() {
+    for deployment in live where deployment.mustBeReplaced {
+      deployment.retire()
+      deploy()
     }
   }
 

@@ -109,7 +109,9 @@ final class Worker {
       snapshots: SnapshotBound(
         topic: deployment.routing.snapshotTopic,
         bytesMax: 2 * deployment.limits.commitBytesMax + Self.growth(deployment),
-        perRecord: 4 * deployment.plan.views.count), faults: faults)
+        perRecord: 4 * deployment.plan.views.count,
+        stateBytesMax: Dictionary(
+          uniqueKeysWithValues: deployment.plan.views.map { ($0.name, $0.stateBytesMax) })), faults: faults)
     if hasLog { world.coverage.hit(.restarted) }
     hasLog = true
     return log
@@ -124,8 +126,11 @@ final class Worker {
     world.trace("\(life.name)  stops: \(error)")
     isGone = true
     // It was told of a past that is not the store's any more: started again, it asks the right one.
-    if life.isOnOldPrimary { return }
-    if !deployment.repair(), deployment.lastRepair < start {
+    if life.isOnOldPrimary || deployment.isRestoring { return }
+    if deployment.isOutgrown {
+      world.coverage.hit(.stopsForPartitions)
+      deployment.mustBeReplaced = true
+    } else if !deployment.repair(), deployment.lastRepair < start {
       world.violate("\(life.name) stopped, and there is nothing that only a person could help with: \(error)")
     }
   }

@@ -52,13 +52,14 @@ final class SimulatedRedis {
     return TaskClaim(epoch: epoch, position: tasks[task]?.position)
   }
 
-  /// Writes states of a commit at `position`; the position itself only if asked for.
+  /// Writes states of a commit at `position`, which have folded what lies before `folded`; the position itself only if asked for.
   func write(
-    _ task: String, at position: Int64, _ states: [(key: [UInt8], value: [UInt8])], movesPosition: Bool = true
+    _ task: String, at position: Int64, _ states: [(key: [UInt8], value: [UInt8])], folded: Int64? = nil,
+    movesPosition: Bool = true
   ) {
     record(task, states.map(\.key))
     for (key, value) in states {
-      tasks[task, default: Task()].states[key] = Stored(bytes: value, position: position)
+      tasks[task, default: Task()].states[key] = Stored(bytes: value, position: folded ?? position)
     }
     if movesPosition { tasks[task, default: Task()].position = position }
     changed.insert(task)
@@ -105,17 +106,5 @@ final class SimulatedRedis {
   func setFull(_ isFull: Bool) {
     if self.isFull != isFull { world.trace("redis  \(isFull ? "is out of memory" : "has memory again")") }
     self.isFull = isFull
-  }
-
-  // MARK: The operator
-
-  /// Restores a task from a backup.
-  func restore(_ task: String, position: Int64, _ states: [[UInt8]: [UInt8]]) {
-    let epoch = (tasks[task]?.epoch ?? 0) + 1000
-    tasks[task] = Task(
-      epoch: epoch, position: position, states: states.mapValues { Stored(bytes: $0, position: position) })
-    // The backup is on disk.
-    history.removeAll { $0.task == task }
-    changed.insert(task)
   }
 }

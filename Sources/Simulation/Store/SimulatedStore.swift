@@ -42,11 +42,14 @@ final class SimulatedStore: StateStorePort {
     // Many keys are read in several commands, each of which may fail.
     var start = 0
     repeat {
-      let end = min(keys.count, start + (world.isFaulty ? 1 + world.draws.below(8) : keys.count))
+      let end = min(keys.count, start + commandKeys(keys.count))
       try gate("loading \(keys.count) states of \(task)") { () throws(StoreError) in
         let stored = redis.tasks[task]
-        if isFenced(stored?.epoch, epoch) { throw refused(.fenced, .loadFenced, task, "epoch \(epoch)") }
-        if isMoved(stored?.position, position) {
+        let isFree = start > 0 && faults.contains(.fencedOnlyFirst)
+        if !isFree, isFenced(stored?.epoch, epoch) {
+          throw refused(.fenced, .loadFenced, task, "epoch \(epoch)")
+        }
+        if !isFree, isMoved(stored?.position, position) {
           throw refused(
             .moved, .loadMoved, task, "position \(position ?? -1), found \(stored?.position ?? -1)")
         }
@@ -68,6 +71,9 @@ final class SimulatedStore: StateStorePort {
   ) throws(StoreError) {
     let written = (0..<states.count).map { index in states.withBytes(index) { (Array($0), Array($1)) } }
     if let from, from > position, states.count == 0 { world.coverage.hit(.beginsBack) }
+    if let from, from > position, position >= 0, !redis.setBack.contains(task) {
+      world.violate("\(life.name) began \(task) anew at \(position), which nobody has set back from \(from)")
+    }
     if let from, from >= position, states.count > 0 {
       world.violate("\(life.name) wrote states of \(task) without a new position: \(from), then \(position)")
     }
@@ -81,7 +87,7 @@ final class SimulatedStore: StateStorePort {
     try gate(call) { () throws(StoreError) in
       try refuseIfFull()
       if world.strikes(.storeDelayed) {
-        delay(task, epoch, from, position, written)
+        delay(task, epoch, from, position, written, states.position)
         throw StoreError(.retry, "no answer")
       }
       let stored = redis.tasks[task]
@@ -94,26 +100,32 @@ final class SimulatedStore: StateStorePort {
         throw refused(.moved, .storeMoved, task, "position \(from ?? -1), found \(stored?.position ?? -1)")
       }
       if faults.contains(.tornCommit) {
-        redis.write(task, at: position, written, movesPosition: false)
+        redis.write(task, at: position, written, folded: states.position, movesPosition: false)
         if let obstacle = world.during(life, call) { throw StoreError(obstacle) }
         redis.write(task, at: position, [])
       } else {
-        redis.write(task, at: position, written)
+        redis.write(task, at: position, written, folded: states.position)
       }
       world.trace("\(life.name)  stored \(states.count) states of \(task) at \(position)")
     }
   }
 
+  /// Keys of the next command of a load.
+  private func commandKeys(_ count: Int) -> Int {
+    if !world.isFaulty { return count }
+    return world.strikes(.loadCut) ? 1 : 1 + world.draws.below(8)
+  }
+
   /// The request arrives later, behind others that were sent after it.
   private func delay(
     _ task: String, _ epoch: Int64, _ from: Int64?, _ position: Int64,
-    _ written: [(key: [UInt8], value: [UInt8])]
+    _ written: [(key: [UInt8], value: [UInt8])], _ folded: Int64?
   ) {
     let (redis, name) = (redis, life.name)
     world.delayed.append { [self] in
       let stored = redis.tasks[task]
       if redis.isFull || isFenced(stored?.epoch, epoch) || isMoved(stored?.position, from) { return }
-      redis.write(task, at: position, written)
+      redis.write(task, at: position, written, folded: folded)
       world.trace("\(name)  late: stored \(written.count) states of \(task) at \(position)")
     }
   }

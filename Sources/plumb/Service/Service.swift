@@ -62,8 +62,9 @@ struct Service {
       ])
     let end = try untilEnd ? endOfInput() : nil
     let (counts, isWhole) = try withExtendedLifetime(server) {
-      while let end, !group.wait(milliseconds: EndOfInput.intervalMilliseconds), !group.isToEnd {
-        if try end.isReached() { group.stop() }
+      while !group.wait(milliseconds: EndOfInput.intervalMilliseconds), !group.isToEnd {
+        for line in health.news(now: now) { logger.warning("\(line)") }
+        if let end, try end.isReached() { group.stop() }
       }
       return try group.wait()
     }
