@@ -167,7 +167,7 @@ extension Integration.SayingTests {
       try site.awaitStored(events)
       let topic = which == "source" ? site.sourceTopic : site.routing.snapshotTopic
       try KafkaAuditor(brokers: site.brokers, group: "audit").deleteTopic(topic)
-      if which != "source" { try events.produce(200) }
+      if which != "source" { try events.produce(200, isSure: true) }
       var status: Int32?
       try waitUntil("the service ends: \(site.logs)", seconds: 180) {
         status = try site.ended("a")
