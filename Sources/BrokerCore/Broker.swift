@@ -220,6 +220,7 @@ public final class Broker {
       group(name).addPending(offsets, producerId: producerId)
     case .offsetsDecided(let name, let producerId, let commit):
       group(name).decideOffsets(producerId: producerId, commit: commit)
+    case .groupDeleted(let name): groups[name] = nil
     }
     return true
   }

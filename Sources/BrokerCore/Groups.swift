@@ -190,6 +190,14 @@ extension Broker {
   /// The names of all groups.
   public var groupNames: [String] { groups.keys.sorted() }
 
+  /// Deletes a group that has no members, with its offsets.
+  public func deleteGroup(_ name: String) throws(KafkaError) {
+    guard let group = groups[name] else { throw .groupIdNotFound }
+    guard group.state == .empty, group.memberCount == 0 else { throw .nonEmptyGroup }
+    groups[name] = nil
+    journal?(.groupDeleted(name: name))
+  }
+
   /// A group; `Dead` if there is none of that name.
   public func describeGroup(_ name: String) -> GroupDescription {
     guard let group = groups[name] else {

@@ -29,4 +29,6 @@ public enum JournalEntry: Sendable, Equatable {
   case offsets(group: String, [TopicPartition: CommittedOffset])
   case pendingOffsets(group: String, producerId: Int64, [TopicPartition: CommittedOffset])
   case offsetsDecided(group: String, producerId: Int64, commit: Bool)
+  /// With its offsets.
+  case groupDeleted(name: String)
 }

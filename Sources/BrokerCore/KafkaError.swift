@@ -30,6 +30,8 @@ public enum KafkaError: Int16, Error, Sendable {
   case invalidTransactionTimeout = 50
   case concurrentTransactions = 51
   case operationNotAttempted = 55
+  case nonEmptyGroup = 68
+  case groupIdNotFound = 69
   case unknownLeaderEpoch = 75
   case unsupportedCompressionType = 76
   case memberIdRequired = 79

@@ -24,6 +24,7 @@ enum API: Int16, CaseIterable {
   case txnOffsetCommit = 28
   case describeConfigs = 32
   case createPartitions = 37
+  case deleteGroups = 42
 
   /// The versions answered, and the first one with compact encodings.
   ///
@@ -55,6 +56,7 @@ enum API: Int16, CaseIterable {
     case .txnOffsetCommit: (0...3, 3)
     case .describeConfigs: (0...2, 4)
     case .createPartitions: (0...1, 2)
+    case .deleteGroups: (0...1, 2)
     }
   }
 }

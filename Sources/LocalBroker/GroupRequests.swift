@@ -1,6 +1,7 @@
 import BrokerCore
 
-// FindCoordinator, JoinGroup, SyncGroup, Heartbeat, LeaveGroup, DescribeGroups, ListGroups, OffsetCommit, OffsetFetch.
+// FindCoordinator, JoinGroup, SyncGroup, Heartbeat, LeaveGroup, DescribeGroups, ListGroups, DeleteGroups, OffsetCommit,
+// OffsetFetch.
 extension RequestHandler {
   func findCoordinator(_ call: inout Call) throws -> Outcome {
     _ = try call.reader.string()
@@ -161,6 +162,18 @@ extension RequestHandler {
       writer.tags()
     }
     writer.tags()
+    return .reply(writer)
+  }
+
+  func deleteGroups(_ call: inout Call) throws -> Outcome {
+    let results = try call.reader.array { try $0.string() }.map { name in
+      (name, outcome { () throws(KafkaError) in try broker.deleteGroup(name) })
+    }
+    var writer = call.reply(throttleFrom: 0)
+    writer.array(results) { writer, result in
+      writer.string(result.0)
+      writer.int16(result.1.rawValue)
+    }
     return .reply(writer)
   }
 

@@ -42,6 +42,7 @@ extension JournalEntry {
       body.put(8, group)
       body.writeInteger(producerId)
       body.writeInteger(UInt8(commit ? 1 : 0))
+    case .groupDeleted(let name): body.put(10, name)
     }
     var frame = ByteBuffer()
     frame.writeInteger(UInt32(body.readableBytes))
@@ -63,7 +64,7 @@ extension JournalEntry {
 
   /// Whether an entry begins here and is whole; nil if none of its length fits.
   static func isIntact(_ bytes: UnsafeRawBufferPointer) -> (length: Int, isIntact: () -> Bool)? {
-    guard bytes.count > 8, (1...9).contains(bytes[8]) else { return nil }
+    guard bytes.count > 8, (1...10).contains(bytes[8]) else { return nil }
     let length = 8 + Int(UInt32(bigEndian: bytes.loadUnaligned(as: UInt32.self)))
     guard length > 8, length <= bytes.count else { return nil }
     return (
@@ -94,6 +95,7 @@ extension JournalEntry {
     case 8:
       return try .offsetsDecided(group: reader.string(), producerId: reader.int64(), commit: reader.bool())
     case 9: return try .partitionsAdded(name: reader.string(), partitions: reader.int32())
+    case 10: return .groupDeleted(name: try reader.string())
     default: return nil
     }
   }

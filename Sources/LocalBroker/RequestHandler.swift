@@ -164,6 +164,7 @@ final class RequestHandler {
     case .txnOffsetCommit: try txnOffsetCommit(&call)
     case .describeConfigs: try describeConfigs(&call)
     case .createPartitions: try createPartitions(&call)
+    case .deleteGroups: try deleteGroups(&call)
     }
   }
 

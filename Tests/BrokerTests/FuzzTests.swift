@@ -141,6 +141,9 @@ struct Requests {
       null32()
       int32(1)
       int8(0)
+    case .deleteGroups:
+      count(1)
+      string("g")
     case .deleteRecords:
       topic {
         $0.int32(0); $0.int64(-1); $0.tags()

@@ -269,6 +269,32 @@ final class TemporaryDirectory {
     }
   }
 
+  /// A group that was deleted stays so, and one of its name begins anew.
+  @Test func deletedGroupsStayDeleted() throws {
+    let directory = TemporaryDirectory()
+    let place = TopicPartition("t", 0)
+    try run(directory) { broker in
+      try broker.createTopic("t", partitions: 1)
+      #expect(throws: KafkaError.groupIdNotFound) { try broker.deleteGroup("g") }
+      for group in ["g", "h"] {
+        try broker.commitOffsets(
+          group, member: GroupMember(), [place: CommittedOffset(offset: 7)], now: 1_000)
+      }
+      try broker.deleteGroup("g")
+    }
+    try run(directory) { broker in
+      #expect(broker.groupNames == ["h"])
+      let found = try ["g", "h"].map { try broker.committedOffset($0, place, requireStable: true)?.offset }
+      #expect(found == [nil, 7])
+      broker.joinGroup(
+        JoinRequest(
+          group: "h", memberId: "", requiresKnownMember: false, clientId: "c", sessionTimeout: 10_000,
+          rebalanceTimeout: 10_000, protocols: [GroupProtocol(name: "range", metadata: [])]),
+        token: 1, now: 2_000)
+      #expect(throws: KafkaError.nonEmptyGroup) { try broker.deleteGroup("h") }
+    }
+  }
+
   @Test func partitionsOnlyGrow() throws {
     var limits = BrokerLimits()
     limits.partitionsMax = 5

@@ -83,8 +83,9 @@ extension Integration.OutageTests {
     }
   }
 
-  /// A group without members has lost its offsets, or somebody has set them back.
-  @Test func offsetsAreSetFromTheStore() async throws {
+  /// A group without members has lost its offsets, as after the brokers' retention of them, or somebody has set them back.
+  @Test(arguments: [("were set back", false), ("has expired", true)])
+  func offsetsAreSetFromTheStore(_ told: String, areLost: Bool) async throws {
     try await Integration.expectNone {
       let seed = Integration.seed()
       let site = try Site()
@@ -97,11 +98,13 @@ extension Integration.OutageTests {
       let partitions = site.inputs.map(\.partition)
       let before = try auditor.committed(partitions)
       // As long as the last member's session lasts, nobody else may.
-      try waitUntil("the offsets are set back") { auditor.commit(partitions.map { ($0, 0) }) }
+      try waitUntil("the offsets are gone") {
+        try areLost ? auditor.deleteGroup(site.group) : auditor.commit(partitions.map { ($0, 0) })
+      }
       let refused = try site.command(["run", "--redis", site.redis.url])
       if try refused.status(within: 60) != 1 { problems.append("it started: \(refused.text)") }
       let advice = "plumb offsets -d FILE --set-to-store"
-      if !refused.text.contains(advice) || !refused.text.contains("were set back") {
+      if !refused.text.contains(advice) || !refused.text.contains(told) {
         problems.append(refused.text)
       }
       let repair = try site.command(["offsets", "--set-to-store", "--redis", site.redis.url])
@@ -239,6 +242,24 @@ extension KafkaAuditor {
       rd_kafka_topic_partition_list_add(list, partition.topic, partition.partition).pointee.offset = offset
     }
     return rd_kafka_commit(handle, list, 0) == RD_KAFKA_RESP_ERR_NO_ERROR
+  }
+
+  /// Deletes a group with its offsets; false while it has members.
+  fileprivate func deleteGroup(_ name: String) throws -> Bool {
+    guard let queue = rd_kafka_queue_new(handle) else { throw Failure("out of memory") }
+    defer { rd_kafka_queue_destroy(queue) }
+    var request = rd_kafka_DeleteGroup_new(name)
+    defer { rd_kafka_DeleteGroup_destroy(request) }
+    rd_kafka_DeleteGroups(handle, &request, 1, nil, queue)
+    guard let event = rd_kafka_queue_poll(queue, 20_000) else { throw Failure("no answer") }
+    defer { rd_kafka_event_destroy(event) }
+    var results = 0
+    let groups = rd_kafka_DeleteGroups_result_groups(
+      rd_kafka_event_DeleteGroups_result(event), &results)
+    guard rd_kafka_event_error(event) == RD_KAFKA_RESP_ERR_NO_ERROR, results == 1, let groups else {
+      throw Failure("delete the group \(name)")
+    }
+    return rd_kafka_group_result_error(groups[0]) == nil
   }
 
   fileprivate func addPartitions(_ topic: String, to count: Int32) throws {

@@ -52,8 +52,10 @@ final class SimulatedBroker {
     logs[place] = VisibleLog(place, partition)
   }
 
+  func partitionCount(_ topic: String) -> Int32 { Int32(core.topics[topic]?.partitions.count ?? 0) }
+
   func places(_ topic: String) -> [Place] {
-    (0..<Int32(core.topics[topic]?.partitions.count ?? 0)).map { Place(topic, $0) }
+    (0..<partitionCount(topic)).map { Place(topic, $0) }
   }
 
   func log(_ place: Place) -> VisibleLog {

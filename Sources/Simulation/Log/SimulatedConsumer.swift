@@ -32,7 +32,7 @@ final class SimulatedConsumer {
   /// Asked back by the group: not read any more.
   private var leaving: Set<Place> = []
   /// Partitions that there were when it last joined.
-  private var joinedPartitions = 0
+  private var joinedPartitions: Int32 = 0
 
   init(_ life: Life, _ broker: SimulatedBroker, group: String, topics: [String]) {
     self.life = life
@@ -58,7 +58,7 @@ final class SimulatedConsumer {
     if mustJoin, unanswered == nil, changes.isEmpty, !isLost, state == .out || state == .member { join() }
   }
 
-  private var partitionCount: Int { topics.reduce(0) { $0 + broker.places($1).count } }
+  private var partitionCount: Int32 { topics.reduce(0) { $0 + broker.partitionCount($1) } }
 
   /// The group is made to rebalance.
   func rejoin() { if state == .member { mustJoin = true } }

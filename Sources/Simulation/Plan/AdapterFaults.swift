@@ -19,6 +19,4 @@ public struct AdapterFaults: OptionSet, Sendable {
   public static let fencedOnlyFirst = AdapterFaults(rawValue: 32)
   /// The tasks of joins are restored, too, as if snapshots told how far their cursors are.
   public static let joinsRestored = AdapterFaults(rawValue: 64)
-  /// A restoration reads snapshots only as far as open transactions let it.
-  public static let restoredEarly = AdapterFaults(rawValue: 128)
 }

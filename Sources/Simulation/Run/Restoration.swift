@@ -50,7 +50,7 @@ extension Deployment {
   private func settledOffsets() -> [Processor.TopicPartition: Int64] {
     while true {
       do throws(KafkaError) {
-        if hidesSnapshots, !faults.contains(.restoredEarly) { throw .concurrentTransactions }
+        if hidesSnapshots { throw .concurrentTransactions }
         var offsets: [Processor.TopicPartition: Int64] = [:]
         for oracle in oracles {
           let committed = try broker.core.committedOffset(group, oracle.place, requireStable: true)

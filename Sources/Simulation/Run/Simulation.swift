@@ -288,6 +288,8 @@ public final class Simulation {
   private func grow() {
     let source = world.draws.below(sources.count)
     if live.contains(where: \.isOutgrown) { return }
+    // Deletions of one moment are alike: none of after it may be like one of before, which lies elsewhere.
+    world.now += 1
     let place = broker.addPartition(sources[source].topic)
     world.trace("operator  adds \(place.logged)")
     partitions[source] += 1
