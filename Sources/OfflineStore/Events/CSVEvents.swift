@@ -100,7 +100,8 @@ final class CSVEvents {
       return bool ? buffer.append(literal: "true") : buffer.append(literal: "false")
     case .int64, .double, .timestamp:
       let number = trimmed(text)
-      guard isShortInteger(number) || NumberText.double(number) != nil else { break }
+      // One that the type can't hold is refused as such.
+      guard isShortInteger(number) || NumberText.isNumber(number) else { break }
       return buffer.bytes.append(contentsOf: number)
     }
     buffer.append(text: text)
