@@ -9,8 +9,9 @@ final class ParquetEvents {
   private let path: String
   private let totalBytes: Int64
   private let rowCount: Int64
-  private var row: Int64 = 0
-  private var buffer = LineBuffer()
+  // One owner, one thread.
+  @exclusivity(unchecked) private var row: Int64 = 0
+  @exclusivity(unchecked) private var buffer = LineBuffer()
 
   init(path: String, _ schema: EventSchema, bytes: Int64) throws(TableError) {
     let parts = try TableError.ofParquet { () throws(ParquetError) in
