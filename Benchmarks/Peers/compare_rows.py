@@ -1,4 +1,4 @@
-"""Compares training rows: compare_rows.py expected.parquet other.parquet...
+"""Compares training rows, or features by user: compare_rows.py expected.parquet other.parquet...
 
 Every row and every column of the others is compared with the expected file's: doubles to 12 digits, since sums were
 added in another order, everything else exactly.
@@ -9,10 +9,19 @@ import sys
 import numpy as np
 import pandas as pd
 
-expected = pd.read_parquet(sys.argv[1])
-expected["ts"] = expected["ts"].dt.tz_localize(None).astype("datetime64[ms]").astype("int64")
+
+
+def read(path):
+    rows = pd.read_parquet(path)
+    # Features are in the order that each program wrote them in.
+    return rows if "ts" in rows else rows.sort_values("user_id", ignore_index=True)
+
+
+expected = read(sys.argv[1])
+if "ts" in expected:
+    expected["ts"] = expected["ts"].dt.tz_localize(None).astype("datetime64[ms]").astype("int64")
 for path in sys.argv[2:]:
-    other = pd.read_parquet(path)
+    other = read(path)
     missing = set(expected.columns) - set(other.columns) - {"as_of", "age_seconds"}
     if missing or len(other) != len(expected):
         sys.exit(f"{path}: {len(other)} rows instead of {len(expected)}, missing columns {sorted(missing)}")

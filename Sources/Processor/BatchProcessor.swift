@@ -69,7 +69,7 @@ public final class BatchProcessor {
     self.until = until
     unitGuess = UnitGuess(source.source.timestamp.unit)
     batch = EventBatch(source.schema, capacity: batchRecords)
-    seen = SeenEvents(source)
+    seen = SeenEvents(source, hashSecret: hashSecret)
     folds = views.map(ViewFold.init)
     tables = views.map { _ in TableBox(secret: hashSecret) }
     payloads.reserveCapacity(batchRecords)

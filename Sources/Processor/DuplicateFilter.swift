@@ -18,34 +18,41 @@ public final class DuplicateFilter {
   /// The offset behind the last record that was decided.
   private(set) var seen: Int64
 
-  /// Places whose cache lines are asked for at once: more than a core can wait for, few enough to stay in its cache.
-  private static let touchedAhead = 32
-
   private let source: SourcePlan
+  private let hashSecret: UInt64
   private var events: SeenEvents
   /// Records that were decided to be duplicates, from the first that is not folded yet, ascending.
   private var found: [(offset: Int64, isConflict: Bool)] = []
-  /// The events of a record of the batch, and what identifies them.
-  private var identities: ContiguousArray<(record: Int, identity: SeenEvents.Identity?)> = []
 
-  /// A filter of a partition's records from an offset on; nil if the source has no rule.
-  public init?(_ source: SourcePlan, from offset: Int64) {
-    guard let events = SeenEvents(source) else { return nil }
+  /// A filter of a partition's records from an offset on; nil if the source has no rule. `hashSecret` is as in
+  /// `WorkerLimits`.
+  public init?(_ source: SourcePlan, from offset: Int64, hashSecret: UInt64 = 0) {
+    guard let events = SeenEvents(source, hashSecret: hashSecret) else { return nil }
     self.events = events
     self.source = source
+    self.hashSecret = hashSecret
     seen = offset
   }
 
-  /// Forgets everything, to be shown the records from an offset on.
-  func restart(from offset: Int64) {
-    guard let events = SeenEvents(source) else { preconditionFailure("Cannot filter without a rule") }
+  /// Forgets everything, to be shown the records from an offset on, up to one.
+  func restart(from offset: Int64, to end: Int64) {
+    guard let events = SeenEvents(source, hashSecret: hashSecret) else {
+      preconditionFailure("Cannot filter without a rule")
+    }
     self.events = events
+    events.window.reserve(records: Int(clamping: end - offset))
     (seen, counts) = (offset, DuplicateCounts())
     found.removeAll()
   }
 
   /// The timestamp, in milliseconds, whose first record is the first that matters after a record of `time`.
   func start(of time: Int64) -> Int64 { events.window.start(of: time) }
+
+  /// Makes room for so many records, which are about to be shown.
+  public func reserve(records: Int) { events.window.reserve(records: records) }
+
+  /// Bytes that the ids take up.
+  public var idBytes: Int { events.window.bytes }
 
   /// What was found since the last call.
   func takeCounts() -> DuplicateCounts {
@@ -93,52 +100,28 @@ public final class DuplicateFilter {
 
   /// Decides the records of a batch that have not been decided.
   private func decide(_ records: UnsafeBufferPointer<LogRecord>, _ batch: EventBatch) {
+    let (events, window, seen) = (events, events.window, seen)
     guard let last = records.last, last.offset >= seen else { return }
-    identify(records, batch)
-    let withoutBefore = events.withoutID
-    var next = 0
-    for record in 0..<records.count where records[record].offset >= seen {
-      if let time = records[record].timestampMilliseconds { events.window.advance(to: time) }
-      guard next < identities.count, identities[next].record == record else { continue }
-      if next % Self.touchedAhead == 0 { touch(from: next) }
-      let identity = identities[next].identity
-      next += 1
-      guard let identity else { continue }
-      note(identity, records[record])
-    }
-    counts.withoutID += events.withoutID - withoutBefore
-    seen = last.offset + 1
-  }
-
-  private func note(_ identity: SeenEvents.Identity, _ record: LogRecord) {
-    // A log without timestamps has no time that passes.
-    if record.timestampMilliseconds == nil, !events.window.hasTime { events.window.advance(to: 0) }
-    let verdict = events.window.note(identity.id, content: identity.content)
-    if verdict == .new { return }
-    counts.duplicates += 1
-    if verdict == .conflict { counts.conflicts += 1 }
-    found.append((record.offset, verdict == .conflict))
-  }
-
-  /// Starts loading the places of the next identities, so that their cache misses overlap.
-  private func touch(from next: Int) {
-    for index in next..<min(next + Self.touchedAhead, identities.count) {
-      if let identity = identities[index].identity { events.window.touch(identity.id) }
-    }
-  }
-
-  /// Finds the identities of the records that are to be decided.
-  private func identify(_ records: UnsafeBufferPointer<LogRecord>, _ batch: EventBatch) {
-    identities.removeAll(keepingCapacity: true)
     var row = 0
-    while row < batch.count {
-      let record = Int(batch.sequence(row))
-      var end = row + 1
-      while end < batch.count, Int(batch.sequence(end)) == record { end += 1 }
-      if records[record].offset >= seen {
-        identities.append((record, events.identity(batch, row..<end)))
+    while row < batch.count, records[Int(batch.sequence(row))].offset < seen { row += 1 }
+    let withoutBefore = events.withoutID
+    let identities = events.identify(batch, from: row)
+    var (next, duplicates, conflicts) = (0, 0, 0)
+    for record in 0..<records.count where records[record].offset >= seen {
+      if let time = records[record].timestampMilliseconds { window.advance(to: time) }
+      guard next < identities.count, Int(identities[next].sequence) == record else { continue }
+      // A log without timestamps has no time that passes.
+      if identities[next].hasID, !window.hasTime { window.advance(to: 0) }
+      if let verdict = events.judge(identities, next), verdict != .new {
+        duplicates += 1
+        if verdict == .conflict { conflicts += 1 }
+        found.append((records[record].offset, verdict == .conflict))
       }
-      row = end
+      next += 1
     }
+    counts.duplicates += duplicates
+    counts.conflicts += conflicts
+    counts.withoutID += events.withoutID - withoutBefore
+    self.seen = last.offset + 1
   }
 }

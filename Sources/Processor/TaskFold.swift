@@ -172,7 +172,7 @@ public final class TaskFold {
         writer.withBytes { onDue(Due(topic: forward.topic, key: key, value: $0, offset: offset)) }
       }
     }
-    for letter in letters { send(letter, of: records[Int(letter.sequence)]) }
+    for letter in letters { send(letter, of: records[Int(letter.sequence)], batch.schema) }
   }
 
   /// The log of a join: nothing is read again but from memory.
@@ -189,7 +189,7 @@ public final class TaskFold {
             switch output {
             case .record(let key, let value):
               onDue?(Due(topic: join.topic, key: key, value: value, offset: record.offset))
-            case .letter(let cause, let letter): send(letter, of: cause)
+            case .letter(let cause, let schema, let letter): send(letter, of: cause, schema)
             }
           }))
       memory.drop(before: join.progress.cursors.map(\.offset).min() ?? record.offset + 1)
@@ -198,11 +198,11 @@ public final class TaskFold {
     }
   }
 
-  private func send(_ letter: DeadLetter, of record: LogRecord) {
+  private func send(_ letter: DeadLetter, of record: LogRecord, _ schema: EventSchema) {
     let key = record.key.map { UnsafeRawBufferPointer(rebasing: $0.prefix(Limits.entityKeyBytesMax)) }
     writer.deadLetter(
       letter, version: version, at: RecordPosition(partition: partition, offset: record.offset), key: key,
-      batch.schema, headers: record.headers)
+      schema, headers: record.headers)
     writer.withBytes {
       onDue?(Due(topic: deadLetterTopic, key: key, value: $0, offset: record.offset))
     }

@@ -47,8 +47,8 @@ public struct Finding: Hashable, Sendable, CustomStringConvertible {
 struct Difference {
   /// For a person.
   var text: String
-  /// Whether the found bytes are no state of these definitions.
-  var isOtherDefinition = false
+  /// Why the found bytes are no state of these definitions; nil if they are one.
+  var otherDefinitions: String?
 
   /// Compares a state's bytes with the state that a fold makes.
   init(_ view: ViewPlan, folded: State, found bytes: [UInt8]) {
@@ -61,7 +61,9 @@ struct Difference {
       found = try bytes.span.bytes.withUnsafeBytes { (bytes) throws(StateError) in try view.decode(bytes) }
     } catch {
       text = "the bytes are no state of this view: \(error)"
-      if case .otherDefinitions = error.kind { isOtherDefinition = true }
+      if case .otherDefinitions = error.kind {
+        otherDefinitions = "the definitions were changed without raising 'version'" + Self.zoneCause(view)
+      }
       return
     }
     let time = max(folded.asOf, found.asOf)
@@ -75,6 +77,11 @@ struct Difference {
     } else {
       text = "the states' bytes differ, though every feature is equal at as_of"
     }
+  }
+
+  private static func zoneCause(_ view: ViewPlan) -> String {
+    let zones = view.fingerprintZones.joined(separator: ", ")
+    return zones.isEmpty ? "" : ", or this machine has another release of tzdata with other rules of \(zones)"
   }
 
   static func json(_ value: FeatureValue) -> String {

@@ -104,7 +104,7 @@ struct SnapshotComparison {
       } else {
         let compared = Difference(fold.views[index], folded: state, found: found)
         difference = compared.text
-        if compared.isOtherDefinition { cause = "the definitions were changed without raising 'version'" }
+        cause = compared.otherDefinitions ?? cause
       }
     } else {
       difference = "the log has no event of the entity before this position"

@@ -335,9 +335,8 @@ public final class Verifier<Log: VerifiedLog, Store: VerifiedStore> {
       let found = Difference(item.view, folded: folded, found: bytes)
       difference = found.text
       cause =
-        found.isOtherDefinition
-        ? "the definitions were changed without raising 'version'"
-        : "another program wrote it, or the definitions' time zones or the log have changed since"
+        found.otherDefinitions
+        ?? "another program wrote it, or the definitions' time zones or the log have changed since"
     }
     return Finding(
       subject: .state, view: item.view.name, entity: item.key, partition: task.partition,

@@ -154,6 +154,7 @@ import Testing
     let rows = [
       #"1700000000000,"a,b",007,5,1.50,True,1700000000001"#, #"1700000000001,"",x,5.0, 2 ,f,"#,
       #"1700000000002,"null",x,1e2,-0.0,1,"1700000000002""#, #"1700000000003,,x,"",3,0,"#,
+      "1700000000004,a,x,1,1e999,1,", "1700000000005,a,x,1e99,1,1,",
     ]
     let text = "ts,user,item,n,price,ok,at\n" + rows.joined(separator: "\r\n")
     try work.write(text, to: "e.csv")
@@ -166,6 +167,9 @@ import Testing
     let letters = try work.read("letters.ndjson")
     #expect(letters.contains("expected int64, found a string"), "\(letters)")
     #expect(letters.contains("\"line\":5"), "\(letters)")
+    for type in ["double", "int64"] {
+      #expect(letters.contains("the number is out of the range of \(type)"), "\(letters)")
+    }
   }
 
   static let unreadableFiles: [(bytes: [UInt8], message: String)] = [
@@ -220,5 +224,25 @@ import Testing
     #expect(result.status == 64)
     #expect(result.error.contains("name it .parquet, .csv or .ndjson"), "\(result.error)")
     #expect(try !work.names.contains(name))
+  }
+
+  /// What is always NDJSON takes no other name.
+  @Test func linesAreNotCalledTables() throws {
+    try work.write("{\"ts\":1700000000000,\"user\":\"a\"}\n", to: "events")
+    let replay = ["replay", "-d", "d.yaml", "--events", "events"]
+    for arguments in [
+      ["generate", "--events", "10", "--out", "o.parquet"], ["generate", "--catalogue", "--out", "o.csv"],
+      replay + ["--triggers", "--out", "o.csv"],
+      replay + ["--features-at", "end", "--out", "-", "--dead-letters", "o.parquet"],
+      [
+        "training-set", "-d", "d.yaml", "--spine", "events", "--as", "happened", "--out", "t.csv",
+        "--dead-letters", "o.csv",
+      ],
+    ] {
+      let result = try work.run(Workspace.binary, arguments)
+      #expect(
+        result.status == 64 && result.error.contains("name it .ndjson"), "\(arguments): \(result.error)")
+    }
+    #expect(try !work.names.contains { $0.hasPrefix("o.") })
   }
 }

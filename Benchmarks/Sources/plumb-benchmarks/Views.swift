@@ -99,6 +99,14 @@ enum Shop {
     }
   }
 
+  /// The source with its events' ids, told apart.
+  static func source(duplicatesWithin within: Int64) -> SourcePlan {
+    var source = Shop.source
+    source.fields.insert(Source.Field("event_id", .string), at: 0)
+    source.duplicates = Source.Duplicates(by: "event_id", within: within)
+    return plan(view([feature("clicks", .count, windows: day)]), source: source).sources[0]
+  }
+
   static func view(_ features: [Feature]) -> View {
     View("user_activity", source: "clicks", entity: ["user_id"], features: features)
   }

@@ -8,11 +8,11 @@ struct Options {
   var manyUsers = 1_000_000
   /// The binary that `service` measures.
   var plumb = ".build/release/plumb"
-  /// A Python with duckdb, polars, pandas and pyarrow, for `training`.
+  /// A Python with duckdb, polars, pandas and pyarrow, for `training` and `files`.
   var python = ProcessInfo.processInfo.environment["PLUMB_PYTHON"] ?? "python3"
   var groups: Set<String> = []
   private static let ownGroups: Set<String> = [
-    "events", "folds", "states", "replay", "footprint", "parquet", "joins",
+    "events", "folds", "states", "replay", "footprint", "parquet", "joins", "duplicates",
   ]
   /// Measured by name only: they need the release build of plumb and programs beside it.
   private static let siteGroups = OfflineBenchmark.groups.union(["service"])
@@ -42,7 +42,7 @@ struct Options {
   private static func exitWithUsage() -> Never {
     fatalError(
       "usage: plumb-benchmarks [--events N] [--repetitions N] [--users N] [--plumb PATH] [--python PATH] "
-        + "[events] [folds] [states] [replay] [footprint] [parquet] [joins] [service] [offline | training memory backfill]"
+        + "[events] [folds] [states] [replay] [footprint] [parquet] [joins] [duplicates] [service] [offline | training files memory backfill]"
     )
   }
 }
@@ -90,6 +90,7 @@ if options.groups.contains("joins") {
   JoinBenchmarks.run(
     harness, EventBytes.clickstream(events: options.events, users: 100_000, eventsPerSecond: 100))
 }
+if options.groups.contains("duplicates") { DuplicateBenchmarks.run(harness) }
 if options.groups.contains("parquet") { ParquetBenchmarks.run(harness, rows: options.events) }
 if options.groups.contains("footprint") {
   StateBenchmarks.printFootprintHeading()

@@ -31,7 +31,7 @@ public struct Plan: Sendable {
   public let fingerprint: UInt64
 
   /// The zones whose rules are in the fingerprint, but for UTC, which has none.
-  public var fingerprintZones: [String] { Set(views.flatMap(\.codec.zones)).sorted() }
+  public var fingerprintZones: [String] { Set(views.flatMap(\.fingerprintZones)).sorted() }
 
   /// Checks and compiles definitions. `zones` holds the rules of every time zone that they name. `stateBytesMax` and
   /// `joinFollowMax` are smaller in tests only. Throws every mistake at once.

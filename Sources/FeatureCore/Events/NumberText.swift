@@ -21,6 +21,9 @@ public enum NumberText {
     return value.isFinite ? value : nil
   }
 
+  /// Whether the text is a number, of whatever size.
+  public static func isNumber(_ bytes: UnsafeRawBufferPointer) -> Bool { number(bytes) != nil }
+
   /// The time of a number in a unit, rounded down to a microsecond; nil if the text is no number, or no valid time.
   static func time(_ bytes: UnsafeRawBufferPointer, _ unit: TimeUnit) -> EventTime? {
     guard !unit.isText, let number = number(bytes) else { return nil }

@@ -4,65 +4,108 @@ public final class SeenEvents {
   /// What identifies a record's events.
   public struct Identity: Sendable {
     /// The hash of the id.
-    public var id: UInt64
+    public var id: UInt64 = 0
+    /// The place of the record in its log, as the batch has it.
+    public var sequence: Int64
     /// A part of the hash of what else the record says.
-    public var content: UInt32
+    public var content: UInt32 = 0
+    /// Whether it has an id.
+    public var hasID = false
   }
 
   /// The ids.
   public let window: IDWindow
   private let schema: EventSchema
   private let idColumn: Int
-  private let isText: [Bool]
+  private let isIDText: Bool
   /// The columns that are read from values: the record's own timestamp differs when it is sent again.
-  private let contentColumns: [Int]
+  private let contentColumns: ContiguousArray<(column: Int, isText: Bool)>
+  /// Of contents: equal ones must be equal wherever they are read.
+  private let contentHash = KeyHash(secret: 0)
+  private var found: UnsafeMutablePointer<Identity>
+  private var room = 256
   /// Events that had no id.
   @exclusivity(unchecked) public private(set) var withoutID = 0
 
-  /// Nothing seen yet; nil if the source has no rule.
-  public init?(_ source: SourcePlan) {
+  /// Nothing seen yet; nil if the source has no rule. `hashSecret` is as in `StateTable`.
+  public init?(_ source: SourcePlan, hashSecret: UInt64 = 0) {
     guard let rule = source.source.duplicates else { return nil }
     schema = source.schema
     guard let column = schema.columns.firstIndex(where: { $0.name == rule.by }) else {
       preconditionFailure("Cannot find the id '\(rule.by)'")
     }
     idColumn = column
-    isText = schema.columns.map { $0.type == .string }
-    contentColumns = schema.columns.indices.filter {
-      if case .json = source.schema.columns[$0].origin { $0 != column } else { false }
-    }
+    isIDText = schema.columns[column].type == .string
+    let columns = schema.columns
+    contentColumns = ContiguousArray(
+      columns.indices.filter {
+        if case .json = columns[$0].origin { $0 != column } else { false }
+      }.map { ($0, columns[$0].type == .string) })
     // A window may end within a millisecond, and records' times have none.
-    window = IDWindow(within: rule.within / 1_000)
+    window = IDWindow(within: rule.within / 1_000, hashSecret: hashSecret)
+    found = .allocate(capacity: room)
   }
 
-  /// The identity of the events of one record, which are rows of a batch; nil if they have no id.
-  public func identity(_ batch: EventBatch, _ rows: Range<Int>) -> Identity? {
+  deinit { found.deallocate() }
+
+  /// What identifies the records of a batch from a row on, in their order: valid until the next call.
+  public func identify(_ batch: EventBatch, from first: Int) -> UnsafeBufferPointer<Identity> {
+    if batch.count > room {
+      found.deallocate()
+      room = batch.count
+      found = .allocate(capacity: room)
+    }
+    var (row, count) = (first, 0)
+    while row < batch.count {
+      let sequence = batch.sequence(row)
+      var end = row + 1
+      while end < batch.count, batch.sequence(end) == sequence { end += 1 }
+      (found + count).initialize(to: identity(batch, row..<end, sequence))
+      count += 1
+      row = end
+    }
+    return UnsafeBufferPointer(start: found, count: count)
+  }
+
+  private func identity(_ batch: EventBatch, _ rows: Range<Int>, _ sequence: Int64) -> Identity {
     let first = batch.row(rows.lowerBound)
     guard first[idColumn].isValue else {
       withoutID += 1
-      return nil
+      return Identity(sequence: sequence)
     }
-    let id = isText[idColumn] ? Hash64.hash(first[idColumn].text) : Hash64.hash(first[idColumn].bits)
+    let id = isIDText ? Hash64.hash(first[idColumn].text) : Hash64.hash(first[idColumn].bits)
     var content: UInt64 = 0
     for row in rows { content = mix(batch.row(row), content) }
-    return Identity(id: id, content: UInt32(truncatingIfNeeded: content >> 32))
+    return Identity(
+      id: id, sequence: sequence, content: UInt32(truncatingIfNeeded: content >> 32), hasID: true)
   }
 
   @inline(__always)
   private func mix(_ row: UnsafePointer<Scalar>, _ seed: UInt64) -> UInt64 {
     var hash = seed
-    for column in contentColumns {
+    for (column, isText) in contentColumns {
       let scalar = row[column]
-      let part: UInt64
       if !scalar.isValue {
-        part = 0x9E37_79B1_85EB_CA87 &+ scalar.bits
+        hash = contentHash.mix(hash, 0x9E37_79B1_85EB_CA87 &+ scalar.bits)
+      } else if isText {
+        // With the length: some texts are the same in the words that are read of them.
+        hash = contentHash.mix(hash ^ UInt64(scalar.length), scalar.text)
       } else {
-        part = isText[column] ? Hash64.hash(scalar.text) : scalar.bits
+        hash = contentHash.mix(hash, scalar.bits)
       }
-      hash = (hash ^ part) &* 0xC2B2_AE3D_27D4_EB4F
-      hash ^= hash &>> 29
     }
-    return hash &* 0x9E37_79B1_85EB_CA87
+    return hash
+  }
+
+  /// Says what is known of one of some identities, which are judged in their order, each at the time of its record; nil
+  /// if it has no id.
+  public func judge(_ identities: UnsafeBufferPointer<Identity>, _ index: Int) -> IDWindow.Verdict? {
+    if index % IDWindow.touchedMax == 0 {
+      let end = min(index + IDWindow.touchedMax, identities.count)
+      window.touch(UnsafeBufferPointer(rebasing: identities[index..<end]))
+    }
+    let identity = identities[index]
+    return identity.hasID ? window.note(identity.id, content: identity.content) : nil
   }
 
   /// Judges the rows from `first` on, the events of one record of a file: their event time stands in for the record's.
@@ -71,7 +114,8 @@ public final class SeenEvents {
     guard first < batch.count else { return nil }
     let microseconds = batch.time(first)
     window.advance(to: microseconds >= 0 ? microseconds / 1_000 : (microseconds - 999) / 1_000)
-    guard let identity = identity(batch, first..<batch.count) else { return nil }
+    let identity = identity(batch, first..<batch.count, batch.sequence(first))
+    guard identity.hasID else { return nil }
     let verdict = window.note(identity.id, content: identity.content)
     if verdict != .new { batch.removeRows(from: first) { _ in false } }
     return verdict

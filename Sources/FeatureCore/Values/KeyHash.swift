@@ -17,8 +17,14 @@ public struct KeyHash: Sendable {
   /// The hash of a key.
   @inline(__always)
   func hash(_ key: UnsafeRawBufferPointer) -> UInt64 {
+    Self.fold(mix(secrets.0, key) ^ secrets.2, UInt64(truncatingIfNeeded: key.count) ^ secrets.1)
+  }
+
+  /// Takes bytes into a hash of several things.
+  @inline(__always)
+  func mix(_ hash: UInt64, _ key: UnsafeRawBufferPointer) -> UInt64 {
     let count = key.count
-    var state = secrets.0
+    var state = hash
     var offset = 0
     while count - offset > 16 {
       state = Self.fold(word(key, offset) ^ secrets.1, word(key, offset + 8) ^ state)
@@ -33,16 +39,28 @@ public struct KeyHash: Sendable {
     } else {
       (low, high) = (short(key), 0)
     }
-    state = Self.fold(low ^ secrets.1, high ^ state)
-    return Self.fold(state ^ secrets.2, UInt64(truncatingIfNeeded: count) ^ secrets.1)
+    return Self.fold(low ^ secrets.1, high ^ state)
   }
 
-  /// Up to seven bytes.
+  /// Takes a value into a hash of several things.
+  @inline(__always)
+  func mix(_ hash: UInt64, _ value: UInt64) -> UInt64 { Self.fold(value ^ secrets.1, hash ^ secrets.2) }
+
+  /// The hash of a value.
+  @inline(__always)
+  func hash(_ value: UInt64) -> UInt64 { Self.fold(value ^ secrets.1, secrets.0) }
+
+  /// Up to seven bytes: of four and more the first and the last four, of fewer the first, the middle and the last.
   @inline(__always)
   private func short(_ key: UnsafeRawBufferPointer) -> UInt64 {
-    var value: UInt64 = 0
-    for byte in key { value = value << 8 | UInt64(byte) }
-    return value
+    let count = key.count
+    if count >= 4 {
+      let first = key.loadUnaligned(fromByteOffset: 0, as: UInt32.self)
+      let last = key.loadUnaligned(fromByteOffset: count - 4, as: UInt32.self)
+      return UInt64(UInt32(littleEndian: first)) << 32 | UInt64(UInt32(littleEndian: last))
+    }
+    if count == 0 { return 0 }
+    return UInt64(key[0]) << 16 | UInt64(key[count / 2]) << 8 | UInt64(key[count - 1])
   }
 
   @inline(__always)

@@ -66,6 +66,8 @@ public final class ViewPlan: Sendable {
   /// What is watched for, in ascending order of the names.
   public let triggers: [TriggerPlan]
   let codec: StateCodec
+  /// The zones whose rules are in the fingerprint, but for UTC, which has none.
+  public var fingerprintZones: [String] { codec.zones }
 
   init(
     view: View, source: Int, entity: [EntityColumn], program: Program, filter: Int?,

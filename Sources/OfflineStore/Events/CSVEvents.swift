@@ -9,12 +9,27 @@ final class CSVEvents {
   private struct Field {
     var index: Int
     var label: [UInt8]
-    var column: EventSchema.Column
+    var form: Form
   }
 
-  private var reader: CSVReader
+  /// How a declared value stands in the row.
+  private enum Form {
+    case text, timeText, bool, number
+
+    init(_ column: EventSchema.Column) {
+      switch column.type {
+      case .string: self = .text
+      case .timestamp where column.unit?.isText == true: self = .timeText
+      case .bool: self = .bool
+      case .int64, .double, .timestamp: self = .number
+      }
+    }
+  }
+
+  // One owner, one thread.
+  @exclusivity(unchecked) private var reader: CSVReader
   private let fields: [Field]
-  private var buffer = LineBuffer()
+  @exclusivity(unchecked) private var buffer = LineBuffer()
   /// An error that waits until the rows before it have been delivered.
   private var pendingError: TableError?
 
@@ -59,7 +74,7 @@ final class CSVEvents {
     }
     self.reader = reader
     fields = names.enumerated().compactMap { index, name in
-      columns.declared[name].map { Field(index: index, label: LineBuffer.label(name), column: $0) }
+      columns.declared[name].map { Field(index: index, label: LineBuffer.label(name), form: Form($0)) }
     }
   }
 
@@ -79,10 +94,10 @@ final class CSVEvents {
 
   private func appendRow() {
     var isFirst = true
-    for field in fields where !reader.isNull(field.index) {
-      buffer.appendName(field.label, isFirst: isFirst)
+    for field in fields.indices where !reader.isNull(fields[field].index) {
+      buffer.appendName(fields[field].label, isFirst: isFirst)
       isFirst = false
-      reader.withBytes(field.index) { Self.append($0, field.column, to: &buffer) }
+      reader.withBytes(fields[field].index) { Self.append($0, fields[field].form, to: &buffer) }
     }
     if isFirst { buffer.append(literal: "{") }
     buffer.append(literal: "}")
@@ -90,17 +105,18 @@ final class CSVEvents {
   }
 
   private static func append(
-    _ text: UnsafeRawBufferPointer, _ column: EventSchema.Column, to buffer: inout LineBuffer
+    _ text: UnsafeRawBufferPointer, _ form: Form, to buffer: inout LineBuffer
   ) {
-    switch column.type {
-    case .string: return buffer.append(text: text)
-    case .timestamp where column.unit?.isText == true: return buffer.append(text: trimmed(text))
+    switch form {
+    case .text: return buffer.append(text: text)
+    case .timeText: return buffer.append(text: trimmed(text))
     case .bool:
       guard let bool = bool(trimmed(text)) else { break }
       return bool ? buffer.append(literal: "true") : buffer.append(literal: "false")
-    case .int64, .double, .timestamp:
+    case .number:
       let number = trimmed(text)
-      guard isShortInteger(number) || NumberText.double(number) != nil else { break }
+      // One that the type can't hold is refused as such.
+      guard isShortInteger(number) || NumberText.isNumber(number) else { break }
       return buffer.bytes.append(contentsOf: number)
     }
     buffer.append(text: text)

@@ -9,8 +9,9 @@ final class ParquetEvents {
   private let path: String
   private let totalBytes: Int64
   private let rowCount: Int64
-  private var row: Int64 = 0
-  private var buffer = LineBuffer()
+  // One owner, one thread.
+  @exclusivity(unchecked) private var row: Int64 = 0
+  @exclusivity(unchecked) private var buffer = LineBuffer()
 
   init(path: String, _ schema: EventSchema, bytes: Int64) throws(TableError) {
     let parts = try TableError.ofParquet { () throws(ParquetError) in
@@ -37,17 +38,21 @@ final class ParquetEvents {
       return false
     }
     buffer.removeAll()
-    var rows = RowAssembly(batch.columns)
-    for _ in 0..<batch.rowCount {
-      for (position, column) in shape.columns.enumerated() {
-        buffer.appendName(column.label, isFirst: position == 0)
-        guard rows.append(column.part, to: &buffer, Self.append) else { throw disagreement(batch) }
+    try batch.withCells { cells in
+      var rows = RowAssembly(cells)
+      for _ in 0..<batch.rowCount {
+        for position in shape.columns.indices {
+          buffer.appendName(shape.columns[position].label, isFirst: position == 0)
+          guard rows.append(shape.columns[position].part, to: &buffer, Self.append) else {
+            throw disagreement(batch)
+          }
+        }
+        buffer.append(literal: "}")
+        row += 1
+        buffer.endEvent(number: row)
       }
-      buffer.append(literal: "}")
-      row += 1
-      buffer.endEvent(number: row)
+      guard rows.isAtEnd else { throw disagreement(batch) }
     }
-    guard rows.isAtEnd else { throw disagreement(batch) }
     try buffer.withLines(body)
     return true
   }
@@ -60,15 +65,15 @@ final class ParquetEvents {
   }
 
   private static func append(
-    _ vector: ParquetVector, _ index: Int, _ column: EventSchema.Column, to buffer: inout LineBuffer
+    _ vector: ParquetCells, _ index: Int, _ unit: TimeUnit?, to buffer: inout LineBuffer
   ) {
-    switch vector.column.valueType {
-    case .string: vector.withBytes(index) { buffer.append(text: $0) }
+    switch vector.type {
+    case .string: buffer.append(text: vector.bytes(index))
     case .int64: ValueText.appendInteger(Int64(bitPattern: vector.bits(index)), to: &buffer.bytes)
     case .double: append(Double(bitPattern: vector.bits(index)), to: &buffer)
     case .bool: append(vector.bits(index) == 1, to: &buffer)
     case .timestamp:
-      append(EventTime(microseconds: Int64(bitPattern: vector.bits(index))), column, to: &buffer)
+      append(EventTime(microseconds: Int64(bitPattern: vector.bits(index))), unit, to: &buffer)
     }
   }
 
@@ -86,9 +91,9 @@ final class ParquetEvents {
   }
 
   /// A time in the declared unit, exactly.
-  private static func append(_ time: EventTime, _ column: EventSchema.Column, to buffer: inout LineBuffer) {
+  private static func append(_ time: EventTime, _ unit: TimeUnit?, to buffer: inout LineBuffer) {
     let microseconds = time.microseconds
-    switch column.unit {
+    switch unit {
     case .seconds?: append(microseconds, decimals: 6, to: &buffer)
     case .milliseconds?: append(microseconds, decimals: 3, to: &buffer)
     case .microseconds?: append(microseconds, decimals: 0, to: &buffer)

@@ -6,8 +6,8 @@ import Parquet
 struct ParquetShape {
   /// A part of the file that is read.
   indirect enum Part {
-    /// The vector of its values, and how they are declared.
-    case value(vector: Int, EventSchema.Column)
+    /// The vector of its values, and the unit that times are declared in.
+    case value(vector: Int, TimeUnit?)
     /// Its named parts, each with its name as JSON.
     case structure([(label: [UInt8], part: Part)], Levels)
     case list(Part, Levels)
@@ -160,7 +160,7 @@ private struct Match {
         remedy: "declare one unit: a Parquet timestamp fits any")
     }
     leaves.append(leaf)
-    return .value(vector: leaves.count - 1, column)
+    return .value(vector: leaves.count - 1, column.unit)
   }
 
   /// The names that are wanted inside of a structure or a map, in the order of declaration.
@@ -247,16 +247,16 @@ private struct Match {
 struct RowAssembly {
   /// Of each vector, the next slot.
   private var next: [Int]
-  private let vectors: [ParquetVector]
+  private let vectors: [ParquetCells]
 
   /// The vectors of a batch.
-  init(_ vectors: [ParquetVector]) {
+  init(_ vectors: [ParquetCells]) {
     self.vectors = vectors
     next = Array(repeating: 0, count: vectors.count)
   }
 
   /// Whether all slots have been used.
-  var isAtEnd: Bool { zip(next, vectors).allSatisfy { $0 == $1.definitions.count } }
+  var isAtEnd: Bool { zip(next, vectors).allSatisfy { $0 == $1.count } }
 
   /// The definition level at the next slot; nil behind the last.
   private func definition(_ vector: Int) -> UInt8? {
@@ -302,17 +302,17 @@ struct RowAssembly {
   /// Appends the next value of a part as JSON; false if its leaves don't agree about where there is one.
   mutating func append(
     _ part: ParquetShape.Part, to buffer: inout LineBuffer,
-    _ value: (ParquetVector, Int, EventSchema.Column, inout LineBuffer) -> Void
+    _ value: (ParquetCells, Int, TimeUnit?, inout LineBuffer) -> Void
   ) -> Bool {
     switch part {
-    case .value(let vector, let column):
-      guard definition(vector) != nil else { return false }
+    case .value(let vector, let unit):
       let slot = next[vector]
-      next[vector] += 1
+      guard slot < vectors[vector].count else { return false }
+      next[vector] = slot + 1
       if vectors[vector].isNull(slot) {
         buffer.append(literal: "null")
       } else {
-        value(vectors[vector], slot, column, &buffer)
+        value(vectors[vector], slot, unit, &buffer)
       }
       return true
     case .structure(let parts, let levels):
@@ -370,8 +370,8 @@ struct RowAssembly {
     guard definition(keys) != nil, !vectors[keys].isNull(next[keys]) else { return false }
     let slot = next[keys]
     next[keys] += 1
-    if vectors[keys].column.valueType == .string {
-      vectors[keys].withBytes(slot) { buffer.append(text: $0) }
+    if vectors[keys].type == .string {
+      buffer.append(text: vectors[keys].bytes(slot))
     } else {
       buffer.append(literal: "\"")
       ValueText.appendInteger(Int64(bitPattern: vectors[keys].bits(slot)), to: &buffer.bytes)

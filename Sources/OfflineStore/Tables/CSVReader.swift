@@ -147,7 +147,7 @@ public struct CSVReader: ~Copyable {
   }
 
   private mutating func take(upTo end: Int) throws(TableError) {
-    bytes.append(contentsOf: input.buffer[input.position..<end])
+    bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: input.buffer[input.position..<end]))
     input.position = end
     guard bytes.count <= rowMax else {
       throw error("a row of more than \(rowMax) bytes", "look for a quote that is not closed")

@@ -40,6 +40,8 @@ final class ChunkReader {
   private var slot = 0
   private var slotEnd = 0
   private var value = 0
+  /// Whether no decoded slot is null.
+  private var isFull = true
 
   init(
     _ leaf: SchemaLeaf.Readable, _ chunk: ChunkMetadata, bytes: Range<Int>
@@ -83,6 +85,12 @@ final class ChunkReader {
         guard chunkSlotsLeft > 0 || pageSlotsLeft > 0 else { break }
         try readBlock(input, decompressor)
       }
+      if isFlat {
+        let count = min(rowsLeft, slotEnd - slot)
+        appendFlat(count, to: &vector)
+        rowsLeft -= count
+        if slot < slotEnd { return }
+      }
       while slot < slotEnd {
         if repetitionLevels[slot] == 0 {
           if rowsLeft == 0 { return }
@@ -99,6 +107,27 @@ final class ChunkReader {
 
   /// Whether everything has been given out.
   var isAtEnd: Bool { slot == slotEnd && chunkSlotsLeft == 0 && pageSlotsLeft == 0 }
+
+  /// Whether every slot is a row: a value or null.
+  private var isFlat: Bool { leaf.levels.repetitionMax == 0 && !leaf.keepsLevels }
+
+  private func appendFlat(_ count: Int, to vector: inout ParquetVector) {
+    let end = slot + count
+    guard isFull else {
+      let full = UInt32(leaf.levels.definitionMax)
+      while slot < end {
+        appendValue(isNull: definitionLevels[slot] < full, to: &vector)
+        slot += 1
+      }
+      return
+    }
+    if leaf.column.valueType == .string {
+      vector.append(texts: block.texts[value..<(value + count)])
+    } else {
+      vector.append(words: block.words[value..<(value + count)])
+    }
+    (slot, value) = (end, value + count)
+  }
 
   private func appendSlot(to vector: inout ParquetVector) {
     let definition = definitionLevels[slot]
@@ -154,6 +183,7 @@ final class ChunkReader {
     }
     block.removeAll()
     try values!.read(valueCount, dictionary: dictionary, scratch: &scratch, to: &block)
+    isFull = valueCount == count
     (slot, slotEnd, value) = (0, count, 0)
   }
 

@@ -6,6 +6,53 @@ public struct ParquetBatch: Sendable {
   public let rowCount: Int
   /// The columns that were asked for, in that order.
   public let columns: [ParquetVector]
+
+  /// Calls with the memory of the columns, which must be scalars.
+  public func withCells<Result>(_ body: ([ParquetCells]) throws -> Result) rethrows -> Result {
+    try Self.withCells(columns[...], [], body)
+  }
+
+  private static func withCells<Result>(
+    _ rest: ArraySlice<ParquetVector>, _ cells: [ParquetCells], _ body: ([ParquetCells]) throws -> Result
+  ) rethrows -> Result {
+    guard let vector = rest.first else { return try body(cells) }
+    return try vector.withCells { try withCells(rest.dropFirst(), cells + [$0], body) }
+  }
+}
+
+/// The memory of a column of scalars of a batch, row by row, or slot by slot with its levels. It is borrowed.
+public struct ParquetCells {
+  /// Their type.
+  public let type: ValueType
+  /// Rows, or slots.
+  public let count: Int
+  /// Of leaves whose levels are kept, those of every slot.
+  public let definitions: UnsafeBufferPointer<UInt8>
+  /// See `definitions`: 0 where a row of the file begins.
+  public let repetitions: UnsafeBufferPointer<UInt8>
+  private let nulls: UnsafeBufferPointer<Bool>
+  private let words: UnsafeBufferPointer<UInt64>
+  private let text: UnsafeRawBufferPointer
+
+  fileprivate init(
+    _ type: ValueType, _ nulls: UnsafeBufferPointer<Bool>, _ words: UnsafeBufferPointer<UInt64>,
+    _ text: UnsafeRawBufferPointer, _ definitions: UnsafeBufferPointer<UInt8>,
+    _ repetitions: UnsafeBufferPointer<UInt8>
+  ) {
+    (self.type, count, self.nulls, self.words, self.text) = (type, nulls.count, nulls, words, text)
+    (self.definitions, self.repetitions) = (definitions, repetitions)
+  }
+
+  /// Whether a row is null.
+  public func isNull(_ row: Int) -> Bool { nulls[row] }
+
+  /// The bits of a row that is not null and no text, like `Scalar.bits`.
+  public func bits(_ row: Int) -> UInt64 { words[row] }
+
+  /// The text of a row that is not null: valid UTF-8 unless the column is binary.
+  public func bytes(_ row: Int) -> UnsafeRawBufferPointer {
+    UnsafeRawBufferPointer(rebasing: text[(row == 0 ? 0 : Int(words[row - 1]))..<Int(words[row])])
+  }
 }
 
 /// One column of a batch. Rows count from 0.
@@ -82,6 +129,36 @@ public struct ParquetVector: Sendable {
     isNull.append(false)
     text.append(contentsOf: bytes)
     words.append(UInt64(text.count))
+  }
+
+  /// Rows without nulls.
+  mutating func append(words rows: ArraySlice<UInt64>) {
+    isNull.append(contentsOf: repeatElement(false, count: rows.count))
+    words.append(contentsOf: rows)
+  }
+
+  /// The same of texts.
+  mutating func append(texts rows: ArraySlice<UnsafeRawBufferPointer>) {
+    isNull.append(contentsOf: repeatElement(false, count: rows.count))
+    for row in rows {
+      text.append(contentsOf: row)
+      words.append(UInt64(text.count))
+    }
+  }
+
+  fileprivate func withCells<Result>(_ body: (ParquetCells) throws -> Result) rethrows -> Result {
+    precondition(!column.isList, "Cannot take the cells of \(column.type)")
+    return try isNull.withUnsafeBufferPointer { nulls in
+      try words.withUnsafeBufferPointer { words in
+        try text.withUnsafeBytes { text in
+          try definitions.withUnsafeBufferPointer { definitions in
+            try repetitions.withUnsafeBufferPointer { repetitions in
+              try body(ParquetCells(column.valueType, nulls, words, text, definitions, repetitions))
+            }
+          }
+        }
+      }
+    }
   }
 
   mutating func append(definition: UInt8, repetition: UInt8) {

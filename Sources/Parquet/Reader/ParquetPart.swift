@@ -36,12 +36,21 @@ struct PartWalk {
   private var position = 1
   private(set) var leaves: [Result<SchemaLeaf.Readable, SchemaLeaf.Unreadable>] = []
 
-  /// The top-level columns, and how the values of each leaf are read: slot by slot, with their levels.
+  /// The top-level columns, and how the values of each leaf are read: slot by slot, with their levels, inside of a column.
   static func parts(_ elements: [SchemaElement]) -> (
     parts: [ParquetPart], leaves: [Result<SchemaLeaf.Readable, SchemaLeaf.Unreadable>]
   ) {
     var walk = PartWalk(elements: elements)
     let parts = (0..<(elements.first?.children ?? 0)).map { _ in walk.part(Level()) }
+    // Of a column that is a value itself a row is a slot, which is null or not.
+    for part in parts {
+      guard case .value(let leaf, .some) = part.kind else { continue }
+      walk.leaves[leaf] = walk.leaves[leaf].map { readable in
+        var readable = readable
+        readable.keepsLevels = false
+        return readable
+      }
+    }
     return (parts, walk.leaves)
   }
 

@@ -35,7 +35,7 @@ final class JoinFold {
 
   /// What a record of the log is to a cursor.
   private enum Step {
-    case left(rows: Range<Int>, payload: UnsafeRawBufferPointer)
+    case left(rows: Range<Int>, fields: RecordFields, payload: UnsafeRawBufferPointer)
     case mark(JoinMark)
     case other
   }
@@ -143,7 +143,16 @@ final class JoinFold {
 
   enum Output {
     case record(key: UnsafeRawBufferPointer, value: UnsafeRawBufferPointer)
-    case letter(LogRecord, DeadLetter)
+    /// Of a record of the join's log with the headers of the event in it, which are those that its source declares.
+    case letter(LogRecord, EventSchema, DeadLetter)
+
+    static func letter(
+      _ record: LogRecord, _ fields: RecordFields, _ schema: EventSchema, _ letter: DeadLetter
+    ) -> Output {
+      var record = record
+      record.headers = fields.headers
+      return .letter(record, schema, letter)
+    }
   }
 
   /// Folds a record of the head, and lets the cursors follow. `isSilent`: nothing is made.
@@ -206,7 +215,9 @@ final class JoinFold {
         do throws(ViewFailure) {
           _ = try rowFold.fold(rightBatch, row: row, into: &rows.young)
         } catch {
-          if !isSilent { try ports.make(.letter(record, DeadLetter(error, payload, sequence: 0))) }
+          if isSilent { continue }
+          let letter = DeadLetter(error, payload, sequence: 0)
+          try ports.make(.letter(record, fields, rightBatch.schema, letter))
         }
       }
       return
@@ -222,7 +233,8 @@ final class JoinFold {
         continue
       }
       if isSilent { continue }
-      try ports.make(.letter(record, letter(rights.isDamaged(name) ? .damaged : .full, payload)))
+      let letter = letter(rights.isDamaged(name) ? .damaged : .full, payload)
+      try ports.make(.letter(record, fields, rightBatch.schema, letter))
     }
   }
 
@@ -236,13 +248,13 @@ final class JoinFold {
     for row in key.utf8.withUnsafeBytes({ decode(payload, fields, $0, into: leftBatch, leftFold) }) {
       let time = EventTime(microseconds: max(leftBatch.time(row), state?.asOf.microseconds ?? .min))
       plan.right.evaluate(state, at: time, into: &values)
-      try make(leftBatch.row(row), plan.carriedMembers(values), record, payload, ports)
+      try make(leftBatch.row(row), plan.carriedMembers(values), record, fields, payload, ports)
     }
   }
 
   private func make<Failure>(
-    _ row: UnsafePointer<Scalar>, _ members: [UInt8], _ source: LogRecord, _ payload: UnsafeRawBufferPointer,
-    _ ports: Ports<Failure>
+    _ row: UnsafePointer<Scalar>, _ members: [UInt8], _ source: LogRecord, _ fields: RecordFields,
+    _ payload: UnsafeRawBufferPointer, _ ports: Ports<Failure>
   ) throws(Failure) {
     // Taken out so that it has one owner, and keeps its memory.
     var record: [UInt8] = []
@@ -250,7 +262,8 @@ final class JoinFold {
     defer { swap(&record, &self.record) }
     plan.write(row, carrying: members, to: &record)
     guard record.count <= Limits.recordBytesMax else {
-      return try ports.make(.letter(source, DeadLetter.oversized(payload, sequence: 0)))
+      let letter = DeadLetter.oversized(payload, sequence: 0)
+      return try ports.make(.letter(source, fields, leftBatch.schema, letter))
     }
     guard let key = source.key else { return }
     try record.span.bytes.withUnsafeBytes { (bytes) throws(Failure) in
@@ -299,7 +312,7 @@ final class JoinFold {
     {
       let record = ahead[end]
       let step = step(record)
-      if case .left(let rows, _) = step {
+      if case .left(let rows, _, _) = step {
         var due = Int64.min
         for row in rows { due = max(due, plan.due(leftBatch.time(row), cursor: index)) }
         if due > progress.clock.passed {
@@ -320,7 +333,8 @@ final class JoinFold {
     case .mark(let mark): return .mark(mark)
     case .event(.left, let fields, let payload):
       guard let key = record.key else { return .other }
-      return .left(rows: decode(payload, fields, key, into: leftBatch, leftFold), payload: payload)
+      let rows = decode(payload, fields, key, into: leftBatch, leftFold)
+      return .left(rows: rows, fields: fields, payload: payload)
     case .event, .turn, nil: return .other
     }
   }
@@ -339,9 +353,9 @@ final class JoinFold {
     for (record, step) in zip(records, steps) {
       switch step {
       case .mark(let mark): progress.cursors[index].clock.note(mark)
-      case .left(let rows, let payload):
+      case .left(let rows, let fields, let payload):
         progress.cursors[index].pending -= 1
-        if !isSilent { try tell(record, rows, payload, index, ports) }
+        if !isSilent { try tell(record, rows, fields, payload, index, ports) }
       case .other: break
       }
       progress.cursors[index].offset = record.offset + 1
@@ -350,8 +364,8 @@ final class JoinFold {
 
   /// Makes the outcome of a left event, or its correction.
   private func tell<Failure>(
-    _ record: LogRecord, _ rows: Range<Int>, _ payload: UnsafeRawBufferPointer, _ index: Int,
-    _ ports: Ports<Failure>
+    _ record: LogRecord, _ rows: Range<Int>, _ fields: RecordFields, _ payload: UnsafeRawBufferPointer,
+    _ index: Int, _ ports: Ports<Failure>
   ) throws(Failure) {
     guard case .outcome(let within, _, _) = plan.join.kind, let key = record.key else { return }
     let name = Text(key)
@@ -361,7 +375,9 @@ final class JoinFold {
       let time = leftBatch.time(row)
       if progress.cursors[index].clock.passed >= plan.lateness(of: time) || isDamaged {
         let fault: Fault = isDamaged ? .damaged : .late
-        if index == 0 { try ports.make(.letter(record, letter(fault, payload))) }
+        if index == 0 {
+          try ports.make(.letter(record, fields, leftBatch.schema, letter(fault, payload)))
+        }
         continue
       }
       let outcome = { (cursor: Int) in
@@ -371,7 +387,7 @@ final class JoinFold {
       let told = outcome(index)
       if index > 0, told == outcome(0) { continue }
       try make(
-        leftBatch.row(row), plan.outcomeMembers(told, revision: Int64(index)), record, payload, ports)
+        leftBatch.row(row), plan.outcomeMembers(told, revision: Int64(index)), record, fields, payload, ports)
     }
   }
 

@@ -299,16 +299,19 @@ extension ProcessorLoop {
     var letters = letters
     for forward in task.forwards { try send(forward, records, task, &letters) }
     for (index, letter) in letters.sorted(by: { $0.record < $1.record }) {
-      try send(letter, of: records[index], task)
+      try send(letter, of: records[index], task.batch.schema, task)
     }
   }
 
-  func send(_ letter: DeadLetter, of record: LogRecord, _ task: WorkerTask) throws(LoopFault) {
+  /// Sends a letter of a record, with the headers that a schema declares.
+  func send(
+    _ letter: DeadLetter, of record: LogRecord, _ schema: EventSchema, _ task: WorkerTask
+  ) throws(LoopFault) {
     // A key may be as large as a record: the letter has to fit into one.
     let key = record.key.map { UnsafeRawBufferPointer(rebasing: $0.prefix(Limits.entityKeyBytesMax)) }
     writer.deadLetter(
       letter, version: plan.version, at: RecordPosition(partition: task.partition, offset: record.offset),
-      key: key, task.batch.schema, headers: record.headers)
+      key: key, schema, headers: record.headers)
     try send(topic: routing.deadLetterTopic, key: key)
     counts.deadLetters[letter.reason, default: 0] += 1
   }

@@ -51,7 +51,7 @@ extension ProcessorLoop {
       counts.joined += 1
       foldsSinceCommit += 1
       bytesSinceCommit += value.count
-    case .letter(let record, let letter): try send(letter, of: record, task)
+    case .letter(let record, let schema, let letter): try send(letter, of: record, schema, task)
     }
   }
 

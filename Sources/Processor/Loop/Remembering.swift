@@ -63,7 +63,7 @@ extension ProcessorLoop {
           + "before it is folded; keep the topic's retention above 'within'")
     }
     note("\(task.partition) reads ids again from \(first) to \(task.position)")
-    filter.restart(from: first)
+    filter.restart(from: first, to: task.position)
     task.remembering = .reading
     task.mustSeek = true
   }

@@ -99,7 +99,9 @@ final class WorkerTask {
     self.published = published
     isCatchingUp = start < published
     self.low = low
-    filter = input.isRepartitioned ? nil : DuplicateFilter(plan.sources[input.source], from: start)
+    filter =
+      input.isRepartitioned
+      ? nil : DuplicateFilter(plan.sources[input.source], from: start, hashSecret: limits.hashSecret)
     if filter != nil, start > low {
       remembering = .looking(from: max(low, start - limits.lookBackRecords), latest: nil)
     }

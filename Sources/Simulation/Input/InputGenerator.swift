@@ -17,13 +17,17 @@ struct InputGenerator {
   private var headers: SplitMix64
   /// Draws how Debezium tells of the rows of tables that it writes.
   private var changes: ChangeGenerator
+  /// Draws the times of elements that have their own.
+  private var elementTimes: SplitMix64
   /// The last records of each source.
   private var sent: [[Record]]
 
   init(
-    _ random: SplitMix64, _ sources: [Source], resends: SplitMix64?, headers: SplitMix64, changes: SplitMix64
+    _ random: SplitMix64, _ sources: [Source], resends: SplitMix64?, headers: SplitMix64, changes: SplitMix64,
+    elements: SplitMix64
   ) {
     self.changes = ChangeGenerator(draws: changes)
+    elementTimes = elements
     self.resends = resends
     self.headers = headers
     sent = sources.map { _ in [] }
@@ -91,7 +95,8 @@ struct InputGenerator {
     var value =
       "{\"ts\":\(time),\"user\":\"\(user)\",\"item\":\"\(item)\",\"n\":\(draws.below(5)),\"price\":\(price),\"id\":\(lastId)}"
     if sources[index].each != nil {
-      value = elements(time, user, price, isMalformed: world.strikes(.malformed))
+      let hasTimes = sources[index].fields.contains { $0.name == "ts" }
+      value = elements(time, user, price, isMalformed: world.strikes(.malformed), hasTimes: hasTimes)
     } else if world.strikes(.malformed) {
       value = malformed(time, user, item)
     }
@@ -121,23 +126,32 @@ struct InputGenerator {
   }
 
   /// A record of several events, or of none.
-  private mutating func elements(_ time: Int64, _ user: String, _ price: Double, isMalformed: Bool) -> String
-  {
+  private mutating func elements(
+    _ time: Int64, _ user: String, _ price: Double, isMalformed: Bool, hasTimes: Bool
+  ) -> String {
     var parts = (0..<draws.below(4)).map { _ in
-      "{\"n\":\(draws.below(9)),\"item\":\"i\(draws.below(entities))\"}"
+      "{\"n\":\(draws.below(9)),\"item\":\"i\(draws.below(entities))\"\(hasTimes ? elementTime(time, isMalformed) : "")}"
     }
     var end = "}"
     if isMalformed {
       switch draws.below(4) {
       case 0: parts.append("{\"n\":\"many\",\"item\":\"i0\"}")
       case 1: parts.insert("7", at: 0)
-      case 2: parts.append("{\"n\":3,\"item\":null}")
+      case 2: parts.append("{\"n\":3,\"item\":null\(hasTimes ? elementTime(time, isMalformed) : "")}")
       default: end = ""
       }
     }
     let list = parts.joined(separator: ",")
     return
       "{\"ts\":\(time),\"parts\":[\(list)],\"user\":\"\(user)\",\"price\":\(price),\"id\":\(lastId)\(end)"
+  }
+
+  /// The member of an element's time: about the record's, none, or far in the future.
+  private mutating func elementTime(_ time: Int64, _ isMalformed: Bool) -> String {
+    if isMalformed, elementTimes.oneIn(3) {
+      return elementTimes.oneIn(2) ? "" : ",\"ts\":9000000000000"
+    }
+    return ",\"ts\":\(time - Int64(elementTimes.below(elementTimes.pick([1, pace, 20 * pace]))))"
   }
 
   private mutating func time(_ index: Int, _ world: World) -> Int64 {

@@ -8,7 +8,7 @@ final class JoinOracle {
   /// A record that is due in the join's topic, or a dead letter's reason and payload.
   enum Due {
     case record(key: [UInt8], value: [UInt8])
-    case letter(reason: String, offset: Int64, key: [UInt8], payload: [UInt8])
+    case letter(reason: String, offset: Int64, key: [UInt8], payload: [UInt8], headers: [[UInt8]])
   }
 
   private struct Left {
@@ -22,6 +22,8 @@ final class JoinOracle {
   private let plan: JoinPlan
   private let takes: [ViewFold]
   private let batches: [EventBatch]
+  /// Of each side, by how many microseconds an event may be ahead of its record.
+  private let maxAhead: [Int64]
   private let rows: TaskRows
   private var known: [Int: [Int: (time: Int64?, seen: Int64?)]] = [:]
   private var counts: [Int: Int] = [:]
@@ -43,6 +45,7 @@ final class JoinOracle {
     batches = JoinPlan.Side.allCases.map {
       EventBatch(plan.sources[join.source(of: $0)].schema, capacity: 1)
     }
+    maxAhead = JoinPlan.Side.allCases.map { plan.sources[join.source(of: $0)].source.maxAhead }
     rows = TaskRows()
     taken = Array(repeating: 0, count: join.cursorCount)
   }
@@ -112,7 +115,7 @@ final class JoinOracle {
           return (try? batch.append(payload, sequence: 0, record: record)) != nil
         }
         guard isDecoded else { return }
-        for row in 0..<batch.count {
+        for row in 0..<batch.count where batch.time(row) <= timestamp * 1000 + maxAhead[side] {
           guard (try? takes[side].takes(batch.row(row))) == true,
             let own = try? takes[side].key(of: batch.row(row)), own.elementsEqual(key)
           else { continue }
@@ -170,7 +173,9 @@ final class JoinOracle {
           let payload = left.fields[3] ?? []
           if cursor == 0 {
             due.append(
-              .letter(reason: "late_for_join", offset: left.offset, key: left.key, payload: payload))
+              .letter(
+                reason: "late_for_join", offset: left.offset, key: left.key, payload: payload,
+                headers: (WireReader.fields(left.fields[10] ?? []) ?? []).map { Array($0.field.bytes) }))
           }
           return
         }

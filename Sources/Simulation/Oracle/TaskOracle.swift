@@ -90,11 +90,12 @@ final class TaskOracle {
       switch due {
       case .record(let key, let value):
         forwarded.append(Forwarded(topic: join.topic, key: key, value: value, offset: visible.offset))
-      case .letter(let reason, let offset, let key, let payload):
+      case .letter(let reason, let offset, let key, let payload, let headers):
         letters.append(
           LetterIdentity(
             reason: reason, view: String(input.name.dropLast(".sides".count)), topic: place.topic,
-            partition: place.partition, offset: offset, key: key, payload: payload, version: version))
+            partition: place.partition, offset: offset, key: key, payload: payload, version: version,
+            headers: headers))
       }
     }
     (visible.record.key ?? []).withUnsafeBytes { key in
@@ -176,12 +177,12 @@ final class TaskOracle {
           return due(error.reason.rawValue, nil, visible)
         }
         if !input.isRepartitioned {
-          let rows = (0..<batch.count).filter { !isAhead($0, visible) }
+          let rows = (0..<batch.count).filter { !isAhead($0, record) }
           if let rule = source.source.duplicates, let first = rows.first,
             let isConflict = isDuplicate(rows, rule, first)
           {
             for reason in refused { due(reason, nil, visible) }
-            for row in 0..<batch.count where isAhead(row, visible) { due("ahead_of_record", nil, visible) }
+            for row in 0..<batch.count where isAhead(row, record) { due("ahead_of_record", nil, visible) }
             if isConflict { due("conflicting_duplicate", nil, visible) }
             return
           }
@@ -193,8 +194,9 @@ final class TaskOracle {
         }
         var forwardedKeys: [String: Set<[UInt8]>] = [:]
         for row in 0..<batch.count {
-          if !input.isRepartitioned, isAhead(row, visible) {
-            due("ahead_of_record", nil, visible)
+          // Of a forwarded record its source's task has told.
+          if isAhead(row, record) {
+            if !input.isRepartitioned { due("ahead_of_record", nil, visible) }
             continue
           }
           if input.isRepartitioned, source.schema.each != nil, !isOfKey(batch.row(row), visible) { continue }
@@ -225,8 +227,10 @@ final class TaskOracle {
     return type == .string ? "'\(Text(scalar.text))'" : "\(scalar.bits)"
   }
 
-  private func isAhead(_ row: Int, _ visible: VisibleRecord) -> Bool {
-    batch.time(row) > visible.record.timestamp * 1000 + source.source.maxAhead
+  /// Whether the time of an event is too far ahead of its record's. What is forwarded without that was judged as a whole.
+  private func isAhead(_ row: Int, _ record: Record) -> Bool {
+    if input.isRepartitioned, !source.schema.forwardsRecord { return false }
+    return batch.time(row) > record.timestamp * 1000 + source.source.maxAhead
   }
 
   /// Whether an element is of the entity that its record was forwarded for.

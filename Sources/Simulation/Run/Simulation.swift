@@ -73,10 +73,16 @@ public final class Simulation {
       if drawn[index].format != .json { drawn[index].partitioner = .unknown }
       if drawn[index].format == .debezium { drawn[index].timestamp.field = "ts_ms" }
     }
+    // And of one more: elements with times of their own.
+    var elements = SplitMix64(seed: seed ^ 0xE1E_7135)
+    for index in drawn.indices where drawn[index].each != nil && elements.oneIn(2) {
+      drawn[index].fields.append(.init("ts", .timestamp, path: "parts.ts"))
+    }
     sources = drawn
     partitions = sources.map { _ in Int32(1 + random.below(3)) }
     input = InputGenerator(
-      random.fork(), sources, resends: hasResends ? repeats : nil, headers: headers, changes: changes)
+      random.fork(), sources, resends: hasResends ? repeats : nil, headers: headers, changes: changes,
+      elements: elements)
     // Of another stream, too.
     var follows = SplitMix64(seed: seed ^ 0xF0_110E)
     joinFollowMax = follows.pick([1, 2, 5, Limits.joinFollowMax])

@@ -79,13 +79,26 @@ struct ReplayCommand: ParsableCommand {
 
   func validate() throws {
     _ = try program.init(self)
-    if format == nil, let out { try FeatureTableFormat.check(path: out) }
+    if triggers {
+      try FeatureTableFormat.checkLines(out, "triggers are")
+    } else if format == nil, let out {
+      try FeatureTableFormat.check(path: out)
+    }
+    try FeatureTableFormat.checkLines(deadLetters, "dead letters are")
   }
 
   func run() throws { try program.init(self).run() }
 }
 
 extension FeatureTableFormat: ExpressibleByArgument {
+  /// Refuses a name of another form for what is NDJSON.
+  static func checkLines(_ path: String?, _ what: String) throws(ValidationError) {
+    guard let path else { return }
+    try check(path: path)
+    guard let format = try? FeatureTableFormat(path: path), format != .ndjson else { return }
+    throw ValidationError("\(path): \(what) written as NDJSON; name it .ndjson")
+  }
+
   /// Refuses a name whose form is not written, before anything is read.
   static func check(path: String) throws(ValidationError) {
     do throws(TableError) {

@@ -58,7 +58,7 @@ struct PromoteCommand: ParsableCommand {
         remedy: .stop,
         description:
           "version \(version) was filled by other definitions than \(definitions): give the file that the "
-          + "service runs with")
+          + "service runs with" + zoneHint(plan.fingerprintZones))
     }
     let options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).promote")
     let topics = try TopicReader(options, report: reportKafka)

@@ -96,6 +96,7 @@ struct GenerateCommand: ParsableCommand {
   private static var clockMilliseconds: Int64 { Int64(Date().timeIntervalSince1970 * 1_000) }
 
   func validate() throws {
+    try FeatureTableFormat.checkLines(out, catalogue ? "items are" : "events are")
     if topic != nil && out != nil { throw ValidationError("Give --out or --topic, not both.") }
     if database != nil && (topic != nil || out != nil || events != nil || rate != nil || live) {
       throw ValidationError(

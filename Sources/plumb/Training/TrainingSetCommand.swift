@@ -91,6 +91,8 @@ struct TrainingSetCommand: ParsableCommand {
   var memory = ByteCount(bytes: JoinResources().memoryBytes)
 
   func validate() throws {
+    if let out { try FeatureTableFormat.check(path: out) }
+    try FeatureTableFormat.checkLines(deadLetters, "dead letters are")
     if service != nil && (!views.isEmpty || report != nil) {
       throw ValidationError("--service says which views are joined: leave --view and --report out.")
     }
@@ -106,7 +108,6 @@ struct TrainingSetCommand: ParsableCommand {
     if snapshots != nil && view == .happened {
       throw ValidationError("--snapshots are what was served: use --as served.")
     }
-    if let out { try FeatureTableFormat.check(path: out) }
     let inputs = [definitions] + [rows.spine].compactMap(\.self) + EventArguments.paths(events)
     if let clash = OutputClash.find(inputs: inputs, outputs: [out, deadLetters].compactMap { $0 }) {
       throw ValidationError(clash)

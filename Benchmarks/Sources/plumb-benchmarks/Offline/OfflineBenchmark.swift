@@ -1,8 +1,8 @@
 import Foundation
 
-/// The offline side, by its commands: training rows, memory, backfills and exports.
+/// The offline side, by its commands: training rows, files, memory, backfills and exports.
 enum OfflineBenchmark {
-  static let groups: Set<String> = ["training", "memory", "backfill"]
+  static let groups: Set<String> = ["training", "memory", "backfill", "files"]
 
   /// Runs what the options name.
   static func run(_ options: Options) throws {
@@ -11,6 +11,7 @@ enum OfflineBenchmark {
     try FileManager.default.createDirectory(at: folder, withIntermediateDirectories: true)
     defer { try? FileManager.default.removeItem(at: folder) }
     if options.groups.contains("training") { try TrainingBenchmark(options, folder: folder).run() }
+    if options.groups.contains("files") { try FilesBenchmark(options, folder: folder).run() }
     if options.groups.contains("backfill") { try BackfillBenchmark(options, folder: folder).run() }
     if options.groups.contains("memory") { try MemoryBenchmark(options, folder: folder).run() }
   }
