@@ -6,8 +6,8 @@ extension Integration {
   /// `./examples/ctr/run` at a tenth of its size, with everything killed on the way.
   @Suite(
     .enabled(
-      if: Python.has("lightgbm", "pyarrow"),
-      "Python lacks lightgbm or pyarrow: PLUMB_PYTHON names one that has them"))
+      if: Python.has("lightgbm", "pandas", "pyarrow", "urllib3"),
+      "Python lacks lightgbm, pandas, pyarrow or urllib3: PLUMB_PYTHON names one that has them"))
   struct ClickModelTests {}
 }
 
@@ -19,10 +19,11 @@ extension Integration.ClickModelTests {
       let run = try Run()
       // What a run without kills says, on any machine.
       let said = [
-        "trigger worse of v1 for 2026-01-03T20:00:00Z: {'auc_6h': 0.520175",
-        "Sat 14:00             v1     0.734  0.792     1.361",
+        "2026-01-03T20:30:00Z  trigger worse for 2026-01-03T19:30:00Z: {'auc_6h': 0.467894",
+        "2026-01-03T14:00  v1     0.711  0.740     1.245        0.472",
+        "2026-01-04T02:00  v2     0.615  0.803     1.053        0.387",
       ]
-      for moment in ["Fri 18:00", "trigger worse"] {
+      for moment in ["v1 serves", "trigger worse"] {
         try waitUntil("\(moment): \(run.text)", seconds: 300) { run.text.contains(moment) || !run.isRunning }
         try run.killPlumb()
       }

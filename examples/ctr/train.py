@@ -1,129 +1,96 @@
-"""Trains a click model on what was served, and makes it the live one if it is better than that."""
-import datetime
+"""Trains a click model on what was served. It serves from then on if it is better than the one that does."""
 import json
 import os
-import shutil
+import pathlib
 import subprocess
 import sys
 
 import lightgbm
-import numpy
-import pyarrow
-import pyarrow.parquet
-from scipy.stats import rankdata
+import pandas
 
-DEFINITIONS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "features.yaml")
-WORK = os.environ["PLUMB_CTR_WORK"]
-MODELS = os.path.join(WORK, "models", "ranker")
-LIVE = os.path.join(MODELS, "live")
-LABEL = ["--label", "event_type = 'click'", "--label-source", "clicks", "--within", "30m", "--on", "user_id,item_id"]
+DEFINITIONS = pathlib.Path(__file__).with_name("features.yaml")
+WORK = pathlib.Path(os.environ["PLUMB_CTR_WORK"])
+MODELS = WORK / "models" / "ranker"
+DRIFTING = ["category", "item_row__price", "user_category__ctr", "user_category__shown_1h", "user_category__clicks_1h"]
 # Two runs on two machines make one model.
 PARAMETERS = dict(objective="binary", learning_rate=0.1, num_leaves=6, min_data_in_leaf=100, lambda_l2=10, verbosity=-1, seed=1,
                   deterministic=True, force_row_wise=True, num_threads=1)
 
 
-def plumb(*arguments):
-    done = subprocess.run([os.environ["PLUMB"], *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True)
+def plumb(command, *arguments, input=""):
+    done = subprocess.run([os.environ["PLUMB"], *command.split(), *arguments], input=input, capture_output=True, text=True)
     if done.returncode != 0:
-        sys.exit(f"plumb {arguments[0]}: {done.stderr}")
+        sys.exit(f"plumb {command}: {done.stderr}")
     return done.stdout
 
 
-def read(path, start, end):
-    """The rows of a training set between two times, in an order of their own."""
-    table = pyarrow.parquet.read_table(path)
-    times = table["requested_at"].cast("int64").to_numpy()
-    within = (times >= start.timestamp() * 1e6) & (times < end.timestamp() * 1e6)
-    return table.filter(pyarrow.array(within)).sort_by([(name, "ascending") for name in ("requested_at", "request_id", "row")])
+def training_set(name, *arguments):
+    plumb("training-set", "-d", DEFINITIONS, *arguments, "--out", WORK / f"{name}.parquet")
+    return pandas.read_parquet(WORK / f"{name}.parquet")
 
 
-def served(start, end):
+def served():
     """What the service has answered, row by row, with what came of it: nothing is computed again, so nothing can differ."""
-    path = os.path.join(WORK, "served.parquet")
-    plumb("training-set", "-d", DEFINITIONS, "--from", "served", "--service", "ranking", *LABEL, "--out", path)
-    return read(path, start, end)
+    label = ["--label", "event_type = 'click'", "--label-source", "clicks", "--within", "30m", "--on", "user_id,item_id"]
+    table = training_set("served", "--from", "served", "--service", "ranking", *label)
+    table = table.assign(prediction_id=table.request_id + "." + table.row.astype(str))
+    return table.sort_values(["requested_at", "prediction_id"], ignore_index=True)
 
 
 def features(table):
-    return [name for name in table.column_names if "__" in name]
-
-
-def matrix(table):
-    return numpy.column_stack([table[name].cast("double").to_numpy() for name in features(table)])
+    return table.filter(like="__").astype(float)
 
 
 def fit(table):
-    data = lightgbm.Dataset(matrix(table), table["label"].cast("int64").to_numpy(), feature_name=features(table))
-    return lightgbm.train(PARAMETERS, data, num_boost_round=50)
+    return lightgbm.train(PARAMETERS, lightgbm.Dataset(features(table), table.label), num_boost_round=50)
+
+
+def baseline(model, table):
+    """Rows and a model's scores of them, as plumb baseline freezes them."""
+    table.assign(score=model.predict(features(table)))[["score", "label", *DRIFTING]].to_parquet(WORK / "scored.parquet")
+    return plumb("baseline", WORK / "scored.parquet", "--label", "label", "--score", "score")
 
 
 def auc(model, table):
-    label, ranks = table["label"].cast("int64").to_numpy(), rankdata(model.predict(matrix(table)))
-    positives = int(label.sum())
-    return float((ranks[label == 1].sum() - positives * (positives + 1) / 2) / (positives * (len(label) - positives)))
+    return json.loads(baseline(model, table))["measures"]["auc"]
 
 
-def fingerprint():
-    return plumb("check", "-d", DEFINITIONS).split("fingerprint ")[1].split()[0]
+def models():
+    """What is known of each version, the first one first. A model is there when its about.json is, and never changes."""
+    return sorted((json.loads(path.read_text()) for path in MODELS.glob("*/about.json")), key=lambda about: about["version"])
 
 
-def load(directory):
-    """A model, and what is known of it. One of other definitions is refused: its features would be others of the same names."""
-    with open(os.path.join(directory, "about.json")) as file:
-        about = json.load(file)
-    if about["fingerprint"] != fingerprint():
-        raise ValueError(f"{directory} was trained on definitions {about['fingerprint']}, and {DEFINITIONS} are {fingerprint()}: "
-                         "train it anew")
-    return lightgbm.Booster(model_file=os.path.join(directory, "model.txt")), about
+def live():
+    """The version that serves, if there is one: the last that was better."""
+    return ([None] + [about for about in models() if about["auc"] > about["champion_auc"]])[-1]
 
 
-def train(start, until, trigger):
-    """A directory with a model, which is made at once and never changed."""
-    known = [str(number) for number in range(1, 1000) if os.path.isdir(os.path.join(MODELS, str(number)))]
-    for directory in (os.path.join(MODELS, name) for name in known):
-        if trigger and load(directory)[1]["trigger"] == trigger:
-            return directory  # The same trigger again: whoever made it was killed.
-    directory = os.path.join(MODELS, str(len(known) + 1))
-    cut = until - (until - start) / 4  # The last quarter decides, and isn't learned from.
-    learned, held_out = served(start, cut), served(cut, until)
+def load(about):
+    """A model. One of other definitions is refused: its features would be others of the same names."""
+    if f"fingerprint {about['fingerprint']}" not in plumb("check", "-d", DEFINITIONS):
+        raise ValueError(f"{about['version']} was trained on definitions that are not {DEFINITIONS}: train it anew")
+    return lightgbm.Booster(model_file=MODELS / about["trigger"] / "model.txt")
+
+
+def train(trigger, start, until):
+    """The version that a trigger asks for: the last quarter of its time isn't learned from, and tells who is better."""
+    champion, folder, table = live(), MODELS / trigger, served()
+    start, until = pandas.Timestamp(start), pandas.Timestamp(until)
+    cut = until - (until - start) / 4
+    learned, held_out = table.query("@start <= requested_at < @cut"), table.query("@cut <= requested_at < @until")
     model = fit(learned)
-    about = dict(version=f"v{len(known) + 1}", fingerprint=fingerprint(), trigger=trigger, rows=learned.num_rows,
-                 start=start.isoformat(), until=cut.isoformat(), auc=auc(model, held_out), champion_auc=None)
-    if os.path.exists(LIVE):
-        about["champion_auc"] = auc(load(LIVE)[0], held_out)
-    part = directory + ".part"
-    shutil.rmtree(part, ignore_errors=True)
-    os.makedirs(part)
-    scored = learned.append_column("score", pyarrow.array(model.predict(matrix(learned))))
-    pyarrow.parquet.write_table(scored, os.path.join(WORK, "training.parquet"))
-    plumb("baseline", os.path.join(WORK, "training.parquet"), "--label", "label", "--score", "score", "--out",
-          os.path.join(part, "baseline.json"))
-    model.save_model(os.path.join(part, "model.txt"))
-    with open(os.path.join(part, "about.json"), "w") as file:
-        json.dump(about, file, indent=1)
-    os.rename(part, directory)
-    return directory
+    about = dict(version=f"v{len(models()) + 1}", trigger=trigger, rows=len(learned), auc=auc(model, held_out),
+                 champion_auc=auc(load(champion), held_out) if champion else 0.0,
+                 fingerprint=plumb("check", "-d", DEFINITIONS).split("fingerprint ")[1].split()[0])
+    folder.mkdir(exist_ok=True)
+    model.save_model(folder / "model.txt")
+    (folder / "baseline.json").write_text(baseline(model, held_out))
+    (folder / "about.part").write_text(json.dumps(about))
+    (folder / "about.part").rename(folder / "about.json")
 
 
-def promote(directory):
-    """Makes a model the live one, if it is better on rows that neither has seen."""
-    about = load(directory)[1]
-    if about["auc"] <= (about["champion_auc"] or 0):
-        return f"{about['version']} is not better: AUC {about['auc']:.4f} against {about['champion_auc']:.4f}"
-    if os.path.lexists(LIVE + ".next"):
-        os.remove(LIVE + ".next")
-    os.symlink(os.path.basename(directory), LIVE + ".next")
-    os.rename(LIVE + ".next", LIVE)
-    return f"{about['version']} is live: AUC {about['auc']:.4f}" + (
-        f" against {about['champion_auc']:.4f}" if about["champion_auc"] else "")
-
-
-if __name__ == "__main__":
-    if sys.argv[1:] == ["--on-trigger"]:  # plumb on-trigger: what the condition has seen is what is learned from.
-        asked = json.load(sys.stdin)
-        span, trigger = [asked["data"]["from"], asked["data"]["until"]], asked["id"]
-    elif len(sys.argv) == 3:
-        span, trigger = sys.argv[1:], None
-    else:
-        sys.exit("usage: train.py FROM UNTIL, or train.py --on-trigger with the trigger on the standard input")
-    print(promote(train(*map(datetime.datetime.fromisoformat, span), trigger)))
+if __name__ == "__main__":  # As plumb on-trigger runs it: what the condition has seen is what is learned from.
+    asked = json.load(sys.stdin)
+    if all(about["trigger"] != asked["id"] for about in models()):  # Else this one had been killed just behind its work.
+        train(asked["id"], asked["data"]["from"], asked["data"]["until"])
+    print(live())

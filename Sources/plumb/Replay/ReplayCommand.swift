@@ -28,11 +28,16 @@ struct ReplayCommand: ParsableCommand {
       With --into features, a range of a view's topic is folded from nothing into a file with a row for each entity; with \
       --into snapshots, a row for each event with the features after it. No group is joined, and no offset changed.
 
+      With --join, event files of a join's sides become what the join makes, a record a line: files of the source that the join \
+      is. The source that is least far is read next, so outcomes are due by the events' times.
+
       With --triggers, the triggers that would have fired are written, as the service writes them and with the same ids: over event \
       files, or without --events over the topics that the views fold from (--from, --until, --archive).
 
       Examples:
         plumb replay -d shop.yaml --triggers --events last-year.ndjson.zst
+        plumb replay -d features.yaml --join outcomes --events predictions=p.parquet \\
+          clicks=c.ndjson.zst --out outcomes.ndjson
         plumb replay -d shop.yaml --into redis --workers 2
         plumb replay -d shop.yaml --into features --view user_activity \\
           --from 2026-01-02T00:00:00Z --out users.csv
@@ -44,7 +49,9 @@ struct ReplayCommand: ParsableCommand {
 
   @Option(name: [.customShort("d"), .long], help: "The definitions file.")
   var definitions: String
-  @Option(parsing: .upToNextOption, help: "Event files, in log order; - is the standard input.")
+  @Option(
+    parsing: .upToNextOption,
+    help: "Event files, in log order; - is the standard input. With --join, SOURCE=FILE.")
   var events: [String] = []
   @Option(help: "The source that the events are of; needed if the definitions have several.")
   var source: String?
@@ -65,6 +72,10 @@ struct ReplayCommand: ParsableCommand {
       "Write the triggers that would have fired, one JSON object a line; without --out to the standard output."
   )
   var triggers = false
+  @Option(
+    help: ArgumentHelp(
+      "Write what this join makes of the event files of its sources, as NDJSON.", valueName: "join"))
+  var join: String?
   @Option(help: "The file to write; - is the standard output.")
   var out: String?
   @Option(

@@ -13,6 +13,7 @@ protocol ReplayJob {
 extension ReplayCommand {
   /// The program that the flags ask for.
   var program: any ReplayJob.Type {
+    if join != nil { return RecordsOfJoin.self }
     if triggers { return events.isEmpty ? TriggersOfTopics.self : TriggersOfFiles.self }
     switch topics.into {
     case .redis: return StatesIntoStore.self
@@ -28,11 +29,15 @@ extension ReplayCommand {
 
   /// Runs a body over event files; tells what it did.
   func overFiles(_ body: (Plan, Selection, DeadLetterFile) throws -> String) throws {
+    try overFiles { plan, letters in try body(plan, Selection(plan, source: source, views: view), letters) }
+  }
+
+  /// The same of event files that no view is chosen for.
+  func overFiles(_ body: (Plan, DeadLetterFile) throws -> String) throws {
     try reporting {
       let plan = try DefinitionFile.compile(path: definitions)
-      let selection = try Selection(plan, source: source, views: view)
       let letters = try DeadLetterFile(path: deadLetters)
-      StandardError.print(try body(plan, selection, letters))
+      StandardError.print(try body(plan, letters))
       if letters.areLost { throw Outcome.lostRecords }
     }
   }
