@@ -93,7 +93,8 @@ public final class BatchReader {
   private var open: Read?
 
   /// Reads states of a version, and which version is live. Throws if nobody can tell that; a node that is away fails the
-  /// states that it has. A connection that was lost while nobody used it is made anew at once: reading twice does no harm.
+  /// states that it has. A connection that was lost while nobody used it is made anew at once: reading twice does no harm. A node
+  /// that doesn't answer in time is asked once.
   public func read(version: Int, _ lookups: [Lookup]) throws(StoreError) -> Outcome {
     open = Read(name: name, version: version, lookups)
     guard let outcome = try finish() else { preconditionFailure("Cannot leave a read that may block") }
@@ -154,6 +155,7 @@ public final class BatchReader {
     let exchange = if let sent { sent } else { try next(read) }
     let (batch, client) = (exchange.batch, exchange.client)
     var done = 0
+    let start = RedisClient.steadyMilliseconds()
     do throws(StoreError) {
       if sent == nil { try send(exchange, read) }
       let first = exchange.asks ? 1 : 0
@@ -167,7 +169,11 @@ public final class BatchReader {
       let isOfQuestion = exchange.asks && read.question.answer == nil
       let route = isOfQuestion ? OnlineReader.liveRoute : batch[min(done, batch.count - 1)].task
       let isRedirected = nodes.learn(route, from: client, error) && read.redirectionsLeft > 0
-      let isRepeated = error.remedy == .retry && answering.remove(ObjectIdentifier(client)) != nil
+      // What has been waited for isn't waited for twice.
+      let hasWaited =
+        2 * (RedisClient.steadyMilliseconds() - start) > Int64(client.options.commandTimeoutMilliseconds)
+      let hasAnswered = answering.remove(ObjectIdentifier(client)) != nil
+      let isRepeated = error.remedy == .retry && hasAnswered && !hasWaited
       if isRedirected { read.redirectionsLeft -= 1 }
       if !isRedirected && !isRepeated {
         if isOfQuestion { throw error }

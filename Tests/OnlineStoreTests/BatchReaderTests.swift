@@ -38,6 +38,18 @@ struct BatchReaderTests {
     #expect(reader.roundTrips == 2)
   }
 
+  /// Else a request would wait for twice the time that it may.
+  @Test func aNodeThatIsSilentIsAskedOnce() throws {
+    var options = server.options
+    options.commandTimeoutMilliseconds = 300
+    let reader = BatchReader(options, name: "shop")
+    check(try reader.read(version: 1, lookups))
+    server.pause(true)
+    let error = #expect(throws: StoreError.self) { try reader.read(version: 1, lookups) }
+    #expect(error?.message.contains("timed out") ?? false && reader.roundTrips == 2)
+    server.pause(false)
+  }
+
   @Test func whatIsSlowIsCompletedLater() throws {
     check(try reader.read(version: 1, lookups))
     server.pause(true)

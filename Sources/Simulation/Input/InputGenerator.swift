@@ -102,6 +102,7 @@ struct InputGenerator {
     }
     let key = sources[index].key == "item" ? item : user
     if sources[index].format != .json {
+      world.coverage.hit(.changed)
       let row: String? = draws.oneIn(6) ? nil : value
       return (index, changes.record(of: row, key, time, sources[index], timestamp: world.wallClock))
     }
