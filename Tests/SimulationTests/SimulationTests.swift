@@ -16,7 +16,7 @@ import Testing
     // Two versions forward to one repartition topic.
     3,
     // An offset that is out of range stops for good.
-    781,
+    5891,
     // A claim that is over stops for good.
     37,
     // Seeds that failed while the simulator was made.
