@@ -155,7 +155,7 @@ public final class MergedJoin {
         make: { [output] made in
           switch made {
           case .record(_, let value): output(.record(value))
-          case .letter(let cause, let letter):
+          case .letter(let cause, _, let letter):
             let line = cause.timestampMilliseconds ?? 0
             output(
               .letter(
