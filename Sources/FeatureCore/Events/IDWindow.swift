@@ -314,8 +314,8 @@ public final class IDWindow {
 
   /// Makes room for so many records, which are about to come.
   public func reserve(records: Int) {
-    // Slices are whole.
-    let records = min(records + records / 8, idsMax)
+    // An eighth more: slices are whole, and the limit is never passed.
+    let records = min(max(0, min(records, idsMax)) / 8 * 9, idsMax)
     for index in 0..<Self.shardCount where records > shards[index].recordsMax {
       rebuild(index, for: records * Self.growth.1 / Self.growth.0)
     }

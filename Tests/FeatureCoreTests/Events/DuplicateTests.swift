@@ -136,7 +136,8 @@ import TestSupport
 
   /// Hostile timestamps neither trap nor keep memory.
   @Test func anyTimestampIsTaken() {
-    let window = IDWindow(within: 86_400_000)
+    let window = IDWindow(within: 86_400_000, idsMax: 10_000)
+    for records in [Int.min, -1, 0, Int.max] { window.reserve(records: records) }
     for time in [Int64.min, -1, 0, 1 << 41, 1 << 59, .max, .max] {
       window.advance(to: time)
       for id in UInt64(0)..<1_000 { _ = window.note(Hash64.hash(id), content: 0) }
