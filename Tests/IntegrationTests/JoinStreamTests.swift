@@ -127,7 +127,7 @@ extension Integration.JoinStreamTests {
     }
   }
 
-  /// Shows go on for hours while nobody's clicks come: none of them is taken for not clicked.
+  /// Shows go on for hours while nobody's clicks come: none of them is taken for not clicked, and the process says that it lags.
   @Test func aStreamThatStandsStillMakesNoNegatives() async throws {
     try await Integration.expectNone {
       let seed = Integration.seed()
@@ -137,7 +137,7 @@ extension Integration.JoinStreamTests {
       let shows = try EventProducer(site, source: "shows")
       let clicks = try EventProducer(site, source: "clicks")
       let early = streams.clicks.prefix { $0.time < streams.start + 3 * streams.hours }
-      try site.start(Site.Instance("a"))
+      try site.start(Site.Instance("a"), more: ["--http", "127.0.0.1:0"])
       try shows.produce((streams.shows + streams.last(100_000)).map(\.written))
       try clicks.produce(early.map(\.written))
       // Every partition of the clicks has said that nothing comes, and the join has heard it.
@@ -158,9 +158,52 @@ extension Integration.JoinStreamTests {
         problems.append("show \(show) has an outcome, but clicks have come to \(latest) only")
       }
       if known.isEmpty { problems.append("there are no outcomes at all") }
+      try Self.awaitLags(site, "nothing is known of 45 hours") { $0.allSatisfy { $0 > Self.alertedSeconds } }
       try clicks.produce((streams.clicks.dropFirst(early.count) + streams.last(nil)).map(\.written))
       problems += try Self.compare(site, streams) + site.complaints()
+      try Self.awaitLags(site, "everything is known") { $0.allSatisfy { $0 < Self.alertedSeconds } }
       return Integration.report(problems, seed, site)
+    }
+  }
+
+  /// More shows become due by one mark than a cursor takes for it, and nothing comes after that: the join's log gets turns, and nobody
+  /// waits for partitions to say again that they have nothing to read.
+  @Test func whatBecomesDueAtOnceIsTakenInTurns() async throws {
+    try await Integration.expectNone {
+      let seed = Integration.seed()
+      var random = SplitMix64(seed: seed)
+      let streams = Streams(&random)
+      let site = try Site(Self.definitions)
+      let shows = try EventProducer(site, source: "shows")
+      let clicks = try EventProducer(site, source: "clicks")
+      let burst = (0...Limits.joinFollowMax).map { Event(id: $0, time: streams.start, user: 1, item: 1) }
+      try site.start(Site.Instance("a"))
+      try shows.produce((burst + streams.last(100_000)).map(\.written))
+      try clicks.produce(streams.last(nil).map(\.written))
+      var found = 0
+      try waitUntil("\(burst.count) outcomes are there: \(found); \(site.logs)", seconds: 120) {
+        found = try Self.outcomes(site).count
+        return found >= burst.count
+      }
+      let sides = site.inputs.filter { $0.input.join != nil }.map(\.partition)
+      let records = try KafkaAuditor(brokers: site.brokers, group: "audit").read(sides).joined()
+      let hasTurns = records.contains { record in (record.value ?? []).withUnsafeBytes { JoinTurn.isOne($0) }
+      }
+      return Integration.report(
+        (hasTurns ? [] : ["no turn is in the log of the join"]) + site.complaints(), seed, site)
+    }
+  }
+
+  /// As `PlumbOutcomesLagging` in Compose/alerts.yaml has it.
+  private static let alertedSeconds = 900.0
+
+  /// Waits until what the process says of each partition of the join's log is as it should be.
+  private static func awaitLags(_ site: Site, _ what: String, _ isRight: ([Double]) -> Bool) throws {
+    var lines: [Substring] = []
+    try waitUntil("\(what): \(lines)", seconds: 60) {
+      lines = Endpoint(site).metrics.filter { $0.hasPrefix("plumb_outcome_lag_seconds{join=\"outcomes\"") }
+      let lags = lines.compactMap { line in line.split(separator: " ").last.flatMap { Double($0) } }
+      return lags.count == Int(Site.partitions) && isRight(lags)
     }
   }
 
