@@ -50,7 +50,5 @@ claims = {
     "the AUC had fallen by more than 0.05, and has come back by more than half of that": better - bad > (good - bad) / 2 > 0.025,
     "a model that is trained on rows as served is better than one of a naive join": served > naive,
 }
-print()
-for claim, holds in claims.items():
-    print(f"{'held    ' if holds else 'NOT HELD'}  {claim}")
+print("\n" + "\n".join(f"{'held    ' if holds else 'NOT HELD'}  {claim}" for claim, holds in claims.items()))
 sys.exit(not all(claims.values()))

@@ -3,7 +3,6 @@ import json
 import os
 import time
 
-import numpy
 import pandas
 import urllib3
 
@@ -45,10 +44,8 @@ def rank(page, model, version):
     rows = [{name: event[name] for name in CLOCK} for event in page]
     answer = post("/v1/services/ranking", {"request_id": request, "at": text(at), "rows": rows})
     told = [row | dict(zip(answer["names"], known["values"])) for row, known in zip(rows, answer["rows"])]
-    scores = [None] * len(rows)
-    if model:
-        values = numpy.array([[row[name] for name in model.feature_name()] for row in told], dtype=float)
-        scores = model.predict(values, num_threads=1).tolist()
+    known = train.features(pandas.DataFrame(told))
+    scores = model.predict(known[model.feature_name()], num_threads=1).tolist() if model else [None] * len(rows)
     return [{name: row[name] for name in ("user_id", "item_id", *train.DRIFTING)}
             | dict(prediction_id=f"{request}.{number}", ts=at, model_version=version, score=score)
             for number, (row, score) in enumerate(zip(told, scores))]

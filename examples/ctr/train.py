@@ -33,8 +33,8 @@ def served():
     """What the service has answered, row by row, with what came of it: nothing is computed again, so nothing can differ."""
     label = ["--label", "event_type = 'click'", "--label-source", "clicks", "--within", "30m", "--on", "user_id,item_id"]
     table = training_set("served", "--from", "served", "--service", "ranking", *label)
-    table = table.assign(prediction_id=table.request_id + "." + table.row.astype(str))
-    return table.sort_values(["requested_at", "prediction_id"], ignore_index=True)
+    ids = table.request_id + "." + table.row.astype(str)
+    return table.assign(prediction_id=ids).sort_values(["requested_at", "prediction_id"], ignore_index=True)
 
 
 def features(table):

@@ -36,8 +36,8 @@ struct ReplayCommand: ParsableCommand {
 
       Examples:
         plumb replay -d shop.yaml --triggers --events last-year.ndjson.zst
-        plumb replay -d features.yaml --join outcomes --events predictions=p.parquet \\
-          clicks=c.ndjson.zst --out outcomes.ndjson
+        plumb replay -d shop.yaml --join outcomes --out outcomes.ndjson \\
+          --events predictions=p.parquet clicks=c.ndjson.zst
         plumb replay -d shop.yaml --into redis --workers 2
         plumb replay -d shop.yaml --into features --view user_activity \\
           --from 2026-01-02T00:00:00Z --out users.csv
