@@ -268,13 +268,14 @@ public final class TaskFold {
     return keys
   }
 
-  /// The value of the snapshot that a state has at a position, with the features' values.
-  public func snapshot(_ view: Int, _ key: [UInt8], _ state: State, at place: TopicPartition, _ offset: Int64)
-    -> [UInt8]
-  {
+  /// The value of the snapshot that a state has at a position.
+  public func snapshot(
+    _ view: Int, _ key: [UInt8], _ state: State, at place: TopicPartition, _ offset: Int64,
+    hasValues: Bool = true
+  ) -> [UInt8] {
     let plan = views[view]
     let bytes = plan.encode(state)
-    let values = plan.evaluate(state, at: state.asOf)
+    let values = hasValues ? plan.evaluate(state, at: state.asOf) : nil
     key.withUnsafeBytes { key in
       bytes.withUnsafeBytes { bytes in
         writer.snapshot(

@@ -96,8 +96,17 @@ struct SnapshotComparison {
     if let index = fold.views.firstIndex(where: { $0.name == snapshot.view }),
       let state = fold.state(index, snapshot.key)
     {
-      let expected = fold.snapshot(index, snapshot.key, state, at: task.partition, snapshot.offset)
-      if expected == snapshot.value || Self.isOtherForm(snapshot.value, of: expected) { return nil }
+      func expected(hasValues: Bool) -> [UInt8] {
+        fold.snapshot(
+          index, snapshot.key, state, at: task.partition, snapshot.offset, hasValues: hasValues)
+      }
+      // As the view asks for now, or as it did at another time.
+      let hasValues = fold.views[index].snapshotsHaveValues
+      if [hasValues, !hasValues].contains(where: { expected(hasValues: $0) == snapshot.value })
+        || Self.isOldForm(snapshot.value, of: expected(hasValues: true))
+      {
+        return nil
+      }
       let found = (try? Plumbline_Snapshot(serializedBytes: snapshot.value)).map { Array($0.state) } ?? []
       if found == fold.views[index].encode(state) {
         difference = "the state is right, but what stands beside it (as_of, fingerprint or values) is not"
@@ -114,16 +123,16 @@ struct SnapshotComparison {
       offset: snapshot.offset, difference: difference, cause: cause)
   }
 
-  /// Whether a record says the same as the expected one in another way: without values, as a view may ask for at any time, or
-  /// with values in the order of some file, as records once had them: nothing tells which file, so that any order will do.
-  private static func isOtherForm(_ found: [UInt8], of expected: [UInt8]) -> Bool {
+  /// Whether a record says the same as the expected one with its values in the order of some file, as records once had
+  /// them: nothing tells which file, so that any order will do.
+  private static func isOldForm(_ found: [UInt8], of expected: [UInt8]) -> Bool {
     guard var found = try? Plumbline_Snapshot(serializedBytes: found),
       var expected = try? Plumbline_Snapshot(serializedBytes: expected), found.sortedValues.isEmpty,
       let (has, should) = try? (sorted(found.values), sorted(expected.sortedValues))
     else { return false }
     found.values = []
     expected.sortedValues = []
-    return found == expected && (has.isEmpty || has == should)
+    return found == expected && has == should
   }
 
   /// Compared as bytes: as values, -0.0 and 0.0 are equal.
