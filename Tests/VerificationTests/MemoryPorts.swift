@@ -128,7 +128,7 @@ final class Shop {
   }
 
   /// Processes all that is in the topics: forwards, snapshots, and states with their positions.
-  func process() throws {
+  func process(snapshotsHaveValues: Bool = true) throws {
     for (partition, records) in log.topics[Self.clicks]!.enumerated() {
       let done = Int(store.tasks["clicks.\(partition)"]?.position ?? 0)
       for record in records[done...] {
@@ -141,11 +141,13 @@ final class Shop {
       }
     }
     for input in Routing(plan).inputs {
-      for partition in log.topics[input.topic]!.indices { try process(input, Int32(partition)) }
+      for partition in log.topics[input.topic]!.indices {
+        try process(input, Int32(partition), snapshotsHaveValues)
+      }
     }
   }
 
-  private func process(_ input: Routing.Input, _ partition: Int32) throws {
+  private func process(_ input: Routing.Input, _ partition: Int32, _ hasValues: Bool) throws {
     let place = TopicPartition(input.topic, partition)
     let name = "\(input.name).\(partition)"
     let count = Int32(log.topics[input.topic]!.count)
@@ -165,7 +167,8 @@ final class Shop {
       for key in fold.takeChanged(index) {
         let state = fold.state(index, key)!
         let stateKey = StateKey.make(view: view.name, key)
-        log.append(Self.snapshots, key: stateKey, value: fold.snapshot(index, key, state, at: place, end))
+        let snapshot = fold.snapshot(index, key, state, at: place, end, hasValues: hasValues)
+        log.append(Self.snapshots, key: stateKey, value: snapshot)
         task.states[stateKey] = view.encode(state)
       }
     }

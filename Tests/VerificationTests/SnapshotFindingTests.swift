@@ -17,6 +17,23 @@ import Testing
     #expect(report.snapshots > 8 && report.states == 7 && report.records > 100)
   }
 
+  /// Whether snapshots have values may be changed at any time: some have them, others don't, and a wrong state is found in both.
+  @Test func snapshotsWithoutValuesAreNoDifference() throws {
+    let shop = try Shop()
+    shop.produce(40)
+    try shop.process(snapshotsHaveValues: false)
+    shop.produce(25, from: 40)
+    try shop.process()
+    #expect(try shop.verify().findings == [])
+    try shop.change(Shop.snapshots, 0, 0) { record in
+      var snapshot = try Plumbline_Snapshot(serializedBytes: record.value!)
+      #expect(snapshot.sortedValues.isEmpty)
+      snapshot.asOf += 1
+      record.value = try snapshot.serializedBytes()
+    }
+    #expect(try shop.verify().findings.count == 1)
+  }
+
   /// Records once had their values in the order of a file, which nothing tells.
   @Test func oldRecordsAreNoDifference() throws {
     let shop = try Shop()
@@ -31,13 +48,6 @@ import Testing
           record.value = try snapshot.serializedBytes()
         }
       }
-    }
-    #expect(try shop.verify().findings == [])
-    // Without values neither, as a view may ask for.
-    try shop.change(Shop.snapshots, 0, 1) { record in
-      var snapshot = try Plumbline_Snapshot(serializedBytes: record.value!)
-      snapshot.values = []
-      record.value = try snapshot.serializedBytes()
     }
     #expect(try shop.verify().findings == [])
     // A value that no order explains is one.
