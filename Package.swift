@@ -67,11 +67,14 @@ let package = Package(
     .target(name: "Processor", dependencies: ["FeatureCore"], swiftSettings: strict),
     .target(
       name: "Simulation", dependencies: ["FeatureCore", "Processor", "BrokerCore"], swiftSettings: strict),
+    .target(name: "CallThread", swiftSettings: strict),
     .target(name: "TLSClient", dependencies: ["COpenSSL"], swiftSettings: strict),
     .target(
-      name: "OnlineStore", dependencies: ["FeatureCore", "Processor", "TLSClient", "CHiredis"],
+      name: "OnlineStore", dependencies: ["FeatureCore", "Processor", "CallThread", "TLSClient", "CHiredis"],
       swiftSettings: strict),
-    .target(name: "EventLog", dependencies: ["FeatureCore", "Processor", "CRDKafka"], swiftSettings: strict),
+    .target(
+      name: "EventLog", dependencies: ["FeatureCore", "Processor", "CallThread", "CRDKafka"],
+      swiftSettings: strict),
     .target(
       name: "Capture", dependencies: ["FeatureCore", "Processor", "OfflineStore"], swiftSettings: strict),
     .target(
@@ -150,7 +153,7 @@ let package = Package(
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "ServiceConfiguration",
         "OutputRecords", "Parquet", "Processor", "Verification", "FeastDefinitions", "ModelMonitor",
-        "TestSupport",
+        "CallThread", "TestSupport",
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], exclude: ["OfflineStore/Fixtures"], swiftSettings: strict),
     .testTarget(

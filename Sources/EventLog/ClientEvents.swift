@@ -24,7 +24,8 @@ final class ClientEvents {
   /// When errors that don't pass were last told, by code.
   private var told: [Int32: ContinuousClock.Instant] = [:]
   /// Errors that the client reported, most of which it overcomes by itself.
-  private(set) var errors = 0
+  var errors: Int { errorCount.load(ordering: .relaxed) }
+  private let errorCount = Atomic(0)
   /// Changes that were not taken yet.
   private(set) var rebalances: [Rebalance] = []
   /// The first record that could not be delivered since the last `takeFailure`.
@@ -131,7 +132,7 @@ final class ClientEvents {
   }
 
   private func onError(_ code: rd_kafka_resp_err_t, _ reason: String) {
-    errors += 1
+    errorCount.add(1, ordering: .relaxed)
     let line = "\(reason) (\(code.name))"
     // The call that meets it says what follows.
     if code == RD_KAFKA_RESP_ERR__FATAL { return log(.warning, line) }
@@ -211,7 +212,7 @@ final class ClientEvents {
       let isLost = rd_kafka_assignment_lost(client) != 0
       rebalances.append(isLost ? .lost(partitions) : .revoked(partitions))
     default:
-      errors += 1
+      errorCount.add(1, ordering: .relaxed)
       log(.error, "The group could not share out its partitions: \(code.text) (\(code.name))")
       rd_kafka_assign(client, nil)
       rebalances.append(.failed)

@@ -250,16 +250,16 @@ final class KafkaConsumer {
     try PartitionList.check(list, attempt)
   }
 
-  /// Calls with the membership that the worker's partitions belong to.
-  func withGroupMetadata(_ body: (OpaquePointer) throws(LogError) -> Void) throws(LogError) {
+  /// The membership that the worker's partitions belong to.
+  func membership() throws(LogError) -> GroupMembership {
     guard let metadata = rd_kafka_consumer_group_metadata(handle.raw) else {
       throw LogError(.fatal, "The consumer is not in a group")
     }
-    defer { rd_kafka_consumer_group_metadata_destroy(metadata) }
+    let membership = GroupMembership(metadata)
     // In this order: a member that has been thrown out has metadata without a name, which brokers accept from
     // anyone (KIP-447), and its loss is known by the time it has lost its name.
     if rd_kafka_assignment_lost(handle.raw) != 0 { throw Self.lost("Committing offsets") }
-    try body(metadata)
+    return membership
   }
 
   private static func lost(_ attempt: String) -> LogError {
@@ -310,4 +310,13 @@ final class KafkaConsumer {
       batch.removeAll()
     }
   }
+}
+
+/// The name and the generation of a member, as they were.
+final class GroupMembership {
+  let metadata: OpaquePointer
+
+  init(_ metadata: OpaquePointer) { self.metadata = metadata }
+
+  deinit { rd_kafka_consumer_group_metadata_destroy(metadata) }
 }

@@ -1,6 +1,7 @@
+import CallThread
 public import Processor
 
-/// The log of one worker in Kafka: a member of the consumer group and a producer. One thread.
+/// The log of one worker in Kafka: a member of the consumer group and a producer. One thread, and one of its own for commits.
 ///
 /// Without `close` it ends like a crash: the group notices when the session times out, the brokers when the
 /// transaction does.
@@ -13,6 +14,10 @@ public final class KafkaLog: EventLogPort {
   private let cursors: CursorReaders
   private let delivery: KafkaDelivery
   private var phase = Phase.idle
+  /// Makes the commits, so that the worker can go on reading.
+  private let committer = CallThread<LogError>()
+  /// The commit that was started last, until it has succeeded.
+  private var ending: TransactionEnd?
   private var isClosed = false
   private var commits = 0
   private var aborts = 0
@@ -64,6 +69,7 @@ public final class KafkaLog: EventLogPort {
   @discardableResult
   public func close(timeoutMilliseconds: Int) -> Bool {
     guard !isClosed else { return true }
+    precondition(!committer.isCalling, "Cannot close a log that commits")
     isClosed = true
     let deadline = ContinuousClock.now + .milliseconds(timeoutMilliseconds)
     var isClean = true
@@ -88,7 +94,8 @@ public final class KafkaLog: EventLogPort {
   /// See `EventLogPort`. Records come at once if there are any; the wait is for the first.
   public func poll(recordsMax: Int, timeoutMilliseconds: Int) throws(LogError) -> LogPoll {
     expectOpen("poll")
-    producer.serve()
+    // A commit serves the producer while it waits.
+    if !committer.isCalling { producer.serve() }
     return try consumer.poll(recordsMax: recordsMax, timeoutMilliseconds: timeoutMilliseconds)
   }
 
@@ -169,31 +176,37 @@ public final class KafkaLog: EventLogPort {
     try producer.send(topic: topic, partition: partition, key: key, value: value)
   }
 
-  /// See `EventLogPort`. After `.retry`, call it again with the same offsets: it goes on where it was. Lasts no longer
-  /// than the request's deadline and twice the transaction's.
-  public func commit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
+  /// See `EventLogPort`. Lasts no longer than the request's deadline and twice the transaction's. Without transactions it is done
+  /// when it returns.
+  public func startCommit(
+    _ offsets: [(partition: TopicPartition, offset: Int64)]
+  ) throws(LogError) -> Bool {
     expectOpen("commit")
     precondition(phase != .idle, "Cannot commit when no transaction is open")
-    switch delivery {
-    case .exactlyOnce: try commitTransaction(PartitionList(offsets))
-    case .atLeastOnce: try commitAfterDelivery(PartitionList(offsets))
+    guard delivery == .exactlyOnce else {
+      try commitAfterDelivery(PartitionList(offsets))
+      return hasCommitted()
     }
-    phase = .idle
-    commits += 1
+    let ending = self.ending ?? TransactionEnd(producer, offsets)
+    // Whatever the group decides while the commit is under way, these offsets are those of the member that it is now.
+    if !ending.hasOffsets { ending.membership = offsets.isEmpty ? nil : try consumer.membership() }
+    self.ending = ending
+    phase = .committing
+    committer.start { () throws(LogError) in try ending.run() }
+    return false
   }
 
-  private func commitTransaction(_ offsets: consuming PartitionList) throws(LogError) {
-    if phase == .open {
-      // Before anything of the commit that can't be waited for again.
-      try producer.flush()
-      if !offsets.elements.isEmpty {
-        let list = offsets
-        try consumer.withGroupMetadata { metadata throws(LogError) in try producer.send(list, of: metadata) }
-      }
-      // Offsets can't be added any more once the transaction has begun to commit.
-      phase = .committing
-    }
-    try producer.commit()
+  /// See `EventLogPort`.
+  public func finishCommit(waiting: Bool) throws(LogError) -> Bool {
+    guard try committer.finish(waiting: waiting) else { return false }
+    return hasCommitted()
+  }
+
+  private func hasCommitted() -> Bool {
+    phase = .idle
+    ending = nil
+    commits += 1
+    return true
   }
 
   private func commitAfterDelivery(_ offsets: consuming PartitionList) throws(LogError) {
@@ -213,7 +226,34 @@ public final class KafkaLog: EventLogPort {
     case .atLeastOnce: _ = producer.takeFailure()
     }
     phase = .idle
+    ending = nil
     aborts += 1
+  }
+}
+
+/// The end of a transaction, up to its commit. While it runs the producer is its own; between two runs nobody uses it.
+private final class TransactionEnd: @unchecked Sendable {
+  private let producer: KafkaProducer
+  private let offsets: [(partition: TopicPartition, offset: Int64)]
+  /// Whose offsets they are; nil if there are none.
+  var membership: GroupMembership?
+  /// They can't be added any more once the transaction has begun to commit.
+  private(set) var hasOffsets = false
+
+  init(_ producer: KafkaProducer, _ offsets: [(partition: TopicPartition, offset: Int64)]) {
+    self.producer = producer
+    self.offsets = offsets
+  }
+
+  /// Cut short with `.retry`, it may be run again, and goes on where it was.
+  func run() throws(LogError) {
+    if !hasOffsets {
+      // Before anything of the commit that can't be waited for again.
+      try producer.flush()
+      if let membership { try producer.send(PartitionList(offsets), of: membership.metadata) }
+      hasOffsets = true
+    }
+    try producer.commit()
   }
 }
 

@@ -93,7 +93,12 @@ public final class ReplayLog: EventLogPort {
   ) throws(LogError) { preconditionFailure("Cannot send when replaying") }
 
   /// Never called: the offsets are the live group's.
-  public func commit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
+  public func startCommit(
+    _ offsets: [(partition: TopicPartition, offset: Int64)]
+  ) throws(LogError) -> Bool { preconditionFailure("Cannot commit when replaying") }
+
+  /// Never called.
+  public func finishCommit(waiting: Bool) throws(LogError) -> Bool {
     preconditionFailure("Cannot commit when replaying")
   }
 

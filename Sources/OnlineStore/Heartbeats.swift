@@ -10,6 +10,8 @@ public final class Heartbeats<Base: StateStorePort>: StateStorePort {
   private let keys: StoreKeys
   /// The positions that the store has.
   private var positions: [String: Int64] = [:]
+  /// What is being committed.
+  private var underWay: (task: String, position: Int64)?
   /// Where partitions ended at a time; until the store has come so far, nothing is claimed.
   private var ends: [String: (offset: Int64, microseconds: Int64)] = [:]
 
@@ -34,18 +36,30 @@ public final class Heartbeats<Base: StateStorePort>: StateStorePort {
 
   /// See `StateStorePort`.
   public func load(
-    _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
+    _ task: String, epoch: Int64, position: Int64?, next: Int64?, _ keys: ByteStrings,
     _ body: (Int, StoredState) -> Void
   ) throws(StoreError) {
-    try base.load(task, epoch: epoch, position: position, keys, body)
+    try base.load(task, epoch: epoch, position: position, next: next, keys, body)
   }
 
   /// See `StateStorePort`.
-  public func commit(
+  public func startCommit(
     _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates
-  ) throws(StoreError) {
-    try base.commit(task, epoch: epoch, from: from, to: position, states: states)
+  ) throws(StoreError) -> Bool {
+    underWay = (task, position)
+    return note(try base.startCommit(task, epoch: epoch, from: from, to: position, states: states))
+  }
+
+  /// See `StateStorePort`.
+  public func finishCommit(waiting: Bool) throws(StoreError) -> Bool {
+    note(try base.finishCommit(waiting: waiting))
+  }
+
+  private func note(_ isDone: Bool) -> Bool {
+    guard isDone, let (task, position) = underWay else { return isDone }
+    underWay = nil
     positions[task] = position
+    return true
   }
 
   /// The tasks whose end at a new time is wanted.

@@ -48,6 +48,9 @@ final class RedisNodes {
     throw StoreError(.retry, "task \(task) is sent from node to node: wait until the cluster has settled")
   }
 
+  /// Gives all connections up; the next steps make new ones.
+  func drop() { for client in clients.values { client.drop() } }
+
   /// Takes from a failure where the task is; false if it does not say.
   func learn(_ task: String, from client: RedisClient, _ error: StoreError) -> Bool {
     if let target = client.takeRedirection() {

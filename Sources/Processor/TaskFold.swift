@@ -244,7 +244,7 @@ public final class TaskFold {
       join.progress.encode(join.plan, into: &bytes)
       found.append((StateKey.progress(of: join.plan.name), bytes))
     }
-    join.committed(bytesMax: .max)
+    join.seal(bytesMax: .max)
     return found
   }
 

@@ -5,19 +5,25 @@ public import Processor
 public final class ObservedLog<Base: EventLogPort>: EventLogPort {
   /// The log itself.
   public let base: Base
-  private let commitTimer: Metrics.Timer
+  private var commitTimer: CommitTimer
 
   /// Times the commits of a log.
   public init(_ base: Base, _ registry: PrometheusRegistry) {
     self.base = base
-    commitTimer = Timer(label: "plumb_commit_seconds", dimensions: [("phase", "log")], factory: registry)
+    commitTimer = CommitTimer("log", registry)
   }
 
-  /// See `EventLogPort`. Timed, refused or not.
-  public func commit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
-    let start = ContinuousClock.now
-    defer { commitTimer.recordNanoseconds(since: start) }
-    try base.commit(offsets)
+  /// See `EventLogPort`. Timed until its end is known, refused or not.
+  public func startCommit(
+    _ offsets: [(partition: TopicPartition, offset: Int64)]
+  ) throws(LogError) -> Bool {
+    commitTimer.start()
+    return try commitTimer.observe { () throws(LogError) in try base.startCommit(offsets) }
+  }
+
+  /// See `EventLogPort`.
+  public func finishCommit(waiting: Bool) throws(LogError) -> Bool {
+    try commitTimer.observe { () throws(LogError) in try base.finishCommit(waiting: waiting) }
   }
 
   /// See `EventLogPort`.
@@ -88,8 +94,10 @@ public final class ObservedLog<Base: EventLogPort>: EventLogPort {
 public final class ObservedStore<Base: StateStorePort>: StateStorePort {
   private let base: Base
   private let loadTimer: Metrics.Timer
-  private let commitTimer: Metrics.Timer
+  private var commitTimer: CommitTimer
   private let onCommit: (_ task: String, _ states: KeyedStates) -> Void
+  /// What is being committed.
+  private var underWay: (task: String, states: KeyedStates)?
 
   /// Times the loads and commits of a store; `onCommit` is told of what was committed.
   public init(
@@ -99,7 +107,7 @@ public final class ObservedStore<Base: StateStorePort>: StateStorePort {
     self.base = base
     self.onCommit = onCommit
     loadTimer = Timer(label: "plumb_load_seconds", dimensions: [], factory: registry)
-    commitTimer = Timer(label: "plumb_commit_seconds", dimensions: [("phase", "store")], factory: registry)
+    commitTimer = CommitTimer("store", registry)
   }
 
   /// See `StateStorePort`.
@@ -107,23 +115,60 @@ public final class ObservedStore<Base: StateStorePort>: StateStorePort {
 
   /// See `StateStorePort`. Timed, refused or not.
   public func load(
-    _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
+    _ task: String, epoch: Int64, position: Int64?, next: Int64?, _ keys: ByteStrings,
     _ body: (Int, StoredState) -> Void
   ) throws(StoreError) {
     let start = ContinuousClock.now
     defer { if keys.count > 0 { loadTimer.recordNanoseconds(since: start) } }
-    try base.load(task, epoch: epoch, position: position, keys, body)
+    try base.load(task, epoch: epoch, position: position, next: next, keys, body)
   }
 
-  /// See `StateStorePort`. Timed, refused or not.
-  public func commit(
+  /// See `StateStorePort`. Timed until its end is known, refused or not.
+  public func startCommit(
     _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates
-  ) throws(StoreError) {
-    let start = ContinuousClock.now
-    defer { commitTimer.recordNanoseconds(since: start) }
-    try base.commit(
-      task, epoch: epoch, from: from, to: position, states: states)
+  ) throws(StoreError) -> Bool {
+    commitTimer.start()
+    underWay = (task, states)
+    return tell(
+      try commitTimer.observe { () throws(StoreError) in
+        try base.startCommit(task, epoch: epoch, from: from, to: position, states: states)
+      })
+  }
+
+  /// See `StateStorePort`.
+  public func finishCommit(waiting: Bool) throws(StoreError) -> Bool {
+    tell(try commitTimer.observe { () throws(StoreError) in try base.finishCommit(waiting: waiting) })
+  }
+
+  private func tell(_ isDone: Bool) -> Bool {
+    guard isDone, let (task, states) = underWay else { return isDone }
+    underWay = nil
     onCommit(task, states)
+    return true
+  }
+}
+
+/// Times commits from their start until their end is known.
+private struct CommitTimer {
+  private let timer: Metrics.Timer
+  private var began = ContinuousClock.now
+
+  init(_ phase: String, _ registry: PrometheusRegistry) {
+    timer = Timer(label: "plumb_commit_seconds", dimensions: [("phase", phase)], factory: registry)
+  }
+
+  mutating func start() { began = .now }
+
+  /// Asks whether a commit is done, and records it if it is, or has failed.
+  func observe<Failure>(_ ask: () throws(Failure) -> Bool) throws(Failure) -> Bool {
+    do throws(Failure) {
+      let isDone = try ask()
+      if isDone { timer.recordNanoseconds(since: began) }
+      return isDone
+    } catch {
+      timer.recordNanoseconds(since: began)
+      throw error
+    }
   }
 }
 

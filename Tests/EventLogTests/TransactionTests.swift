@@ -114,19 +114,15 @@ extension BrokerSuite {
         }
       }
       try producer.begin()
-      try consumer.withGroupMetadata { metadata throws(LogError) in
-        #expect(consumer.close(until: .now + .seconds(10)))
-        do {
-          // Somebody else is in the group, so that it isn't empty.
-          let heir = Reader(try bench.log(topic))
-          try heir.join()
-          #expect(try remedy { try producer.send(PartitionList([(partition, 3)]), of: metadata) } == .fenced)
-          #expect(try heir.log.committed([partition]) == [nil])
-          heir.log.close(timeoutMilliseconds: 10_000)
-        } catch {
-          Issue.record(error)
-        }
-      }
+      let membership = try consumer.membership()
+      #expect(consumer.close(until: .now + .seconds(10)))
+      // Somebody else is in the group, so that it isn't empty.
+      let heir = Reader(try bench.log(topic))
+      try heir.join()
+      #expect(
+        try remedy { try producer.send(PartitionList([(partition, 3)]), of: membership.metadata) } == .fenced)
+      #expect(try heir.log.committed([partition]) == [nil])
+      heir.log.close(timeoutMilliseconds: 10_000)
     }
 
     @Test func aMemberThatDoesNotPollLosesItsPartitions() async throws {

@@ -104,10 +104,12 @@ private final class OneTopicLog: EventLogPort {
     bytesMax = max(bytesMax, bytes)
   }
 
-  func commit(_ offsets: [(partition: TopicPartition, offset: Int64)]) {
+  func startCommit(_ offsets: [(partition: TopicPartition, offset: Int64)]) -> Bool {
     commits += 1
     committed = offsets.first?.offset ?? committed
+    return true
   }
+  func finishCommit(waiting: Bool) -> Bool { true }
   func abort() {}
   func close(timeoutMilliseconds: Int) -> Bool { true }
 }
@@ -116,9 +118,13 @@ private final class OneTopicLog: EventLogPort {
 private final class PatientStore: StateStorePort {
   func claim(_ task: String) -> TaskClaim { TaskClaim(epoch: 1, position: nil) }
   func load(
-    _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings, _ body: (Int, StoredState) -> Void
+    _ task: String, epoch: Int64, position: Int64?, next: Int64?, _ keys: ByteStrings,
+    _ body: (Int, StoredState) -> Void
   ) {
     for index in 0..<keys.count { body(index, .none) }
   }
-  func commit(_ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates) {}
+  func startCommit(
+    _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates
+  ) -> Bool { true }
+  func finishCommit(waiting: Bool) -> Bool { true }
 }

@@ -87,13 +87,15 @@ final class MemoryTriggerLog: EventLogPort {
     open?.append((key.map(Array.init) ?? [], value.map(Array.init) ?? []))
   }
 
-  func commit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
+  func startCommit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) -> Bool {
     try fail("commit")
     guard let sent = open else { preconditionFailure("Cannot commit when no transaction is open") }
     open = nil
     trainings += sent
     if let offset = offsets.first?.offset { committed = offset }
+    return true
   }
+  func finishCommit(waiting: Bool) throws(LogError) -> Bool { true }
 
   func abort() throws(LogError) { open = nil }
   func close(timeoutMilliseconds: Int) -> Bool { true }

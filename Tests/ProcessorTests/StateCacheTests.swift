@@ -25,7 +25,7 @@ import Testing
     // Between two commits nothing is dropped.
     for start in stride(from: 0, to: max(2_000, 20_000_000 / words / 8), by: 20) {
       Self.fill(cache, start..<start + 20, words: words)
-      cache.committed(bytesMax: bytesMax)
+      cache.seal(bytesMax: bytesMax)
       largest = max(largest, cache.bytes)
       round = 20 * (words * 8 + 200)
     }

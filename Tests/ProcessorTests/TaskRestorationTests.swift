@@ -19,14 +19,15 @@ import Testing
     }
 
     func load(
-      _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings, _ body: (Int, StoredState) -> Void
+      _ task: String, epoch: Int64, position: Int64?, next: Int64?, _ keys: ByteStrings,
+      _ body: (Int, StoredState) -> Void
     ) throws(StoreError) {
       throw StoreError(.fatal, "a restoration reads no states")
     }
 
-    func commit(
+    func startCommit(
       _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates
-    ) throws(StoreError) {
+    ) throws(StoreError) -> Bool {
       if epochs[task] != epoch { throw StoreError(.fenced, task) }
       if positions[task] != from { throw StoreError(.moved, task) }
       positions[task] = position
@@ -34,7 +35,10 @@ import Testing
       for index in 0..<states.count {
         states.withBytes(index) { self.states[task, default: [:]][Array($0)] = Array($1) }
       }
+      return true
     }
+
+    func finishCommit(waiting: Bool) throws(StoreError) -> Bool { true }
   }
 
   private let partition = TopicPartition("topic", 0)

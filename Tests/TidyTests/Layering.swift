@@ -21,11 +21,13 @@ let layers: [String: AllowedImports] = [
   "ModelMonitor": .only(["FeatureCore"]),
   "Processor": .only(["FeatureCore"]),
   "Simulation": .only(["FeatureCore", "Processor", "BrokerCore"]),
+  "CallThread": .only(["Dispatch", "Glibc", "Synchronization"]),
   "TLSClient": .only(["COpenSSL", "Glibc"]),
   "OnlineStore": .only([
-    "FeatureCore", "Processor", "TLSClient", "CHiredis", "Glibc", "Dispatch", "Synchronization",
+    "FeatureCore", "Processor", "CallThread", "TLSClient", "CHiredis", "Glibc", "Dispatch",
+    "Synchronization",
   ]),
-  "EventLog": .only(["FeatureCore", "Processor", "CRDKafka", "Glibc", "Synchronization"]),
+  "EventLog": .only(["FeatureCore", "Processor", "CallThread", "CRDKafka", "Glibc", "Synchronization"]),
   "OutputRecords": .only(["SwiftProtobuf", "Foundation", "FoundationEssentials"]),
   "Verification": .only([
     "FeatureCore", "Processor", "OutputRecords", "OfflineStore", "SwiftProtobuf", "Foundation", "Glibc",
@@ -61,7 +63,7 @@ let floors: [(name: String, targets: [String])] = [
     [
       "EventLog", "OnlineStore", "OfflineStore", "EventFiles", "Parquet", "DefinitionFiles", "Capture",
       "PostgresTables", "SQLiteTables", "FileTables", "LocalBroker", "OutputRecords", "Telemetry",
-      "HTTPListener", "TLSServer", "TLSClient",
+      "HTTPListener", "TLSServer", "TLSClient", "CallThread",
     ]
   ),
   ("rereading", ["Replay", "Verification"]),

@@ -69,11 +69,11 @@ final class JoinFold {
     hasProgressed = false
   }
 
-  /// What was stored is stored.
-  func committed(bytesMax bytes: Int) {
+  /// What has changed is on its way to the store.
+  func seal(bytesMax bytes: Int) {
     hasProgressed = false
-    rights.committed(bytesMax: bytes)
-    rows.committed(bytesMax: bytes)
+    rights.seal(bytesMax: bytes)
+    rows.seal(bytesMax: bytes)
   }
 
   /// What the store has of a key.

@@ -5,8 +5,6 @@ struct JoinMarks {
   /// The joins that the source is a side of.
   let sides: [Routing.JoinSide]
   let topics: [String]
-  /// The task's next offset, as of the last commit.
-  var position: Int64 = 0
   /// The largest event time folded since the task began.
   private var time: Int64?
   private var toldTime: Int64?

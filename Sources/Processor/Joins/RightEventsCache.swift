@@ -1,6 +1,6 @@
 import FeatureCore
 
-/// The right events of a task's keys that are in memory. What hasn't changed since the last commit may go.
+/// The right events of a task's keys that are in memory. What hasn't changed since the last commit was sealed may go.
 final class RightEventsCache {
   private var keys: [Text: RightEvents] = [:]
   private var changed: Set<Text> = []
@@ -49,13 +49,13 @@ final class RightEventsCache {
     for key in changed.sorted() { body(key, keys[key] ?? RightEvents()) }
   }
 
-  /// After a commit: nothing has changed against the store any more.
-  func committed(bytesMax: Int) {
-    changed.removeAll()
+  /// What has changed is on its way to the store. It stays in memory until the next call; the store has the rest.
+  func seal(bytesMax: Int) {
+    defer { changed.removeAll() }
     guard keys.count > countMax || bytes > bytesMax else { return }
     hasEvicted = hasEvicted || !keys.isEmpty
-    keys = [:]
+    keys = keys.filter { changed.contains($0.key) }
     damaged = []
-    bytes = 0
+    bytes = keys.values.reduce(0) { $0 + $1.bytes }
   }
 }

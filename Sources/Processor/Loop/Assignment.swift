@@ -9,7 +9,10 @@ extension ProcessorLoop {
       note("giving up \(names(partitions.map(\.description))): the group has asked for them")
       // What was folded is committed while the partitions are still ours. If that fails now, the new owner folds it
       // again from the committed offset.
-      do throws(LoopFault) { try commit(now: now) } catch { try giveUpTransaction(because: error.message) }
+      do throws(LoopFault) {
+        try commit(now: now)
+        try settle()
+      } catch { try giveUpTransaction(because: error.message) }
       try drop(partitions)
     case .lost(let partitions):
       // They may have a new owner already: nothing of theirs may be published.
@@ -70,6 +73,7 @@ extension ProcessorLoop {
   /// Begins the tasks of the partitions that were assigned, then fetches them all. Interrupted, it goes on where it was.
   func beginPending() throws(LoopFault) {
     if pending.isEmpty && begun.isEmpty { return }
+    try settle()
     while let partition = pending.last {
       begun.append(try begin(partition))
       setBack.remove(partition)
@@ -110,7 +114,7 @@ extension ProcessorLoop {
     }
     // A repartition topic's records were placed by a task.
     let partitionCount = input.isRepartitioned ? nil : partitions[input.name]
-    let isSetBack = setBack.contains(partition) && claim.position ?? 0 >= 0
+    let isSetBack = setBack.contains(partition) && claim.position ?? -1 >= 0
     let decision = StartDecision.make(
       name, stored: isSetBack ? nil : claim.position, committed: committed, low: marks.low, high: marks.high)
     // Whatever the store has of a task that begins from nothing is of a past that its position has lost.

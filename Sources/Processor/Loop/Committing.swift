@@ -1,17 +1,27 @@
 import FeatureCore
 
 extension ProcessorLoop {
-  /// Publishes what was folded since the last commit, then stores it. The log first: if the loop dies between the two,
-  /// the store is behind and catches up by folding again; the other way round it would hold what no reader of
+  /// Begins to publish what was folded since the last commit, and then to store it. The log first: if the loop dies between the
+  /// two, the store is behind and catches up by folding again; the other way round it would hold what no reader of
   /// the log will ever see.
   func commit(now: Int64) throws(LoopFault) {
-    try completeCommit(now: now)
+    try settle()
     foldsSinceCommit = 0
     bytesSinceCommit = 0
-    // The interval counts from a commit of something: what comes after a silence is committed at once.
-    if isCommitPending { lastCommit = now }
     let published = orderedTasks.filter(\.hasNews)
     let marked = orderedTasks.filter(owesMarks)
+    if isCommitPending || !marked.isEmpty { try seal(published, marked, now: now) }
+    _ = try advance(waiting: false)
+    if now - lastCheck >= limits.checkIntervalMilliseconds { try checkStore() }
+  }
+
+  /// Takes what was folded for a commit, and sends what belongs to it.
+  private func seal(
+    _ published: [WorkerTask], _ marked: [WorkerTask], now: Int64
+  ) throws(LoopFault) {
+    // The interval counts from a commit of something: what comes after a silence is committed at once.
+    if isCommitPending { lastCommit = now }
+    let stored = orderedTasks.filter { $0.stored != $0.position || $0.isCatchingUp }
     if !published.isEmpty || !marked.isEmpty {
       do throws(LoopFault) {
         for task in published { try encodeStates(of: task, isSilent: false) }
@@ -22,12 +32,14 @@ extension ProcessorLoop {
         if case .log(let error) = error { throw .log(LogError(.abort, error.message)) }
         throw error
       }
-      phase = .publishing
-    } else if isCommitPending {
-      phase = .storing
     }
-    try completeCommit(now: now)
-    if now - lastCheck >= limits.checkIntervalMilliseconds { try checkStore() }
+    for task in stored where task.sealed != task.position { try encodeStates(of: task, isSilent: true) }
+    let bytesMax = limits.cachedBytesMax
+    for task in stored { task.seal(cacheBytesMax: bytesMax / max(1, tasks.count * max(1, task.views.count))) }
+    flight = Flight(
+      stage: phase == .sending ? .publishing : .storing,
+      offsets: published.map { ($0.partition, $0.position) }, tasks: stored.reversed())
+    phase = .folding
   }
 
   /// Notices that the store has lost writes although there is nothing to load or store.
@@ -35,37 +47,27 @@ extension ProcessorLoop {
     lastCheck = now
     for task in orderedTasks {
       try onStore(task.partition) { () throws(StoreError) in
-        try store.load(task.name, epoch: task.epoch, position: task.stored, []) { _, _ in }
+        try store.load(task.name, epoch: task.epoch, position: task.stored, next: task.sealed, []) { _, _ in }
       }
     }
   }
 
-  /// Goes on with a commit that was interrupted. Every step may be repeated.
-  func completeCommit(now: Int64) throws(LoopFault) {
-    try completeAbort()
-    if phase == .publishing {
-      let offsets = orderedTasks.filter(\.hasNews).map { ($0.partition, $0.position) }
-      try onLog { () throws(LogError) in try log.commit(offsets) }
-      counts.commits += 1
-      for task in orderedTasks where task.hasNews { task.published = task.position }
-      phase = .storing
-    }
-    if phase == .storing {
-      for task in orderedTasks { try storeStates(of: task) }
-      phase = .folding
-    }
-  }
-
-  /// Writes a task's changed states and its position in one atomic step.
+  /// Writes a task's changed states and its position while no commit is under way.
   func storeStates(of task: WorkerTask) throws(LoopFault) {
     if task.stored == task.position && !task.isCatchingUp { return }
-    if task.encoded != task.position { try encodeStates(of: task, isSilent: true) }
+    if task.sealed != task.position { try encodeStates(of: task, isSilent: true) }
     try onStore(task.partition) { () throws(StoreError) in
       try store.commit(
         task.name, epoch: task.epoch, from: task.stored, to: task.position, states: task.states)
     }
+    task.seal(cacheBytesMax: limits.cachedBytesMax / max(1, tasks.count * max(1, task.views.count)))
+    didStore(task)
+  }
+
+  /// The store has what was sealed of a task.
+  func didStore(_ task: WorkerTask) {
     let wasCatchingUp = task.isCatchingUp
-    task.didStore(cacheBytesMax: limits.cachedBytesMax / max(1, tasks.count * max(1, task.views.count)))
+    task.didStore()
     if wasCatchingUp, !task.isCatchingUp { noteRecovery(of: task) }
   }
 
@@ -86,7 +88,7 @@ extension ProcessorLoop {
       }
     }
     if let join = task.join { encode(join, of: task, into: &states) }
-    task.encoded = task.position
+    task.sealed = task.position
   }
 
   /// Sends a snapshot of the state that was encoded last.

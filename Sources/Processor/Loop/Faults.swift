@@ -70,7 +70,7 @@ extension ProcessorLoop {
 
   /// Begins one task anew. What it has sent in an open transaction it will send again, so that has to go.
   private func beginAnew(_ task: TopicPartition?, because cause: String) throws(ProcessorError) {
-    if phase.isInTransaction { return try abort(because: cause) }
+    if !settleLog() || phase != .folding { return try abort(because: cause) }
     beginAnew(task.map { [$0] } ?? [])
   }
 
@@ -86,8 +86,9 @@ extension ProcessorLoop {
   /// committed offsets tell, so every task begins anew.
   func abort(because cause: String) throws(ProcessorError) {
     counts.aborts += 1
-    if phase.isInTransaction { noteAbort(cause) }
-    phase = phase.isInTransaction ? .aborting : .folding
+    let isOpen = abandonFlight() || phase != .folding
+    if isOpen { noteAbort(cause) }
+    phase = isOpen ? .aborting : .folding
     foldsSinceCommit = 0
     bytesSinceCommit = 0
     beginAnew(orderedTasks.map(\.partition))

@@ -36,6 +36,7 @@ extension ProcessorLoop {
   /// Nothing is left of what was published before: below that offset may be marks and records that were compacted away.
   private func concludeCatchingUp(_ task: WorkerTask) throws(LoopFault) {
     task.position = max(task.position, task.published)
+    try settle()
     try storeStates(of: task)
   }
 
@@ -175,7 +176,8 @@ extension ProcessorLoop {
     var damaged: [(key: [UInt8], reason: String)] = []
     try onStore(task.partition) { () throws(StoreError) in
       try store.load(
-        task.name, epoch: task.epoch, position: task.stored, ByteStrings(keys.map { view.keyPrefix + $0 })
+        task.name, epoch: task.epoch, position: task.stored, next: task.sealed,
+        ByteStrings(keys.map { view.keyPrefix + $0 })
       ) { index, stored in
         switch stored {
         case .none: break
@@ -367,6 +369,8 @@ extension ProcessorLoop {
   func beginTransaction() throws(LoopFault) {
     if phase == .sending { return }
     precondition(phase == .folding, "Cannot begin a transaction while \(phase)")
+    // The one before is decided first.
+    _ = try publish(waiting: true)
     try onLog { () throws(LogError) in try log.begin() }
     phase = .sending
   }

@@ -69,7 +69,8 @@ extension ProcessorLoop {
     var isSetBack = false
     try onStore(task.partition) { () throws(StoreError) in
       try store.load(
-        task.name, epoch: task.epoch, position: task.stored, ByteStrings(missing.map { prefix + $0.utf8 })
+        task.name, epoch: task.epoch, position: task.stored, next: task.sealed,
+        ByteStrings(missing.map { prefix + $0.utf8 })
       ) { index, stored in
         switch stored {
         case .none: if !join.isTable { join.rights.insert(missing[index], RightEvents()) }

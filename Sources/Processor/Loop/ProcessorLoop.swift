@@ -27,6 +27,8 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   /// Assigned in the log.
   var fetched: Set<TopicPartition> = []
   var phase = Phase.folding
+  /// The commit that is under way; nil if none is.
+  var flight: Flight?
   /// The partitions that are not fetched because the store or the log is away; nil if all are.
   var held: [TopicPartition]?
   var foldsSinceCommit = 0
@@ -49,23 +51,16 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   /// What was done so far.
   public internal(set) var counts = LoopCounts()
 
-  /// How far the next commit is: folding → sending → publishing → storing → folding, or without anything to send at once
-  /// from folding to storing. An abort leads by aborting back to folding from wherever a transaction is open.
+  /// How far what was folded since the last commit is on its way to the next: folding → sending, and with the next, which is
+  /// another flight, folding again. An abort leads by aborting back to folding.
   enum Phase {
-    /// No transaction is open.
+    /// Nothing of it was sent.
     case folding
-    /// One is open, and more may be folded and sent.
+    /// A transaction is open, and more may be folded and sent.
     case sending
-    /// It is complete but for its commit: nothing else is folded before that.
-    case publishing
-    /// The log has it, the store not yet: nothing else is folded before that.
-    case storing
     /// What was folded is forgotten, and the brokers have not said yet that the transaction is, too: nothing else is begun
     /// before that.
     case aborting
-
-    /// Whether a transaction is open.
-    var isInTransaction: Bool { self == .sending || self == .publishing || self == .aborting }
   }
 
   /// A loop without tasks; `now` is a monotonic time in milliseconds. `partitions` says how many an input has, by its
@@ -92,16 +87,18 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   }
 
   /// One turn:
-  /// 1. completes a commit that could not be completed before,
+  /// 1. goes on with the commit that is under way, and waits for it if the log or the store was away,
   /// 2. begins the tasks of partitions that were assigned,
   /// 3. polls, waiting until the next commit is due,
   /// 4. takes on and gives up partitions,
-  /// 5. loads the states of the records' entities and folds the records,
-  /// 6. commits, if it is time: first the log, then the store.
+  /// 5. loads the states of the records' entities and folds the records; if there are none, waits for the commit,
+  /// 6. begins another commit, if it is time: first the log, then the store.
   public func step(now: Int64) throws(ProcessorError) {
     self.now = now
     do throws(LoopFault) {
-      try completeCommit(now: now)
+      _ = try advance(waiting: held != nil || outage != nil)
+      // The one before has failed when this was due.
+      if isFull { try commit(now: now) }
       try probe()
       try release()
       try seekBack()
@@ -110,12 +107,15 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
       let interval = limits.commitIntervalMilliseconds
       let wait = isCommitPending ? max(0, lastCommit + interval - now) : interval
       let poll = try onLog { () throws(LogError) in
-        try log.poll(recordsMax: limits.pollRecordsMax, timeoutMilliseconds: Int(wait))
+        try log.poll(recordsMax: limits.pollRecordsMax, timeoutMilliseconds: flight == nil ? Int(wait) : 0)
       }
       endOutage()
       for assignment in poll.assignments { try handle(assignment, now: now) }
       try fold(poll, now: now)
-      if now - lastCommit >= limits.commitIntervalMilliseconds { try commit(now: now) }
+      if poll.records.isEmpty { try settle() }
+      if now - lastCommit >= limits.commitIntervalMilliseconds, try advance(waiting: false) {
+        try commit(now: now)
+      }
     } catch {
       try handle(error)
     }
@@ -126,11 +126,15 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
     self.now = now
     do throws(LoopFault) {
       try commit(now: now)
+      try settle()
     } catch {
       try handle(error)
     }
-    return phase == .folding && tasks.values.allSatisfy { $0.stored == $0.position }
+    return phase == .folding && flight == nil && tasks.values.allSatisfy { $0.stored == $0.position }
   }
+
+  /// Waits until nothing is under way in the log and the store, for an owner that leaves the group without a last commit.
+  public func abandon() { _ = abandonFlight() }
 
   /// Whether a task is further than the store or the log's readers know.
   var isCommitPending: Bool { tasks.values.contains { $0.stored != $0.position || $0.hasNews } }

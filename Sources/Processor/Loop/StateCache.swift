@@ -44,8 +44,9 @@ final class StateCache {
     return young.changedBytes(from: measured)
   }
 
-  /// After a commit: nothing is changed against the store any more. `bytesMax` is what the cache may take up.
-  func committed(bytesMax: Int) {
+  /// What has changed is on its way to the store. It stays in memory until the next call: the states that are dropped here are
+  /// those that the store has, since it has everything that was sealed before. `bytesMax` is what the cache may take up.
+  func seal(bytesMax: Int) {
     young.forgetChanges()
     measured = 0
     guard young.count >= generationMax || young.bytes >= bytesMax / 2 else { return }

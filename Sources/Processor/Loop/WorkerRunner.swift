@@ -128,6 +128,7 @@ public final class WorkerRunner<Log: EventLogPort, Store: StateStorePort> {
   }
 
   private func close(_ log: Log, _ loop: ProcessorLoop<Log, Store>) {
+    loop.abandon()
     log.close(timeoutMilliseconds: Int(Self.leaveMilliseconds))
     past.add(loop.counts)
     current = nil

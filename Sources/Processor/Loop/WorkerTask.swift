@@ -37,10 +37,10 @@ final class WorkerTask {
   var published: Int64
   /// The next offset to fold.
   var position: Int64
-  /// The changed states as they are published and stored: encoded once, at the position `encoded`.
+  /// The changed states as they are published and stored: encoded once, at the position `sealed`.
   var states = KeyedStates()
-  /// nil: not since the last commit.
-  var encoded: Int64?
+  /// What the store has when it has these; nil: they have been stored.
+  var sealed: Int64?
   /// What takes out the events that have come before; nil if the source has no such rule, or its task has done it.
   let filter: DuplicateFilter?
   /// Whether the ids of what lies before are known.
@@ -121,14 +121,18 @@ final class WorkerTask {
   /// Whether something was folded that the log's readers have not seen.
   var hasNews: Bool { !isCatchingUp && position > published }
 
-  /// The store has the states and the position.
-  func didStore(cacheBytesMax: Int) {
-    stored = position
-    encoded = nil
-    for view in views { view.cache.committed(bytesMax: cacheBytesMax) }
-    join?.committed(bytesMax: cacheBytesMax)
-    marks.position = position
-    if position >= published { isCatchingUp = false }
+  /// Counts changes anew from here on: those before are on their way to the store.
+  func seal(cacheBytesMax: Int) {
+    for view in views { view.cache.seal(bytesMax: cacheBytesMax) }
+    join?.seal(bytesMax: cacheBytesMax)
+  }
+
+  /// The store has the states and the position that were sealed.
+  func didStore() {
+    guard let sealed else { preconditionFailure("Cannot store what is not sealed") }
+    stored = sealed
+    self.sealed = nil
+    if sealed >= published { isCatchingUp = false }
   }
 
   /// Whether what is folded now has been published before: the store is behind the log, after a crash between the two

@@ -63,16 +63,41 @@ public protocol StateStorePort: AnyObject {
 
   /// Reads states, in the order of the keys. The bytes are valid during the call of `body`.
   ///
-  /// Fails like `commit` if the epoch or the position is not the task's any more: a state of a store that has lost
-  /// its last writes must not be folded, and then published, as if it were the current one.
+  /// Fails like a commit if the epoch or the position is not the task's any more: a state of a store that has lost
+  /// its last writes must not be folded, and then published, as if it were the current one. A commit that is under way may
+  /// have taken the task to `next` already.
   func load(
-    _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
+    _ task: String, epoch: Int64, position: Int64?, next: Int64?, _ keys: ByteStrings,
     _ body: (Int, StoredState) -> Void
   ) throws(StoreError)
 
-  /// Writes states, each with `states.position` or else `position`, and the task's position in one atomic step, if the epoch is
-  /// still the task's and its position is still `from`. A write that finds its own position already there has succeeded before.
-  func commit(
+  /// Begins to write states, each with `states.position` or else `position`, and the task's position in one atomic step, if the
+  /// epoch is still the task's and its position is still `from`. A write that finds its own position already there has succeeded
+  /// before. Returns whether that is done; if not, `finishCommit` tells, and until it has, the only calls are loads.
+  func startCommit(
     _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates
-  ) throws(StoreError)
+  ) throws(StoreError) -> Bool
+
+  /// Whether the write that was started is done; throws why it isn't. Waits for that, or returns false at once. After an error
+  /// it may be started again.
+  func finishCommit(waiting: Bool) throws(StoreError) -> Bool
+}
+
+extension StateStorePort {
+  /// Reads states while no commit is under way.
+  public func load(
+    _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
+    _ body: (Int, StoredState) -> Void
+  ) throws(StoreError) {
+    try load(task, epoch: epoch, position: position, next: nil, keys, body)
+  }
+
+  /// Writes states, and waits until that is done.
+  public func commit(
+    _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates
+  ) throws(StoreError) {
+    if try !startCommit(task, epoch: epoch, from: from, to: position, states: states) {
+      _ = try finishCommit(waiting: true)
+    }
+  }
 }

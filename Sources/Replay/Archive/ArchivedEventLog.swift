@@ -237,9 +237,12 @@ public final class ArchivedEventLog<Base: EventLogPort>: EventLogPort {
   }
 
   /// See `EventLogPort`.
-  public func commit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
-    try base.commit(offsets)
-  }
+  public func startCommit(
+    _ offsets: [(partition: TopicPartition, offset: Int64)]
+  ) throws(LogError) -> Bool { try base.startCommit(offsets) }
+
+  /// See `EventLogPort`.
+  public func finishCommit(waiting: Bool) throws(LogError) -> Bool { try base.finishCommit(waiting: waiting) }
 
   /// See `EventLogPort`.
   public func abort() throws(LogError) { try base.abort() }

@@ -42,7 +42,7 @@ public final class FoldedStates: StateStorePort, Sendable {
 
   /// See `StateStorePort`.
   public func load(
-    _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
+    _ task: String, epoch: Int64, position: Int64?, next: Int64?, _ keys: ByteStrings,
     _ body: (Int, StoredState) -> Void
   ) throws(StoreError) {
     let found = tasks.withLock { tasks in
@@ -58,9 +58,9 @@ public final class FoldedStates: StateStorePort, Sendable {
   }
 
   /// See `StateStorePort`.
-  public func commit(
+  public func startCommit(
     _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates
-  ) throws(StoreError) {
+  ) throws(StoreError) -> Bool {
     tasks.withLock { tasks in
       for index in 0..<states.count {
         states.withBytes(index) { tasks[task]?.states[Array($0)] = Array($1) }
@@ -68,5 +68,9 @@ public final class FoldedStates: StateStorePort, Sendable {
       tasks[task]?.position = position
     }
     try observe(task, position, states)
+    return true
   }
+
+  /// Never waited for: a write is done at once.
+  public func finishCommit(waiting: Bool) throws(StoreError) -> Bool { true }
 }

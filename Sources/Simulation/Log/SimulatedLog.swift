@@ -11,6 +11,8 @@ final class SimulatedLog: EventLogPort {
   private let producer: SimulatedProducer
   private var world: World { broker.world }
   private var isRepeated = false
+  /// The commit that is under way.
+  private var errand: Errand<LogError>?
   /// The client library has given up: every call says so.
   private var isBroken = false
   /// Copies of the records of the last poll.
@@ -210,12 +212,36 @@ final class SimulatedLog: EventLogPort {
     }
   }
 
-  func commit(_ offsets: [(partition: Processor.TopicPartition, offset: Int64)]) throws(LogError) {
+  func startCommit(
+    _ offsets: [(partition: Processor.TopicPartition, offset: Int64)]
+  ) throws(LogError) -> Bool {
+    // Of whom the offsets are is asked before anybody else can change it.
+    let membership = { [consumer] in SimulatedMembership(member: consumer.member, isLost: consumer.isLost) }
+    if !world.strikes(.overlap) {
+      try commit(offsets, membership)
+      return true
+    }
+    let now = membership()
+    errand = Errand(life, world) { [self] () throws(LogError) in try commit(offsets, { now }) }
+    return false
+  }
+
+  func finishCommit(waiting: Bool) throws(LogError) -> Bool {
+    guard let errand else { return true }
+    let isDone = try errand.finish(waiting: waiting)
+    if !isDone { world.coverage.hit(.foldedMeanwhile) }
+    return isDone
+  }
+
+  private func commit(
+    _ offsets: [(partition: Processor.TopicPartition, offset: Int64)],
+    _ membership: () -> SimulatedMembership
+  ) throws(LogError) {
     let text = offsets.map { "\($0.partition)@\($0.offset)" }.joined(separator: " ")
     do throws(LogError) {
       try gate("committing \(text)") { () throws(LogError) in
         if world.now < world.coordinatorAwayUntil { throw LogError(.retry, "the coordinator is moving") }
-        try producer.commit(offsets, consumer)
+        try producer.commit(offsets, membership)
       }
     } catch {
       isRepeated = true

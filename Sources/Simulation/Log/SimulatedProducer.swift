@@ -2,6 +2,13 @@ import BrokerCore
 import FeatureCore
 import Processor
 
+/// Of whom offsets are.
+struct SimulatedMembership {
+  var member: GroupMember
+  /// The group has given its partitions away.
+  var isLost: Bool
+}
+
 /// What of snapshots a transaction may hold.
 struct SnapshotBound {
   var topic: String
@@ -143,7 +150,8 @@ final class SimulatedProducer {
   }
 
   func commit(
-    _ offsets: [(partition: Processor.TopicPartition, offset: Int64)], _ consumer: SimulatedConsumer
+    _ offsets: [(partition: Processor.TopicPartition, offset: Int64)],
+    _ membership: () -> SimulatedMembership
   ) throws(LogError) {
     if phase == .idle {
       world.violate("\(life.name) committed a transaction that was not begun")
@@ -156,12 +164,12 @@ final class SimulatedProducer {
         broker.core.advance(now: world.wallClock)
       }
       if let obstacle = world.during(life, "adding offsets") { throw LogError(obstacle) }
-      if !offsets.isEmpty { try add(offsets, consumer) }
+      if !offsets.isEmpty { try add(offsets, membership) }
       phase = .committing
     }
     if let obstacle = world.during(life, "ending the transaction") { throw LogError(obstacle) }
     if isStarted { try end(commit: true) }
-    if faults.contains(.offsetsOutsideTransaction) { try commitPlainly(offsets, consumer) }
+    if faults.contains(.offsetsOutsideTransaction) { try commitPlainly(offsets, membership()) }
     // Asked again since the reply was lost, the broker answers for a commit that was counted.
     if !isCounted { broker.noteCommit(group, offsets.map { ($0.partition.place, $0.offset) }) }
     isCounted = true
@@ -175,10 +183,11 @@ final class SimulatedProducer {
   }
 
   private func add(
-    _ offsets: [(partition: Processor.TopicPartition, offset: Int64)], _ consumer: SimulatedConsumer
+    _ offsets: [(partition: Processor.TopicPartition, offset: Int64)],
+    _ membership: () -> SimulatedMembership
   ) throws(LogError) {
     // A member that has lost its name would be believed by the broker: its client knows better.
-    if consumer.isLost { throw LogError(.abort, "the partitions are lost") }
+    if membership().isLost { throw LogError(.abort, "the partitions are lost") }
     if faults.contains(.offsetsOutsideTransaction) { return }
     try onBroker { () throws(KafkaError) in
       try broker.core.addOffsets(group: group, transactionalId: id, producer: identity, now: world.wallClock)
@@ -187,17 +196,18 @@ final class SimulatedProducer {
     if let obstacle = world.during(life, "adding offsets") { throw LogError(obstacle) }
     try onBroker { () throws(KafkaError) in
       try broker.core.commitOffsets(
-        group, member: consumer.member, producer: identity, committedOffsets(offsets), now: world.wallClock)
+        group, member: membership().member, producer: identity, committedOffsets(offsets),
+        now: world.wallClock)
     }
   }
 
   private func commitPlainly(
-    _ offsets: [(partition: Processor.TopicPartition, offset: Int64)], _ consumer: SimulatedConsumer
+    _ offsets: [(partition: Processor.TopicPartition, offset: Int64)], _ membership: SimulatedMembership
   ) throws(LogError) {
     if let obstacle = world.during(life, "committing offsets") { throw LogError(obstacle) }
     try onBroker { () throws(KafkaError) in
       try broker.core.commitOffsets(
-        group, member: consumer.member, committedOffsets(offsets), now: world.wallClock)
+        group, member: membership.member, committedOffsets(offsets), now: world.wallClock)
     }
   }
 

@@ -40,6 +40,7 @@ public enum RecoveryBranch: String, CaseIterable, Sendable {
   case misplaced = "record in the wrong partition"
   case duplicate = "record that has come before"
   case idsReadAgain = "ids read again from the log"
+  case foldedMeanwhile = "more folded while a commit is made"
   case changed = "change of a table that Debezium writes"
 }
 

@@ -53,11 +53,12 @@ public enum FaultKind: String, CaseIterable, Sendable {
   case oldPrimary = "store: an old primary goes on beside the new one"
   case loadCut = "store: a load of many commands"
   case topicGrows = "operator: partitions added to a source"
+  case overlap = "commit: made while the loop goes on"
 
   /// Those that were added once seeds had found faults.
   static let added: Set<FaultKind> = [
     .clientDied, .brokersAway, .lateMarks, .storeDelayed, .oldPrimary, .loadCut, .topicGrows,
-
+    .overlap,
   ]
 
   static let index = Dictionary(uniqueKeysWithValues: allCases.enumerated().map { ($1, $0) })
@@ -142,6 +143,7 @@ extension FaultKind {
     case .oldPrimary: 12
     case .loadCut: 1000
     case .topicGrows: 20
+    case .overlap: 700
     }
   }
 
@@ -149,7 +151,7 @@ extension FaultKind {
   fileprivate var isScaled: Bool {
     switch self {
     case .outOfOrder, .duplicateTimes, .malformed, .hotKeys, .bursts, .idleness, .newVersion, .logDuplicate,
-      .storeDuplicate, .redelivery, .eagerSending, .lateMarks, .loadCut, .topicGrows:
+      .storeDuplicate, .redelivery, .eagerSending, .lateMarks, .loadCut, .topicGrows, .overlap:
       false
     default: true
     }

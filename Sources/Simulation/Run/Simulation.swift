@@ -109,6 +109,7 @@ public final class Simulation {
     calm()
     world.runOthers = nil
     world.delayed = []
+    world.errands = []
     return SimulationOutcome(
       seed: seed, violation: world.violation, coverage: world.coverage, turns: turns)
   }
@@ -151,6 +152,7 @@ public final class Simulation {
     broker.advance()
     for deployment in deployments { deployment.join(now: world.now) }
     world.deliverDelayed()
+    world.runErrands()
     if world.isFaulty {
       strikeTheLog()
       strikeTheStore()

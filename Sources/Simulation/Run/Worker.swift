@@ -59,7 +59,7 @@ final class Worker {
     deployment.limits.batchRecords * deployment.plan.views.reduce(0) { $0 + $1.growthUsual }
   }
 
-  var canRun: Bool { !isBusy && !isGone && !life.isDead }
+  var canRun: Bool { !isBusy && !life.isCommitting && !isGone && !life.isDead }
 
   func kill(_ reason: String) {
     if !life.isDead { world.trace("\(life.name)  \(reason)") }

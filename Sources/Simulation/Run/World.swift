@@ -7,6 +7,8 @@ final class Life {
   var isDead = false
   /// Stopped in the middle of a call; the world goes on.
   var isSuspended = false
+  /// Its other thread is suspended in the middle of a commit.
+  var isCommitting = false
   var logCutUntil: Int64 = 0
   var storeCutUntil: Int64 = 0
   /// The store's position of the task that was claimed last: what a begin builds on.
@@ -39,6 +41,8 @@ final class World {
   var coordinatorAwayUntil: Int64 = 0
   /// Requests that are still under way, though nobody waits for them.
   var delayed: [() -> Void] = []
+  /// Commits that other threads are to make.
+  var errands: [() -> Void] = []
   private var suspensions = 0
   private let sink: ((String) -> Void)?
 
@@ -77,6 +81,11 @@ final class World {
   /// Lets some of the requests that are under way arrive, in any order.
   func deliverDelayed() {
     while !delayed.isEmpty, draws.oneIn(3) { delayed.remove(at: draws.below(delayed.count))() }
+  }
+
+  /// Lets some of the other threads get on, in any order.
+  func runErrands() {
+    while !errands.isEmpty, draws.oneIn(3) { errands.remove(at: draws.below(errands.count))() }
   }
 
   enum Port { case log, store }

@@ -9,6 +9,8 @@ final class SimulatedStore: StateStorePort {
   /// States, and their bytes, that the loop may write at once.
   private let statesMax: Int
   private let bytesMax: Int
+  /// The write that is under way.
+  private var errand: Errand<StoreError>?
 
   init(
     _ life: Life, _ world: World, faults: AdapterFaults, statesMax: Int, bytesMax: Int,
@@ -36,7 +38,7 @@ final class SimulatedStore: StateStorePort {
   }
 
   func load(
-    _ task: String, epoch: Int64, position: Int64?, _ keys: ByteStrings,
+    _ task: String, epoch: Int64, position: Int64?, next: Int64?, _ keys: ByteStrings,
     _ body: (Int, StoredState) -> Void
   ) throws(StoreError) {
     // Many keys are read in several commands, each of which may fail.
@@ -49,7 +51,7 @@ final class SimulatedStore: StateStorePort {
         if !isFree, isFenced(stored?.epoch, epoch) {
           throw refused(.fenced, .loadFenced, task, "epoch \(epoch)")
         }
-        if !isFree, isMoved(stored?.position, position) {
+        if !isFree, isMoved(stored?.position, position), next == nil || isMoved(stored?.position, next) {
           throw refused(
             .moved, .loadMoved, task, "position \(position ?? -1), found \(stored?.position ?? -1)")
         }
@@ -66,8 +68,26 @@ final class SimulatedStore: StateStorePort {
     } while start < keys.count
   }
 
-  func commit(
+  func startCommit(
     _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates
+  ) throws(StoreError) -> Bool {
+    if !world.strikes(.overlap) {
+      try write(task, epoch: epoch, from: from, to: position, states)
+      return true
+    }
+    errand = Errand(life, world) { [self] () throws(StoreError) in
+      try write(task, epoch: epoch, from: from, to: position, states)
+    }
+    return false
+  }
+
+  func finishCommit(waiting: Bool) throws(StoreError) -> Bool {
+    guard let errand else { return true }
+    return try errand.finish(waiting: waiting)
+  }
+
+  private func write(
+    _ task: String, epoch: Int64, from: Int64?, to position: Int64, _ states: KeyedStates
   ) throws(StoreError) {
     let written = (0..<states.count).map { index in states.withBytes(index) { (Array($0), Array($1)) } }
     if let from, from > position, states.count == 0 { world.coverage.hit(.beginsBack) }

@@ -1,0 +1,56 @@
+import CallThread
+import Synchronization
+import Testing
+
+/// One call at a time on a thread of its own.
+@Suite struct CallThreadTests {
+  private struct Refusal: Error, Equatable { var number: Int }
+
+  /// A call that ends when it is told to.
+  private final class Gate: Sendable {
+    let isOpen = Atomic(false)
+
+    func pass() { while !isOpen.load(ordering: .acquiring) {} }
+  }
+
+  @Test func whoAsksGoesOnMeanwhile() throws {
+    let thread = CallThread<Refusal>()
+    for _ in 0..<100 {
+      let gate = Gate()
+      let made = Atomic(false)
+      thread.start { () throws(Refusal) in
+        gate.pass()
+        made.store(true, ordering: .releasing)
+      }
+      #expect(try !thread.finish(waiting: false))
+      #expect(thread.isCalling)
+      gate.isOpen.store(true, ordering: .releasing)
+      #expect(try thread.finish(waiting: true))
+      #expect(made.load(ordering: .acquiring) && !thread.isCalling)
+    }
+  }
+
+  @Test func anErrorIsToldOnceAndTheNextCallIsMade() throws {
+    let thread = CallThread<Refusal>()
+    for number in 0..<10 {
+      thread.start { () throws(Refusal) in throw Refusal(number: number) }
+      #expect(throws: Refusal(number: number)) { try thread.finish(waiting: true) }
+      thread.start { () throws(Refusal) in }
+      while try !thread.finish(waiting: false) {}
+    }
+  }
+
+  /// What a call holds is given back by the time its end is known.
+  @Test func nothingIsHeldLongerThanTheCall() throws {
+    final class Load: Sendable {}
+    let thread = CallThread<Refusal>()
+    weak let held: Load?
+    do {
+      let load = Load()
+      held = load
+      thread.start { [load] () throws(Refusal) in _ = load }
+    }
+    #expect(try thread.finish(waiting: true))
+    #expect(held == nil)
+  }
+}
