@@ -175,6 +175,9 @@ let package = Package(
         "FeatureCore", "Processor", "Verification", "OutputRecords",
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
+    .testTarget(
+      name: "ReplayTests", dependencies: ["Replay", "EventFiles", "FeatureCore", "Processor", "TestSupport"],
+      swiftSettings: strict),
     .testTarget(name: "SimulationTests", dependencies: ["Simulation"], swiftSettings: strict),
     .testTarget(
       name: "CLITests", dependencies: ["plumb"], exclude: ["DataSets", "Forms", "Oracle"],
