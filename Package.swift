@@ -178,6 +178,9 @@ let package = Package(
         "FeatureCore", "Processor", "Verification", "OutputRecords",
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
+    .testTarget(
+      name: "ReplayTests", dependencies: ["Replay", "EventFiles", "FeatureCore", "Processor", "TestSupport"],
+      swiftSettings: strict),
     .testTarget(name: "SimulationTests", dependencies: ["Simulation"], swiftSettings: strict),
     .testTarget(
       name: "CLITests", dependencies: ["plumb"], exclude: ["DataSets", "Forms", "Oracle"],
@@ -217,7 +220,7 @@ let package = Package(
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
     .testTarget(name: "LiveViewTests", dependencies: ["LiveView"], swiftSettings: strict),
-    .testTarget(name: "TidyTests", swiftSettings: strict),
+    .testTarget(name: "TidyTests", dependencies: ["TestSupport"], swiftSettings: strict),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -31,24 +31,29 @@ extension TopicAdmin {
 
   /// Who is in a consumer group now, a client's id and host each; empty if nobody is, or there is no such group.
   public func members(of group: String) throws(LogError) -> [String] {
-    let attempt = "Asking who is in the consumer group '\(group)'"
-    var list: UnsafePointer<rd_kafka_group_list>?
-    try LogError.check(rd_kafka_list_groups(handle.raw, group, &list, timeout), attempt)
-    guard let list else { throw LogError(.retry, "\(attempt): the brokers did not answer") }
-    defer { rd_kafka_group_list_destroy(list) }
-    var members: [String] = []
-    for found in UnsafeBufferPointer(start: list.pointee.groups, count: Int(list.pointee.group_cnt)) {
-      try LogError.check(found.err, attempt)
-      for member in UnsafeBufferPointer(start: found.members, count: Int(found.member_cnt)) {
-        members.append("\(String(cString: member.client_id)) at \(String(cString: member.client_host))")
+    try describe(group, "Asking who is in the consumer group '\(group)'") { found in
+      Self.members(of: found).map { member in
+        let client = rd_kafka_MemberDescription_client_id(member).map { String(cString: $0) } ?? ""
+        let host = rd_kafka_MemberDescription_host(member).map { String(cString: $0) } ?? ""
+        return "\(client) at \(host)"
       }
     }
-    return members
   }
 
   /// What each member of a consumer group has; nil while the group shares its partitions out, or if nobody is in it.
   public func shares(of group: String) throws(LogError) -> [GroupShare]? {
-    let attempt = "Asking who has which partitions in the consumer group '\(group)'"
+    try describe(group, "Asking who has which partitions in the consumer group '\(group)'") { found in
+      guard rd_kafka_ConsumerGroupDescription_state(found) == RD_KAFKA_CONSUMER_GROUP_STATE_STABLE else {
+        return nil
+      }
+      return Self.members(of: found).map(GroupShare.init)
+    }
+  }
+
+  /// Calls with what the brokers say of a group.
+  private func describe<Result>(
+    _ group: String, _ attempt: String, _ body: (OpaquePointer) -> Result
+  ) throws(LogError) -> Result {
     let queue = try newQueue()
     let name = strdup(group)
     defer { free(name) }
@@ -65,11 +70,12 @@ extension TopicAdmin {
       let code = rd_kafka_error_code(error)
       if code != RD_KAFKA_RESP_ERR_NO_ERROR { throw LogError(code, attempt) }
     }
-    guard rd_kafka_ConsumerGroupDescription_state(found) == RD_KAFKA_CONSUMER_GROUP_STATE_STABLE else {
-      return nil
-    }
-    return (0..<rd_kafka_ConsumerGroupDescription_member_count(found)).compactMap { index in
-      rd_kafka_ConsumerGroupDescription_member(found, index).map(GroupShare.init)
+    return body(found)
+  }
+
+  private static func members(of group: OpaquePointer) -> [OpaquePointer] {
+    (0..<rd_kafka_ConsumerGroupDescription_member_count(group)).compactMap {
+      rd_kafka_ConsumerGroupDescription_member(group, $0)
     }
   }
 }

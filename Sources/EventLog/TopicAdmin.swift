@@ -21,6 +21,11 @@ public struct TopicDescription: Hashable, Sendable {
     self.replication = replication
     self.configuration = configuration
   }
+
+  /// As many as the topics that exist have, whichever has the most; without any, the brokers' own default.
+  public static func usualReplication(among topics: [TopicDescription]) -> Int {
+    topics.map(\.replication).max() ?? defaultReplication
+  }
 }
 
 /// Creates topics and tells what they are like.

@@ -24,12 +24,18 @@ struct Plumb: AsyncParsableCommand {
 
   static func main() async {
     do {
-      try checkCommand(CommandLine.arguments.dropFirst().first)
-      var command = try parseAsRoot()
-      if var command = command as? any AsyncParsableCommand {
-        try await command.run()
-      } else {
-        try command.run()
+      do {
+        try checkCommand(CommandLine.arguments.dropFirst().first)
+        var command = try parseAsRoot()
+        if var command = command as? any AsyncParsableCommand {
+          try await command.run()
+        } else {
+          try command.run()
+        }
+      } catch  where exitCode(for: error).isSuccess {
+        // Help and the like: the parser would not look whether it could be written.
+        let text = fullMessage(for: error)
+        if !text.isEmpty { StandardOutput.print(text) }
       }
       try StandardOutput.finish()
     } catch {

@@ -33,5 +33,28 @@ extension BrokerSuite {
       // Asking for a topic has not created it.
       #expect(try admin.describe([missing]) == [nil])
     }
+
+    /// A topic beside others that are kept three times is asked for three times, as this broker's refusal shows.
+    @Test func aTopicIsKeptAsOftenAsTheOthers() async throws {
+      let bench = try await Bench()
+      let admin = try TopicAdmin(bench.options(), report: quiet)
+      let others = [1, 3, 2].map { TopicDescription(name: "other-\($0)", partitions: 2, replication: $0) }
+      let usual = TopicDescription.usualReplication(among: others)
+      #expect(usual == 3)
+      let refused = try admin.create([
+        TopicDescription(name: TestBroker.unique("thrice"), partitions: 1, replication: usual)
+      ])
+      guard case .refused(let reason) = try #require(refused.first) else {
+        Issue.record("\(refused)")
+        return
+      }
+      #expect(reason.contains("REPLICATION_FACTOR"), "\(reason)")
+      // With nothing to go by, the brokers decide.
+      let first = TopicDescription(
+        name: TestBroker.unique("first"), partitions: 1,
+        replication: TopicDescription.usualReplication(among: []))
+      #expect(try admin.create([first]) == [.created])
+      #expect(try admin.describe([first.name])[0]?.replication == 1)
+    }
   }
 }

@@ -192,18 +192,20 @@ public final class ArchivedEventLog<Base: EventLogPort>: EventLogPort {
     return (min(marks.low, archived?.first ?? .max), marks.high)
   }
 
-  /// See `EventLogPort`. The archive has no index of times: it is read through where the topic doesn't decide.
+  /// See `EventLogPort`. The archive has no index of times: what the topic has no more of is read through, unless the topic has an
+  /// older record too, before which everything is taken to be older still.
   public func firstOffset(of partition: TopicPartition, since milliseconds: Int64) throws(LogError) -> Int64?
   {
     let found = try base.firstOffset(of: partition, since: milliseconds)
     guard let archived = known[partition] else { return found }
+    // Not the first offset: marks of transactions, and records that were compacted away, have one, and no time.
+    if let found, let first = try base.firstOffset(of: partition, since: 0), first < found { return found }
     let low = try base.watermarks(partition).low
-    // Behind its first record the topic has an earlier one: what was archived before that is older still.
-    if let found, found > low { return found }
-    let cursor = archived.cursor(archived.first..<archived.next, checksFirst: false)
+    let cursor = archived.cursor(
+      archived.first..<max(archived.first, min(low, archived.next)), checksFirst: false)
     while let records = try onArchive({ () throws(EventFileError) in try cursor.next() }) {
       if let first = records.first(where: { $0.timestampMilliseconds.map { $0 >= milliseconds } ?? false }) {
-        return min(first.offset, found ?? .max)
+        return first.offset
       }
     }
     return found

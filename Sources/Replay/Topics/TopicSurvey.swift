@@ -26,10 +26,9 @@ public struct TopicSurvey {
 
   private var replication: Int { sources.values.map(\.replication).max() ?? 1 }
 
-  /// As many replicas as the topics that exist have; without any, the brokers' own default.
   private func usualReplication() throws -> Int {
-    let others = try admin.describe(specs.map(\.name)).compactMap { $0?.replication }
-    return (sources.values.map(\.replication) + others).max() ?? TopicDescription.defaultReplication
+    let others = try admin.describe(specs.map(\.name)).compactMap { $0 }
+    return TopicDescription.usualReplication(among: Array(sources.values) + others)
   }
 
   private var specs: [TopicSpec] { routing.specs(plan, partitions: sources.mapValues(\.partitions)) }

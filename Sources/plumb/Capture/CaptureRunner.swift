@@ -92,7 +92,7 @@ struct CaptureRunner {
           logger.warning("\(message); trying again until it passes")
           outage = (message, outage?.since ?? .now)
         }
-        wait(pause)
+        sleep(until: .now + .milliseconds(pause), unless: isStopping)
         pause = min(2 * pause, Self.pauses.last)
       }
     }
@@ -180,10 +180,5 @@ struct CaptureRunner {
       properties: properties)
     let logger = logger
     return try KafkaCaptureLog(options, progressTopic: Routing(plan).capturedTopic) { logger.kafka($0, $1) }
-  }
-
-  private func wait(_ milliseconds: Int) {
-    let end = ContinuousClock.now + .milliseconds(milliseconds)
-    while !isStopping(), ContinuousClock.now < end { usleep(20_000) }
   }
 }

@@ -49,7 +49,7 @@ struct GroupWatch: Sendable {
       // A member that is silent for its session is put out by the brokers, which then share out by themselves.
       let patience = 2 * Int64(max(1_000, admin.sessionMilliseconds))
       var watch = OwnerlessPartitions(partitions, patienceMilliseconds: patience)
-      while wait(patience / Self.looks, isStopping) {
+      while sleep(until: .now + .milliseconds(patience / Self.looks), unless: isStopping) {
         do throws(LogError) {
           let shares = try admin.shares(of: options.group)
           try act(on: watch.look(shares, now: now), shares ?? [])
@@ -84,12 +84,5 @@ struct GroupWatch: Sendable {
       logger.info(
         "every partition has an owner again", metadata: ["after_seconds": "\(milliseconds / 1_000)"])
     }
-  }
-
-  /// Whether to go on after a while.
-  private func wait(_ milliseconds: Int64, _ isStopping: () -> Bool) -> Bool {
-    let end = ContinuousClock.now + .milliseconds(milliseconds)
-    while !isStopping(), ContinuousClock.now < end { usleep(50_000) }
-    return !isStopping()
   }
 }

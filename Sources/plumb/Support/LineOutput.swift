@@ -86,14 +86,10 @@ struct Pace {
       != (Double(written - 1) / linesPerStep).rounded(.down)
   }
 
-  /// Sleeps until line `written` may be written; looks every tenth of a second whether that is still wanted.
+  /// Sleeps until line `written` may be written, or until that is no longer wanted.
   func wait(_ written: Int, unless isEnding: () -> Bool) {
     guard let linesPerStep, isDue(written) else { return }
     let due = start + .seconds((Double(written) / linesPerStep).rounded(.down) / Self.stepsPerSecond)
-    while !isEnding() {
-      let ahead = ContinuousClock.now.duration(to: due)
-      guard ahead > .zero else { return }
-      usleep(UInt32(min(ahead, .milliseconds(100)) / .microseconds(1)))
-    }
+    sleep(until: due, unless: isEnding)
   }
 }

@@ -300,6 +300,16 @@ extension Accumulator.Kind {
     }
   }
 
+  /// As the documentation says: nothing of the values is kept but the bucket that they fall into.
+  @Test func aQuantileIsTheMiddleOfItsBucket() {
+    let accumulator = Self.accumulator(.quantiles, .double)
+    let middles: [(Double, Double)] = [(4, 4.015625), (-4, -4.015625), (0, 0), (.leastNonzeroMagnitude, 0)]
+    for (value, middle) in middles {
+      let held = Self.held(accumulator, [.double(value), .double(value)])
+      for q in [0, 0.5, 1] { #expect(QuantileSketch.quantile(q, held.cell) == middle) }
+    }
+  }
+
   /// No counter is low, none is high by more than events / counters, and nothing more frequent is lost.
   @Test(arguments: seeds(5)) func topCountsWithinTheirBound(seed: UInt64) {
     var random = SplitMix64(seed: seed)

@@ -6,6 +6,7 @@ Prints a line a problem; exit status 1 if there is any. Only the standard librar
 """
 import http.client
 import json
+import os
 import resource
 import socket
 import ssl
@@ -653,6 +654,42 @@ def tls(port, authority):
         while part := s.recv(4096):
             answer += part
         expect(answer.startswith(b"HTTP/1.1 200"), f"{answer}")
+
+
+def through(port, marker):
+    """Asks over a network that is cut meanwhile; once a file says that it is mended, it is answered again."""
+    client = Client(port)
+    row = [{"user": "u1", "item": "i1"}]
+    expect(client.rank(row)[0] == 200, "not answered")
+    print("asked", flush=True)
+    is_cut = False
+    while not is_cut:
+        start = time.monotonic()
+        try:
+            expect(client.rank(row)[0] == 200, "not answered")
+            is_cut = time.monotonic() - start > 1
+        except OSError:
+            is_cut = True
+    wait("the network is mended", lambda: os.path.exists(marker))
+    client = Client(port)
+    expect(client.rank(row)[0] == 200, "not answered afterwards")
+
+
+def half_closed(port):
+    """Clients that send no more, more of them than there is room for at a time: some have asked, some have begun to."""
+    client = Client(port)
+    for index in range(100):
+        with socket.create_connection(("127.0.0.1", port), timeout=30) as s:
+            s.sendall([b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /hea", b""][index % 3])
+            s.shutdown(socket.SHUT_WR)
+            answer = b""
+            try:
+                while part := s.recv(4096):
+                    answer += part
+            except ConnectionError:
+                pass
+            expect(not answer or answer.startswith((b"HTTP/1.1 200", b"HTTP/1.1 400")), f"{answer}")
+    expect(client.ask("/healthz")[0] == 200, "not answered afterwards")
 
 
 if __name__ == "__main__":

@@ -117,12 +117,12 @@ final class Server {
     return try process.status(within: 60)
   }
 
-  /// A check of serve_check.py beside the test.
-  func start(_ arguments: String...) throws -> ChildProcess {
+  /// A check of serve_check.py beside the test; by another port if something stands between.
+  func start(_ check: String, over other: Int? = nil, _ arguments: String...) throws -> ChildProcess {
     try ChildProcess(
       "/usr/bin/env",
-      [Python.executable, "-B", "\(Python.scripts)/serve_check.py", arguments[0], "\(port)"]
-        + arguments.dropFirst(), log: URL(fileURLWithPath: site.path("check-\(UUID().uuidString).log")))
+      [Python.executable, "-B", "\(Python.scripts)/serve_check.py", check, "\(other ?? port)"]
+        + arguments, log: URL(fileURLWithPath: site.path("check-\(UUID().uuidString).log")))
   }
 
   /// What such a check finds.

@@ -147,7 +147,10 @@ final class Site {
     }
   }
 
-  func start(_ instance: Instance, definitions other: String? = nil, more: [String] = []) throws {
+  /// `descriptors` is how many it may have open, whatever it would like.
+  func start(
+    _ instance: Instance, definitions other: String? = nil, more: [String] = [], descriptors: Int? = nil
+  ) throws {
     precondition(services[instance.name] == nil, "Cannot start '\(instance.name)' twice")
     let session = Broker.sessionMilliseconds
     var arguments = [
@@ -157,8 +160,15 @@ final class Site {
       "-X", "consumer.session.timeout.ms=\(session)", "-X", "consumer.heartbeat.interval.ms=\(session / 4)",
     ]
     arguments += more
-    services[instance.name] = try ChildProcess(
-      Self.binary, arguments, log: folder.appendingPathComponent("\(instance.name)-\(past.count).log"))
+    let log = folder.appendingPathComponent("\(instance.name)-\(past.count).log")
+    services[instance.name] =
+      if let descriptors {
+        try ChildProcess(
+          "/bin/sh", ["-c", "ulimit -n \(descriptors) && exec \"$0\" \"$@\"", Self.binary] + arguments,
+          log: log)
+      } else {
+        try ChildProcess(Self.binary, arguments, log: log)
+      }
   }
 
   /// Waits until all processes of the service are at work: without Redis they don't start.
