@@ -61,6 +61,30 @@ public final class EventBatch {
     count += 1
   }
 
+  /// Appends a row of a table, as the decoder would read it of a record with these values; false: it may not, and the record has
+  /// to be decoded. What texts stand in must stay alive until `removeAll`.
+  public func append(
+    _ cells: UnsafeBufferPointer<EventCell>, by reader: CellReader, sequence: Int64
+  ) -> Bool {
+    precondition(schema.hasCells, "Cannot read cells as records with parts")
+    precondition(count < capacity, "Cannot append to a full batch")
+    let row = scalars + count * width
+    row.update(repeating: .null, count: width)
+    guard reader.read(cells, into: row), row[schema.timeColumn].isValue,
+      schema.keyColumn.map({ row[$0].isValue }) ?? true
+    else { return false }
+    if let computer {
+      do throws(DecodeFailure) {
+        try computer.run(row, arena: arena)
+      } catch {
+        return false
+      }
+    }
+    sequences[count] = sequence
+    count += 1
+    return true
+  }
+
   private func appendElements(
     _ payload: UnsafeRawBufferPointer, _ sequence: Int64, _ record: RecordFields,
     _ refuse: (DecodeFailure) -> Void
