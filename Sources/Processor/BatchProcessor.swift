@@ -40,7 +40,7 @@ public final class BatchProcessor {
   private let batch: EventBatch
   private let folds: [ViewFold]
   private let tables: [TableBox]
-  @exclusivity(unchecked) private var payloads: [UnsafeRawBufferPointer] = []
+  @exclusivity(unchecked) private var payloads: [(sequence: Int64, bytes: UnsafeRawBufferPointer)] = []
   private let deadLetter: (DeadLetter) -> Void
   private let until: EventTime
   /// What the times of the events look like.
@@ -79,19 +79,10 @@ public final class BatchProcessor {
   /// Adds the next record of the log. Its bytes must stay valid until the next `flush`.
   public func add(_ payload: UnsafeRawBufferPointer, sequence: Int64) {
     records += 1
-    if batch.count >= batch.capacity { foldBatch() }
-    let first = batch.count
+    if batch.count >= batch.capacity { flush() }
     do throws(DecodeFailure) {
       try batch.append(payload, sequence: sequence) { refuse($0, payload, sequence) }
-      for row in first..<batch.count { unitGuess.note(batch.time(row)) }
-      if let seen, let verdict = seen.sift(batch, from: first), verdict != .new {
-        duplicates += 1
-        if verdict == .conflict { throw seen.conflict }
-      }
-      if until.microseconds < .max {
-        batch.removeRows(from: first) { batch.time($0) <= until.microseconds }
-      }
-      for _ in first..<batch.count { payloads.append(payload) }
+      payloads.append((sequence, payload))
     } catch {
       refuse(error, payload, sequence)
     }
@@ -102,15 +93,28 @@ public final class BatchProcessor {
     send(DeadLetter(failure, source.schema, payload, sequence: sequence))
   }
 
-  /// Adds a record of which only the beginning was kept, since it is larger than any record may be.
-  public func addOversized(_ beginning: UnsafeRawBufferPointer, sequence: Int64) {
-    records += 1
-    undecodable += 1
-    send(.oversized(beginning, sequence: sequence))
+  /// Folds what has been added; afterwards no payload is referred to any more.
+  public func flush() {
+    fold(batch) { sequence in
+      guard let payload = payloads.first(where: { $0.sequence == sequence })?.bytes else {
+        preconditionFailure("Cannot find the record \(sequence)")
+      }
+      return payload
+    }
+    batch.removeAll()
+    payloads.removeAll(keepingCapacity: true)
   }
 
-  /// Folds what has been added; afterwards no payload is referred to any more.
-  public func flush() { foldBatch() }
+  /// Folds the next records of the log, which have been decoded by the source's schema: the rows of a batch, and what could not
+  /// be decoded. `payload` says what a record was, by its sequence.
+  public func fold(
+    _ batch: EventBatch, records count: Int, failures: [(sequence: Int64, failure: DecodeFailure)],
+    payload: (Int64) -> UnsafeRawBufferPointer
+  ) {
+    records += count
+    for (sequence, failure) in failures { refuse(failure, payload(sequence), sequence) }
+    fold(batch, payload)
+  }
 
   /// What was done so far.
   public var counts: RunCounts {
@@ -137,15 +141,16 @@ public final class BatchProcessor {
     try tables[view].table.forEachSorted(body)
   }
 
-  private func foldBatch() {
+  private func fold(_ batch: EventBatch, _ payload: (Int64) -> UnsafeRawBufferPointer) {
+    for row in 0..<batch.count { unitGuess.note(batch.time(row)) }
+    if let seen { duplicates += seen.sift(batch) { refuse(seen.conflict, payload($0), $0) } }
+    if until.microseconds < .max { batch.removeRows(from: 0) { batch.time($0) <= until.microseconds } }
     for (fold, box) in zip(folds, tables) {
       fold.fold(batch, into: &box.table) { row, failure in
-        send(DeadLetter(failure, payloads[row], sequence: batch.sequence(row)))
+        send(DeadLetter(failure, payload(batch.sequence(row)), sequence: batch.sequence(row)))
       }
       for firing in fold.takeFirings() { onFiring?(fold.view, firing) }
     }
-    batch.removeAll()
-    payloads.removeAll(keepingCapacity: true)
   }
 
   private func send(_ letter: DeadLetter) {

@@ -62,7 +62,8 @@ struct Difference {
     } catch {
       text = "the bytes are no state of this view: \(error)"
       if case .otherDefinitions = error.kind {
-        otherDefinitions = "the definitions were changed without raising 'version'" + Self.zoneCause(view)
+        otherDefinitions =
+          "the definitions were changed without raising 'version'" + zoneHint(view.fingerprintZones)
       }
       return
     }
@@ -77,11 +78,6 @@ struct Difference {
     } else {
       text = "the states' bytes differ, though every feature is equal at as_of"
     }
-  }
-
-  private static func zoneCause(_ view: ViewPlan) -> String {
-    let zones = view.fingerprintZones.joined(separator: ", ")
-    return zones.isEmpty ? "" : ", or this machine has another release of tzdata with other rules of \(zones)"
   }
 
   static func json(_ value: FeatureValue) -> String {

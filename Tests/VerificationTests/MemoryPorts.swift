@@ -83,7 +83,8 @@ final class Shop {
   static let letters = "shop.dead-letters"
   static let triggers = "shop.triggers"
 
-  init(partitions: Int = 2, isWatched: Bool = false) throws {
+  /// With a zone there is a window over its days.
+  init(partitions: Int = 2, isWatched: Bool = false, zone: TimeZoneRules? = nil) throws {
     let source = Source(
       "clicks", topic: Self.clicks, key: "user", timestamp: .init(field: "ts", unit: .seconds),
       fields: [.init("user", .string), .init("item", .string), .init("price", .int64)])
@@ -93,6 +94,10 @@ final class Shop {
         Feature("n", .aggregate(.init(.count, windows: [.last("1h"), .lifetime]))),
         Feature("a_sum", .aggregate(.init(.sum, value: "price * 2", windows: [.lifetime]))),
       ])
+    if let zone {
+      users.features.append(
+        Feature("today", .aggregate(.init(.count, windows: [.calendar(.today, zone: zone.name)]))))
+    }
     var items = View(
       "items", source: "clicks", entity: ["item"], where: "price > 0",
       features: [Feature("n", .aggregate(.init(.count, windows: [.lifetime])))])
@@ -102,7 +107,9 @@ final class Shop {
         Trigger("seen", when: "n_lifetime > 0", every: 10_000_000, againAfter: 20_000_000)
       ]
     }
-    plan = try Plan(Definitions(name: "shop", sources: [source], views: [users, items]))
+    var zones = ["UTC": TimeZoneRules.utc]
+    if let zone { zones[zone.name] = zone }
+    plan = try Plan(Definitions(name: "shop", sources: [source], views: [users, items]), zones: zones)
     for topic in [Self.clicks, Self.byItem, Self.snapshots] {
       log.topics[topic] = Array(repeating: [], count: partitions)
     }

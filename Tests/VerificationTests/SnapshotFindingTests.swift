@@ -1,3 +1,4 @@
+import FeatureCore
 import OutputRecords
 import SwiftProtobuf
 import Testing
@@ -57,5 +58,28 @@ import Testing
       record.value = try snapshot.serializedBytes()
     }
     #expect(try shop.verify().findings.count == 1)
+  }
+
+  /// Nobody has changed the definitions, but the machine has another release of tzdata.
+  @Test func otherRulesOfAZoneAreNamed() throws {
+    func shop(_ transitions: [TimeZoneRules.Transition]) throws -> Shop {
+      try Shop(
+        zone: TimeZoneRules(name: "Europe/Berlin", initialOffsetSeconds: 3_600, transitions: transitions))
+    }
+    let before = try shop([])
+    before.produce(40)
+    try before.process()
+    #expect(try before.verify().findings == [])
+    let after = try shop([.init(atSeconds: 1_600_000_000, offsetSeconds: 7_200)])
+    (after.log.topics, after.store.tasks) = (before.log.topics, before.store.tasks)
+    let causes = try after.verify().findings.filter { $0.view == "users" }.map(\.cause)
+    #expect(causes.count > 4)
+    for cause in causes {
+      #expect(
+        cause.contains("this machine's rules of Europe/Berlin are not those that the states were made by"))
+      #expect(cause.contains("install the release of tzdata that made them"))
+    }
+    // What sees no day of the zone is right.
+    #expect(try after.verify().findings.allSatisfy { $0.view == "users" })
   }
 }

@@ -156,6 +156,9 @@ public struct DecodeFailure: Error, Hashable, Sendable {
     self.expected = expected
   }
 
+  /// Of a record that is longer than one may be.
+  public static var oversized: DecodeFailure { DecodeFailure(.oversized, offset: Limits.recordBytesMax) }
+
   /// The same failure, of a column.
   func inColumn(_ column: Int) -> DecodeFailure {
     var failure = self

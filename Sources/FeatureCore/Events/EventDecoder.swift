@@ -51,9 +51,7 @@ public struct EventDecoder {
     arena: TextArena
   ) throws(DecodeFailure) {
     guard let json = JSONBytes(payload) else { throw DecodeFailure(.empty, offset: 0) }
-    guard payload.count <= Limits.recordBytesMax else {
-      throw DecodeFailure(.oversized, offset: Limits.recordBytesMax)
-    }
+    guard payload.count <= Limits.recordBytesMax else { throw .oversized }
     for column in 0..<columnCount { row[column] = .null }
     shape.eachStart.pointee = -1
     shape.keptStart.pointee = -1
@@ -96,9 +94,7 @@ public struct EventDecoder {
     _ payload: UnsafeRawBufferPointer, _ record: RecordFields, into row: UnsafeMutablePointer<Scalar>,
     arena: TextArena
   ) throws(DecodeFailure) -> Bool {
-    guard payload.count <= Limits.recordBytesMax else {
-      throw DecodeFailure(.oversized, offset: Limits.recordBytesMax)
-    }
+    guard payload.count <= Limits.recordBytesMax else { throw .oversized }
     guard let json = JSONBytes(payload),
       let change = try ChangeEnvelope(json, format, commitName: UnsafeRawBufferPointer(shape.commitName))
     else {

@@ -156,6 +156,14 @@ public struct EventSchema: Sendable {
   /// what its elements' times are judged by.
   public var forwardsRecord: Bool { needsRecord || isTable || hasElementTimes }
 
+  /// Whether a record has nothing that a table's row of single values has not.
+  public var hasCells: Bool {
+    each == nil && !isTable && format == .json
+      && columns.allSatisfy {
+        if case .json(let path) = $0.origin { path.steps.count == 1 } else { true }
+      }
+  }
+
   /// Whether the elements of a record have times of their own, of which each is judged by the record's.
   public var hasElementTimes: Bool { isOfElement(timeColumn) }
 

@@ -108,17 +108,24 @@ public final class SeenEvents {
     return identity.hasID ? window.note(identity.id, content: identity.content) : nil
   }
 
-  /// Judges the rows from `first` on, the events of one record of a file: their event time stands in for the record's.
-  /// Takes them out of the batch if they have come before; nil if they have no id, or are none.
-  public func sift(_ batch: EventBatch, from first: Int) -> IDWindow.Verdict? {
-    guard first < batch.count else { return nil }
-    let microseconds = batch.time(first)
-    window.advance(to: microseconds >= 0 ? microseconds / 1_000 : (microseconds - 999) / 1_000)
-    let identity = identity(batch, first..<batch.count, batch.sequence(first))
-    guard identity.hasID else { return nil }
-    let verdict = window.note(identity.id, content: identity.content)
-    if verdict != .new { batch.removeRows(from: first) { _ in false } }
-    return verdict
+  /// Takes the events of a file's records that have come before out of a batch: their event time stands in for the record's.
+  /// Tells the places of those with another content; returns how many records there were.
+  public func sift(_ batch: EventBatch, conflict: (Int64) -> Void) -> Int {
+    let identities = identify(batch, from: 0)
+    var (next, duplicates) = (0, 0)
+    var isKept = true
+    batch.removeRows(from: 0) { row in
+      guard next < identities.count, batch.sequence(row) == identities[next].sequence else { return isKept }
+      let microseconds = batch.time(row)
+      window.advance(to: microseconds >= 0 ? microseconds / 1_000 : (microseconds - 999) / 1_000)
+      let verdict = judge(identities, next) ?? .new
+      next += 1
+      isKept = verdict == .new
+      if !isKept { duplicates += 1 }
+      if verdict == .conflict { conflict(batch.sequence(row)) }
+      return isKept
+    }
+    return duplicates
   }
 
   /// What is wrong with a record whose id has come with another content.

@@ -18,6 +18,11 @@ public final class EventBatch {
   private let arena = TextArena()
   @exclusivity(unchecked) private var decoder: EventDecoder
   private let computer: RowComputer?
+  /// What the schema has to say for every row.
+  private let hasCells: Bool
+  private let timeColumn: Int
+  /// The time's if there is no key: both have to be there.
+  private let keyColumn: Int
   /// Rows that there is memory for.
   @exclusivity(unchecked) private var room: Int
 
@@ -31,6 +36,9 @@ public final class EventBatch {
     sequences = .allocate(capacity: capacity)
     decoder = EventDecoder(schema)
     computer = schema.computations.isEmpty ? nil : RowComputer(schema.computations)
+    hasCells = schema.hasCells
+    timeColumn = schema.timeColumn
+    keyColumn = schema.keyColumn ?? schema.timeColumn
   }
 
   deinit {
@@ -59,6 +67,29 @@ public final class EventBatch {
     if let computer { try computer.run(scalars + count * width, arena: arena) }
     sequences[count] = sequence
     count += 1
+  }
+
+  /// Appends a row of a table, as the decoder would read it of a record with these values; false: it may not, and the record has
+  /// to be decoded. What texts stand in must stay alive until `removeAll`.
+  public func append(
+    _ cells: UnsafeBufferPointer<EventCell>, by reader: CellReader, sequence: Int64
+  ) -> Bool {
+    precondition(hasCells, "Cannot read cells as records with parts")
+    precondition(count < capacity, "Cannot append to a full batch")
+    let row = scalars + count * width
+    row.update(repeating: .null, count: width)
+    guard reader.read(cells, into: row), row[timeColumn].isValue, row[keyColumn].isValue
+    else { return false }
+    if let computer {
+      do throws(DecodeFailure) {
+        try computer.run(row, arena: arena)
+      } catch {
+        return false
+      }
+    }
+    sequences[count] = sequence
+    count += 1
+    return true
   }
 
   private func appendElements(

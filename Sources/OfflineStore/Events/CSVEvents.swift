@@ -7,7 +7,9 @@ final class CSVEvents {
   private static let delimiters = [",", "\t", ";"].map { UInt8(ascii: $0) }
 
   private struct Field {
+    /// Among the file's columns, and the schema's.
     var index: Int
+    var column: Int
     var label: [UInt8]
     var form: Form
   }
@@ -30,6 +32,10 @@ final class CSVEvents {
   @exclusivity(unchecked) private var reader: CSVReader
   private let fields: [Field]
   @exclusivity(unchecked) private var buffer = LineBuffer()
+  /// nil if a record has more than the cells of a row.
+  private let cells: CellReader?
+  /// A row's.
+  private let row: UnsafeMutableBufferPointer<EventCell>
   /// An error that waits until the rows before it have been delivered.
   private var pendingError: TableError?
 
@@ -61,7 +67,9 @@ final class CSVEvents {
     }
   }
 
-  init(_ source: consuming ByteSource, delimiter: UInt8, _ columns: TableColumns) throws(TableError) {
+  init(
+    _ source: consuming ByteSource, delimiter: UInt8, _ columns: TableColumns, _ schema: EventSchema
+  ) throws(TableError) {
     let path = source.path
     let reader = try CSVReader(
       input: InputBytes(source), delimiter: delimiter, rowBytesMax: Limits.recordBytesMax)
@@ -74,9 +82,17 @@ final class CSVEvents {
     }
     self.reader = reader
     fields = names.enumerated().compactMap { index, name in
-      columns.declared[name].map { Field(index: index, label: LineBuffer.label(name), form: Form($0)) }
+      columns.declared[name].map { column in
+        Field(
+          index: index, column: schema.columns.firstIndex(of: column) ?? -1, label: LineBuffer.label(name),
+          form: Form(column))
+      }
     }
+    cells = schema.hasCells ? CellReader(schema, columns: fields.map(\.column)) : nil
+    row = .allocate(capacity: fields.count)
   }
+
+  deinit { row.deallocate() }
 
   var bytesRead: Int64 { reader.bytesRead }
 
@@ -92,34 +108,89 @@ final class CSVEvents {
     return try buffer.deliver(before: pendingError, body)
   }
 
+  // MARK: Cells
+
+  var hasCells: Bool { cells != nil }
+
+  /// As `EventFileReader` has it, without JSON in between.
+  func next(take: () -> DecodedEvents?, give: (DecodedEvents) -> Void) throws -> Bool {
+    guard let cells else { preconditionFailure("Cannot read cells of a record with parts") }
+    if let pendingError { throw pendingError }
+    guard let events = take() else { return false }
+    let rows = CSVRows(fields.count)
+    events.begin { [fields] in Self.write(rows, row: $0, fields, to: &$1) }
+    do throws(TableError) {
+      while events.count < events.recordsMax, try reader.next() {
+        takeRow(rows, events.arena)
+        events.add(UnsafeBufferPointer(row), by: cells, number: reader.line)
+      }
+    } catch {
+      guard events.count > 0 else { throw error }
+      pendingError = error
+    }
+    guard events.count > 0 else { return false }
+    give(events)
+    return true
+  }
+
+  private func takeRow(_ rows: CSVRows, _ arena: TextArena) {
+    let bytes = reader.copyBytes(to: arena)
+    for position in fields.indices {
+      let index = fields[position].index
+      let text = reader.isNull(index) ? nil : UnsafeRawBufferPointer(rebasing: bytes[reader.range(index)])
+      rows.append(text)
+      (row.baseAddress! + position).initialize(to: text.map { Self.cell($0, fields[position].form) } ?? .null)
+    }
+  }
+
+  // MARK: JSON
+
   private func appendRow() {
     var isFirst = true
     for field in fields.indices where !reader.isNull(fields[field].index) {
       buffer.appendName(fields[field].label, isFirst: isFirst)
       isFirst = false
-      reader.withBytes(fields[field].index) { Self.append($0, fields[field].form, to: &buffer) }
+      reader.withBytes(fields[field].index) { Self.append(Self.cell($0, fields[field].form), to: &buffer) }
     }
     if isFirst { buffer.append(literal: "{") }
     buffer.append(literal: "}")
     buffer.endEvent(number: reader.line)
   }
 
-  private static func append(
-    _ text: UnsafeRawBufferPointer, _ form: Form, to buffer: inout LineBuffer
-  ) {
+  /// Writes a row that is kept as JSON.
+  private static func write(_ rows: CSVRows, row: Int, _ fields: [Field], to buffer: inout LineBuffer) {
+    var isFirst = true
+    for (position, field) in fields.enumerated() {
+      guard let text = rows[row, position] else { continue }
+      buffer.appendName(field.label, isFirst: isFirst)
+      isFirst = false
+      append(cell(text, field.form), to: &buffer)
+    }
+    if isFirst { buffer.append(literal: "{") }
+    buffer.append(literal: "}")
+  }
+
+  private static func append(_ cell: EventCell, to buffer: inout LineBuffer) {
+    switch cell {
+    case .text(let text): buffer.append(text: text)
+    case .number(let text): buffer.bytes.append(contentsOf: text)
+    case .bool(let bool): bool ? buffer.append(literal: "true") : buffer.append(literal: "false")
+    case .null, .int64, .double, .time: preconditionFailure("Cannot write what no field is")
+    }
+  }
+
+  /// What a field is that has a value.
+  @inline(__always)
+  private static func cell(_ text: UnsafeRawBufferPointer, _ form: Form) -> EventCell {
     switch form {
-    case .text: return buffer.append(text: text)
-    case .timeText: return buffer.append(text: trimmed(text))
-    case .bool:
-      guard let bool = bool(trimmed(text)) else { break }
-      return bool ? buffer.append(literal: "true") : buffer.append(literal: "false")
+    case .text: return .text(text)
+    case .timeText: return .text(trimmed(text))
+    case .bool: return bool(trimmed(text)).map(EventCell.bool) ?? .text(text)
     case .number:
       let number = trimmed(text)
       // One that the type can't hold is refused as such.
-      guard isShortInteger(number) || NumberText.isNumber(number) else { break }
-      return buffer.bytes.append(contentsOf: number)
+      return isShortInteger(number) || NumberText.isNumber(number) ? .number(number) : .text(text)
     }
-    buffer.append(text: text)
   }
 
   private static func trimmed(_ text: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
@@ -142,4 +213,16 @@ final class CSVEvents {
     default: return nil
     }
   }
+}
+
+/// The fields of some rows, for whoever asks for a record.
+private final class CSVRows {
+  private let width: Int
+  @exclusivity(unchecked) private var texts: [UnsafeRawBufferPointer?] = []
+
+  init(_ width: Int) { self.width = width }
+
+  func append(_ text: UnsafeRawBufferPointer?) { texts.append(text) }
+
+  subscript(_ row: Int, _ field: Int) -> UnsafeRawBufferPointer? { texts[row * width + field] }
 }

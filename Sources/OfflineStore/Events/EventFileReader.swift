@@ -9,20 +9,20 @@ import Parquet
 /// is written as the declaration has it; others are left out. What is no such value stays a text, which the decoder
 /// refuses with the row alone.
 public struct EventFileReader: ~Copyable {
-  private enum Form {
+  enum Form {
     case lines(Lines)
     case array(ArrayReader)
     case csv(CSVEvents)
     case parquet(ParquetEvents)
   }
 
-  private final class Lines {
+  final class Lines {
     var reader: EventReader
 
     init(_ reader: consuming EventReader) { self.reader = reader }
   }
 
-  private let form: Form
+  let form: Form
   /// The size of the file; nil for pipes and the standard input.
   public let totalBytes: Int64?
 
@@ -49,7 +49,7 @@ public struct EventFileReader: ~Copyable {
     case .text(let hasObjects):
       let columns = TableColumns(schema)
       if let delimiter = columns.mark.flatMap({ CSVEvents.delimiter(beginning, mark: $0) }) {
-        return (.csv(try CSVEvents(source, delimiter: delimiter, columns)), totalBytes)
+        return (.csv(try CSVEvents(source, delimiter: delimiter, columns, schema)), totalBytes)
       }
       guard hasObjects else { throw CSVEvents.unknown(beginning, columns, path: path) }
       return (.lines(Lines(EventReader(LineReader(source)))), totalBytes)

@@ -9,6 +9,8 @@ final class ParquetEvents {
   private let path: String
   private let totalBytes: Int64
   private let rowCount: Int64
+  /// nil if a record has more than the cells of a row.
+  private let cells: CellReader?
   // One owner, one thread.
   @exclusivity(unchecked) private var row: Int64 = 0
   @exclusivity(unchecked) private var buffer = LineBuffer()
@@ -26,6 +28,7 @@ final class ParquetEvents {
     totalBytes = bytes
     rowCount = reader.rowCount
     self.reader = reader
+    cells = shape.cells.map { CellReader(schema, columns: $0) }
   }
 
   /// By the rows: pages of all columns are read side by side.
@@ -56,6 +59,77 @@ final class ParquetEvents {
     try buffer.withLines(body)
     return true
   }
+
+  // MARK: Cells
+
+  var hasCells: Bool { cells != nil }
+
+  /// As `EventFileReader` has it, without JSON in between.
+  func next(take: () -> DecodedEvents?, give: (DecodedEvents) -> Void) throws -> Bool {
+    guard let cells else { preconditionFailure("Cannot read cells of a record with parts") }
+    guard let batch = try TableError.ofParquet({ () throws(ParquetError) in try reader.next() }) else {
+      return false
+    }
+    var start = 0
+    while start < batch.rowCount {
+      guard let events = take() else { return false }
+      let end = min(batch.rowCount, start + events.recordsMax)
+      let (first, shape) = (start, shape)
+      events.begin { Self.write(batch, shape, row: first + $0, to: &$1) }
+      batch.withCells { vectors in
+        withUnsafeTemporaryAllocation(of: EventCell.self, capacity: vectors.count) { cell in
+          for index in start..<end {
+            for (column, vector) in vectors.enumerated() {
+              (cell.baseAddress! + column).initialize(to: Self.cell(vector, index, events.arena))
+            }
+            row += 1
+            events.add(UnsafeBufferPointer(cell), by: cells, number: row)
+          }
+        }
+      }
+      give(events)
+      start = end
+    }
+    return true
+  }
+
+  @inline(__always)
+  private static func cell(_ vector: ParquetCells, _ index: Int, _ arena: TextArena) -> EventCell {
+    if vector.isNull(index) { return .null }
+    switch vector.type {
+    case .string:
+      let text = vector.bytes(index)
+      let copy = arena.allocate(text.count)
+      copy.copyMemory(from: text)
+      return .text(UnsafeRawBufferPointer(copy))
+    case .int64: return .int64(Int64(bitPattern: vector.bits(index)))
+    case .double: return .double(Double(bitPattern: vector.bits(index)))
+    case .bool: return .bool(vector.bits(index) == 1)
+    case .timestamp: return .time(EventTime(microseconds: Int64(bitPattern: vector.bits(index))))
+    }
+  }
+
+  /// Writes a row of single values as JSON.
+  private static func write(
+    _ batch: ParquetBatch, _ shape: ParquetShape, row: Int, to buffer: inout LineBuffer
+  ) {
+    batch.withCells { vectors in
+      for (position, column) in shape.columns.enumerated() {
+        buffer.appendName(column.label, isFirst: position == 0)
+        guard case .value(let vector, let unit) = column.part else {
+          preconditionFailure("Cannot write a part as a value")
+        }
+        if vectors[vector].isNull(row) {
+          buffer.append(literal: "null")
+        } else {
+          append(vectors[vector], row, unit, to: &buffer)
+        }
+      }
+    }
+    buffer.append(literal: "}")
+  }
+
+  // MARK: JSON
 
   private func disagreement(_ batch: ParquetBatch) -> TableError {
     TableError(

@@ -29,6 +29,7 @@ struct ParquetShape {
 
   /// A column of the file.
   struct Column {
+    var name: String
     /// Its name as JSON.
     var label: [UInt8]
     var part: Part
@@ -38,6 +39,8 @@ struct ParquetShape {
   private(set) var columns: [Column] = []
   /// The leaves that are read, in the order of the vectors.
   private(set) var leaves: [Int] = []
+  /// Which of the schema's columns each of these is; nil if some have others inside, or none is read.
+  private(set) var cells: [Int]?
 
   /// Matches what the source declares with what the file has; whatever no row could have is an error.
   init(_ file: [ParquetPart], _ schema: EventSchema, path: String) throws(TableError) {
@@ -56,9 +59,17 @@ struct ParquetShape {
       }
       var match = Match(each: schema.each, path: path, leaves: leaves)
       columns.append(
-        Column(label: LineBuffer.label(part.name), part: try match.part(part, own, named: part.name)))
+        Column(
+          name: part.name, label: LineBuffer.label(part.name),
+          part: try match.part(part, own, named: part.name)))
       leaves = match.leaves
     }
+    guard schema.hasCells, !columns.isEmpty else { return }
+    let names = columns.map(\.name)
+    cells = names.compactMap { name in
+      schema.columns.firstIndex { $0.origin == .json(FieldPath(member: name)) }
+    }
+    precondition(cells?.count == leaves.count, "Cannot read \(leaves.count) values as \(names)")
   }
 
   /// Something that is declared, and how it goes on from a part.

@@ -70,16 +70,15 @@ public final class JoinFeed {
           failures.append((position, .oversized))
           continue
         }
-        let first = source.batch.count
         do throws(DecodeFailure) {
           try source.batch.append(lines[position].bytes, sequence: Int64(position)) {
             failures.append((position, .undecodable($0)))
           }
-          try source.sift(from: first)
         } catch {
           failures.append((position, .undecodable(error)))
         }
       }
+      source.sift { failures.append((Int($0), .undecodable($1))) }
       source.noteTimes()
       try source.add(source.batch, order: { order + $0 }, place: nil) {
         failures.append((Int($0), .unusable($1)))
@@ -144,9 +143,9 @@ private final class SourceFeed {
     guess = UnitGuess(unit)
   }
 
-  /// Takes the rows from `first` on out if they have come before.
-  func sift(from first: Int) throws(DecodeFailure) {
-    if let seen, seen.sift(batch, from: first) == .conflict { throw seen.conflict }
+  /// Takes the rows out that have come before; tells the sequences of those that say something else than before.
+  func sift(_ refuse: (Int64, DecodeFailure) -> Void) {
+    if let seen { _ = seen.sift(batch) { refuse($0, seen.conflict) } }
   }
 
   func noteTimes() {

@@ -8,6 +8,7 @@ public struct CSVReader: ~Copyable {
   public static let rowBytesMax = 1 << 20
 
   private struct Field {
+    var start: Int
     var end: Int
     var isQuoted: Bool
   }
@@ -23,7 +24,7 @@ public struct CSVReader: ~Copyable {
   private var input: InputBytes
   private let delimiter: UInt8
   private let rowMax: Int
-  /// The fields of the row, unquoted, one behind the other.
+  /// The fields of the row, unquoted, one behind the other; between some stands what was between them.
   private var bytes: [UInt8] = []
   private var fields: [Field] = []
 
@@ -82,8 +83,14 @@ public struct CSVReader: ~Copyable {
     bytes.withUnsafeBytes { body(UnsafeRawBufferPointer(rebasing: $0[range(column)])) }
   }
 
-  private func range(_ column: Int) -> Range<Int> {
-    (column == 0 ? 0 : fields[column - 1].end)..<fields[column].end
+  /// Where a field of the current row stands in a copy of its bytes.
+  func range(_ column: Int) -> Range<Int> { fields[column].start..<fields[column].end }
+
+  /// Copies the bytes of the current row.
+  func copyBytes(to arena: TextArena) -> UnsafeRawBufferPointer {
+    let copy = arena.allocate(bytes.count)
+    copy.copyBytes(from: bytes)
+    return UnsafeRawBufferPointer(copy)
   }
 
   private mutating func skipByteOrderMark() throws(TableError) {
@@ -97,21 +104,55 @@ public struct CSVReader: ~Copyable {
     fields.removeAll(keepingCapacity: true)
     line = nextLine
     guard try input.hasByte() else { return false }
+    if let isASCII = takeRow() {
+      if !isASCII { try checkText() }
+      return true
+    }
     var end = FieldEnd.field
     while end == .field {
+      let start = bytes.count
       if try input.hasByte(), input.buffer[input.position] == UInt8(ascii: "\"") {
         input.position += 1
         try readQuoted()
         end = try readFieldEnd()
-        fields.append(Field(end: bytes.count, isQuoted: true))
+        fields.append(Field(start: start, end: bytes.count, isQuoted: true))
       } else {
         try readUnquoted()
         end = try readFieldEnd()
-        fields.append(Field(end: bytes.count, isQuoted: false))
+        fields.append(Field(start: start, end: bytes.count, isQuoted: false))
       }
     }
     try checkText()
     return true
+  }
+
+  /// Takes a row without quotes that stands whole in the buffer, and says whether it is all ASCII; nil: there is none.
+  private mutating func takeRow() -> Bool? {
+    let (delimiter, lineFeed, carriageReturn) = (delimiter, UInt8(0x0A), UInt8(0x0D))
+    let count = min(input.end - input.position, rowMax)
+    let row = UnsafeRawBufferPointer(rebasing: input.buffer[input.position..<(input.position + count)])
+    var (start, at, all) = (0, 0, UInt8(0))
+    while at < count {
+      let byte = row[at]
+      all |= byte
+      if byte == delimiter {
+        fields.append(Field(start: start, end: at, isQuoted: false))
+        start = at + 1
+      } else if byte == lineFeed
+        || (byte == carriageReturn && at + 1 < count && row[at + 1] == lineFeed)
+      {
+        fields.append(Field(start: start, end: at, isQuoted: false))
+        bytes.append(contentsOf: UnsafeRawBufferPointer(rebasing: row[..<at]))
+        input.position += at + (byte == lineFeed ? 1 : 2)
+        nextLine += 1
+        return all < 0x80
+      } else if byte == UInt8(ascii: "\"") || byte == carriageReturn {
+        break
+      }
+      at += 1
+    }
+    fields.removeAll(keepingCapacity: true)
+    return nil
   }
 
   /// Up to the comma or the end of the line.

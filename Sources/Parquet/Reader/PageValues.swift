@@ -60,12 +60,11 @@ struct PageValues {
       guard entries > 0 else { throw FormatProblem("the dictionary is missing") }
       try Self.decode(&decoder, count, maximum: UInt32(clamping: entries - 1), to: &scratch)
       form = .dictionary(decoder)
-      for index in scratch[..<count] {
-        if isText {
-          block.texts.append(dictionary.texts[Int(index)])
-        } else {
-          block.words.append(dictionary.words[Int(index)])
-        }
+      // Taken whole: an append of each would check for room each time.
+      if isText {
+        block.texts.append(contentsOf: scratch[..<count].lazy.map { dictionary.texts[Int($0)] })
+      } else {
+        block.words.append(contentsOf: scratch[..<count].lazy.map { dictionary.words[Int($0)] })
       }
     case .runs(var decoder):
       try Self.decode(&decoder, count, maximum: 1, to: &scratch)

@@ -140,9 +140,14 @@ public struct ParquetVector: Sendable {
   /// The same of texts.
   mutating func append(texts rows: ArraySlice<UnsafeRawBufferPointer>) {
     isNull.append(contentsOf: repeatElement(false, count: rows.count))
-    for row in rows {
-      text.append(contentsOf: row)
-      words.append(UInt64(text.count))
+    var end = text.count
+    text.append(contentsOf: repeatElement(0, count: rows.reduce(0) { $0 + $1.count }))
+    text.withUnsafeMutableBytes { room in
+      for row in rows {
+        UnsafeMutableRawBufferPointer(rebasing: room[end..<(end + row.count)]).copyMemory(from: row)
+        end += row.count
+        words.append(UInt64(end))
+      }
     }
   }
 

@@ -90,7 +90,11 @@ public final class MergedJoin {
       output(.letter(DeadLetter(failure, stream.source.schema, bytes, sequence: place.line), place))
     }
     for row in 0..<batch.count { stream.guess.note(batch.time(row)) }
-    if let seen = stream.seen, seen.sift(batch, from: 0) == .conflict { throw seen.conflict }
+    if let seen = stream.seen {
+      var isConflict = false
+      _ = seen.sift(batch) { _ in isConflict = true }
+      if isConflict { throw seen.conflict }
+    }
     var time = stream.time
     for row in 0..<batch.count { time = max(time ?? .min, batch.time(row)) }
     return time

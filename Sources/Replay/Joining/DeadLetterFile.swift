@@ -94,9 +94,13 @@ public final class DeadLetterSink {
   /// Takes a letter.
   public func collect(_ letter: DeadLetter) { letters.append(letter) }
 
-  /// Writes the letters; the lines that they borrow must still be valid.
+  /// Writes the letters in the order of their lines; the lines that they borrow must still be valid.
   public func drain(into file: DeadLetterFile, path: String) throws(TableError) {
-    for letter in letters { try file.append(letter, path: path) }
+    // A stable order: a line may have several.
+    let ordered = letters.enumerated().sorted {
+      ($0.element.sequence, $0.offset) < ($1.element.sequence, $1.offset)
+    }
+    for (_, letter) in ordered { try file.append(letter, path: path) }
     letters.removeAll(keepingCapacity: true)
   }
 }

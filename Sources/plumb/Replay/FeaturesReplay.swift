@@ -1,5 +1,4 @@
 import ArgumentParser
-import EventFiles
 import FeatureCore
 import OfflineStore
 import Parquet
@@ -28,16 +27,10 @@ struct FeaturesReplay {
     let processor = BatchProcessor(
       source, views: [view], until: time ?? EventTime(microseconds: .max),
       hashSecret: .random(in: .min ... .max), deadLetter: sink.collect)
-    try readEvents(paths, source.schema) { path, lines in
-      for line in lines {
-        if line.isOversized {
-          processor.addOversized(line.bytes, sequence: line.number)
-        } else {
-          processor.add(line.bytes, sequence: line.number)
-        }
-      }
-      processor.flush()
-      try sink.drain(into: letters, path: path)
+    try DecodedFiles(source, progress: Progress.init).forEach(paths) { events in
+      processor.fold(
+        events.batch, records: events.count, failures: events.failures, payload: events.payload)
+      try sink.drain(into: letters, path: events.path)
     }
     try source.checkUnit(processor.unitGuess)
     let counts = processor.counts

@@ -1,5 +1,4 @@
 import ArgumentParser
-import EventFiles
 import FeatureCore
 import OfflineStore
 import Processor
@@ -30,16 +29,10 @@ struct TriggerReplay {
     let processor = BatchProcessor(
       source, views: views, hashSecret: .random(in: .min ... .max), deadLetter: sink.collect)
     processor.onFiring = lines.add
-    try readEvents(paths, source.schema) { path, records in
-      for record in records {
-        if record.isOversized {
-          processor.addOversized(record.bytes, sequence: record.number)
-        } else {
-          processor.add(record.bytes, sequence: record.number)
-        }
-      }
-      processor.flush()
-      try sink.drain(into: letters, path: path)
+    try DecodedFiles(source, progress: Progress.init).forEach(paths) { events in
+      processor.fold(
+        events.batch, records: events.count, failures: events.failures, payload: events.payload)
+      try sink.drain(into: letters, path: events.path)
       try lines.flush()
     }
     try source.checkUnit(processor.unitGuess)

@@ -1,28 +1,5 @@
-import EventFiles
-import FeatureCore
 import Glibc
-import OfflineStore
 import Replay
-
-/// Reads files, and archives, one after the other, in blocks of events, with a progress bar on a terminal.
-func readEvents(
-  _ paths: [String], _ schema: EventSchema, _ body: (String, LineBlock) throws -> Void
-) throws {
-  let files = try paths.flatMap(EventFile.all)
-  var progress = Progress(filesCount: files.count)
-  for (index, file) in files.enumerated() {
-    var reader = try EventFileReader(file, schema)
-    var count = 0
-    while try reader.next({ lines in
-      count = lines.count
-      try body(file.path, lines)
-    }) {
-      progress.update(
-        file: index, records: count, bytesRead: reader.bytesRead, totalBytes: reader.totalBytes)
-    }
-  }
-  progress.finish()
-}
 
 /// A line on the standard error with the rate and the time left; nothing if that is no terminal.
 struct Progress: FileProgress {
