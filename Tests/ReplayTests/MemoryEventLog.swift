@@ -146,7 +146,8 @@ final class MemoryEventLog: EventLogPort {
   func send(
     topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
   ) throws(LogError) {}
-  func commit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {}
+  func startCommit(_ offsets: [(partition: TopicPartition, offset: Int64)]) -> Bool { true }
+  func finishCommit(waiting: Bool) -> Bool { true }
   func abort() throws(LogError) {}
   func close(timeoutMilliseconds: Int) -> Bool { true }
 }
