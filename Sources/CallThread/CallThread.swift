@@ -15,12 +15,15 @@ public final class CallThread<Failure: Error> {
 
     /// Makes calls until it is woken without one.
     func work() {
-      while true {
-        asked.wait()
-        guard let result = makeCall() else { return }
-        outcome.withLock { $0 = result }
-        answered.signal()
-      }
+      repeat { asked.wait() } while answer()
+    }
+
+    /// Makes the call that was asked for; false if none was.
+    func answer() -> Bool {
+      guard let result = makeCall() else { return false }
+      outcome.withLock { $0 = result }
+      answered.signal()
+      return true
     }
 
     /// What a call holds is given back before its outcome is known.
@@ -42,14 +45,17 @@ public final class CallThread<Failure: Error> {
 
   deinit { desk.asked.signal() }
 
-  /// Has a call made. What it uses is its own until `finish` has told of its end.
+  /// Has a call made; where no thread can be had, at once. What it uses is its own until `finish` has told of its end.
   public func start(_ call: @escaping @Sendable () throws(Failure) -> Void) {
     precondition(!isCalling, "Cannot make two calls at once")
     isCalling = true
     desk.call.withLock { $0 = call }
-    if !hasThread { begin() }
-    hasThread = true
-    desk.asked.signal()
+    hasThread = hasThread || begin()
+    if hasThread {
+      desk.asked.signal()
+    } else {
+      _ = desk.answer()
+    }
   }
 
   /// Whether the call has ended; throws what it has thrown. Waits for that, or returns false at once.
@@ -68,7 +74,8 @@ public final class CallThread<Failure: Error> {
     return true
   }
 
-  private func begin() {
+  /// Whether there is a thread: a limit of the system may leave none.
+  private func begin() -> Bool {
     let argument = Unmanaged.passRetained(ThreadBody { [desk] in desk.work() })
     var thread = pthread_t()
     let code = pthread_create(
@@ -77,8 +84,12 @@ public final class CallThread<Failure: Error> {
         if let argument { Unmanaged<ThreadBody>.fromOpaque(argument).takeRetainedValue().run() }
         return nil
       }, argument.toOpaque())
-    precondition(code == 0, "Cannot start a thread: \(code)")
+    guard code == 0 else {
+      argument.release()
+      return false
+    }
     pthread_detach(thread)
+    return true
   }
 }
 
