@@ -19,6 +19,8 @@ public final class KafkaLog: EventLogPort {
   /// The commit that was started last, until it has succeeded.
   private var ending: TransactionEnd?
   private var isClosed = false
+  /// What the producer had sent when it was last this thread's.
+  private var sent = (records: 0, waits: 0)
   private var commits = 0
   private var aborts = 0
 
@@ -37,10 +39,11 @@ public final class KafkaLog: EventLogPort {
       options, topics: topics, events: ClientEvents(.consumer, options, log: report))
   }
 
-  /// What happened so far.
+  /// What happened so far; of what a commit that is under way sends, when it is over.
   public var counters: KafkaCounters {
-    KafkaCounters(
-      recordsFetched: consumer.recordsFetched, recordsSent: producer.recordsSent, sendWaits: producer.waits,
+    if !committer.isCalling { sent = (producer.recordsSent, producer.waits) }
+    return KafkaCounters(
+      recordsFetched: consumer.recordsFetched, recordsSent: sent.records, sendWaits: sent.waits,
       commits: commits, aborts: aborts, errors: consumer.errors + producer.errors)
   }
 
@@ -176,18 +179,19 @@ public final class KafkaLog: EventLogPort {
     try producer.send(topic: topic, partition: partition, key: key, value: value)
   }
 
-  /// See `EventLogPort`. Lasts no longer than the request's deadline and twice the transaction's. Without transactions it is done
+  /// See `EventLogPort`. Lasts no longer than a full queue is waited for, the request's deadline and twice the transaction's. Without transactions it is done
   /// when it returns.
   public func startCommit(
-    _ offsets: [(partition: TopicPartition, offset: Int64)]
+    _ offsets: [(partition: TopicPartition, offset: Int64)], _ changes: [SealedChanges]
   ) throws(LogError) -> Bool {
     expectOpen("commit")
     precondition(phase != .idle, "Cannot commit when no transaction is open")
     guard delivery == .exactlyOnce else {
+      try producer.send(changes)
       try commitAfterDelivery(PartitionList(offsets))
       return hasCommitted()
     }
-    let ending = self.ending ?? TransactionEnd(producer, offsets)
+    let ending = self.ending ?? TransactionEnd(producer, offsets, changes)
     // Whatever the group decides while the commit is under way, these offsets are those of the member that it is now.
     if !ending.hasOffsets { ending.membership = offsets.isEmpty ? nil : try consumer.membership() }
     self.ending = ending
@@ -235,19 +239,26 @@ public final class KafkaLog: EventLogPort {
 private final class TransactionEnd: @unchecked Sendable {
   private let producer: KafkaProducer
   private let offsets: [(partition: TopicPartition, offset: Int64)]
+  /// What is sent before.
+  private let changes: [SealedChanges]
   /// Whose offsets they are; nil if there are none.
   var membership: GroupMembership?
   /// They can't be added any more once the transaction has begun to commit.
   private(set) var hasOffsets = false
 
-  init(_ producer: KafkaProducer, _ offsets: [(partition: TopicPartition, offset: Int64)]) {
+  init(
+    _ producer: KafkaProducer, _ offsets: [(partition: TopicPartition, offset: Int64)],
+    _ changes: [SealedChanges]
+  ) {
     self.producer = producer
     self.offsets = offsets
+    self.changes = changes
   }
 
   /// Cut short with `.retry`, it may be run again, and goes on where it was.
   func run() throws(LogError) {
     if !hasOffsets {
+      try producer.send(changes)
       // Before anything of the commit that can't be waited for again.
       try producer.flush()
       if let membership { try producer.send(PartitionList(offsets), of: membership.metadata) }

@@ -67,6 +67,15 @@ final class KafkaProducer {
     }
   }
 
+  /// Adds the snapshots of a commit.
+  func send(_ changes: [SealedChanges]) throws(LogError) {
+    for changes in changes {
+      try changes.send { (topic, key, value) throws(LogError) in
+        try send(topic: topic, partition: nil, key: key, value: value)
+      }
+    }
+  }
+
   private func enqueue(
     _ topic: OpaquePointer, _ partition: Int32?, _ key: UnsafeRawBufferPointer?,
     _ value: UnsafeRawBufferPointer?, _ timestamp: Int64?, _ number: Int

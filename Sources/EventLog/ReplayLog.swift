@@ -94,7 +94,7 @@ public final class ReplayLog: EventLogPort {
 
   /// Never called: the offsets are the live group's.
   public func startCommit(
-    _ offsets: [(partition: TopicPartition, offset: Int64)]
+    _ offsets: [(partition: TopicPartition, offset: Int64)], _ changes: [SealedChanges]
   ) throws(LogError) -> Bool { preconditionFailure("Cannot commit when replaying") }
 
   /// Never called.

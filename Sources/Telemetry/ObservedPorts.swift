@@ -15,10 +15,10 @@ public final class ObservedLog<Base: EventLogPort>: EventLogPort {
 
   /// See `EventLogPort`. Timed until its end is known, refused or not.
   public func startCommit(
-    _ offsets: [(partition: TopicPartition, offset: Int64)]
+    _ offsets: [(partition: TopicPartition, offset: Int64)], _ changes: [SealedChanges]
   ) throws(LogError) -> Bool {
     commitTimer.start()
-    return try commitTimer.observe { () throws(LogError) in try base.startCommit(offsets) }
+    return try commitTimer.observe { () throws(LogError) in try base.startCommit(offsets, changes) }
   }
 
   /// See `EventLogPort`.

@@ -104,7 +104,12 @@ private final class OneTopicLog: EventLogPort {
     bytesMax = max(bytesMax, bytes)
   }
 
-  func startCommit(_ offsets: [(partition: TopicPartition, offset: Int64)]) -> Bool {
+  func startCommit(
+    _ offsets: [(partition: TopicPartition, offset: Int64)], _ changes: [SealedChanges]
+  ) throws(LogError) -> Bool {
+    for changes in changes {
+      try changes.send { send(topic: $0, partition: nil, key: $1, value: $2) }
+    }
     commits += 1
     committed = offsets.first?.offset ?? committed
     return true

@@ -87,7 +87,9 @@ final class MemoryTriggerLog: EventLogPort {
     open?.append((key.map(Array.init) ?? [], value.map(Array.init) ?? []))
   }
 
-  func startCommit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) -> Bool {
+  func startCommit(
+    _ offsets: [(partition: TopicPartition, offset: Int64)], _ changes: [SealedChanges]
+  ) throws(LogError) -> Bool {
     try fail("commit")
     guard let sent = open else { preconditionFailure("Cannot commit when no transaction is open") }
     open = nil

@@ -146,7 +146,9 @@ final class MemoryEventLog: EventLogPort {
   func send(
     topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
   ) throws(LogError) {}
-  func startCommit(_ offsets: [(partition: TopicPartition, offset: Int64)]) -> Bool { true }
+  func startCommit(
+    _ offsets: [(partition: TopicPartition, offset: Int64)], _ changes: [SealedChanges]
+  ) -> Bool { true }
   func finishCommit(waiting: Bool) -> Bool { true }
   func abort() throws(LogError) {}
   func close(timeoutMilliseconds: Int) -> Bool { true }

@@ -130,13 +130,13 @@ extension ProcessorLoop {
     case .fold(let offset, let published):
       let task = WorkerTask(
         partition, input, plan, claim: claim, beginsAnew: beginsAnew, start: offset, published: published,
-        low: marks.low, limits: limits, partitionCount: partitionCount)
+        low: marks.low, limits: limits, partitionCount: partitionCount, snapshotTopic: routing.snapshotTopic)
       if let join = task.join { try resume(task, join) }
       return task
     case .new(let offset):
       let task = WorkerTask(
         partition, input, plan, claim: claim, beginsAnew: beginsAnew, start: offset, published: offset,
-        low: marks.low, limits: limits, partitionCount: partitionCount)
+        low: marks.low, limits: limits, partitionCount: partitionCount, snapshotTopic: routing.snapshotTopic)
       try storeStates(of: task)
       return task
     }

@@ -24,8 +24,8 @@ extension ProcessorLoop {
     let stored = orderedTasks.filter { $0.stored != $0.position || $0.isCatchingUp }
     if !published.isEmpty || !marked.isEmpty {
       do throws(LoopFault) {
-        for task in published { try encodeStates(of: task, isSilent: false) }
         try beginTransaction()
+        for task in published { takeChanges(of: task, isSilent: false) }
         for task in marked { try sendMarks(of: task) }
         for task in published { try sendTurn(of: task) }
       } catch {
@@ -33,12 +33,13 @@ extension ProcessorLoop {
         throw error
       }
     }
-    for task in stored where task.sealed != task.position { try encodeStates(of: task, isSilent: true) }
+    for task in stored where task.sealed != task.position { takeChanges(of: task, isSilent: true) }
     let bytesMax = limits.cachedBytesMax
     for task in stored { task.seal(cacheBytesMax: bytesMax / max(1, tasks.count * max(1, task.views.count))) }
     flight = Flight(
       stage: phase == .sending ? .publishing : .storing,
-      offsets: published.map { ($0.partition, $0.position) }, tasks: stored.reversed())
+      offsets: published.map { ($0.partition, $0.position) }, changes: published.map(\.changes),
+      tasks: stored.reversed())
     phase = .folding
   }
 
@@ -55,10 +56,10 @@ extension ProcessorLoop {
   /// Writes a task's changed states and its position while no commit is under way.
   func storeStates(of task: WorkerTask) throws(LoopFault) {
     if task.stored == task.position && !task.isCatchingUp { return }
-    if task.sealed != task.position { try encodeStates(of: task, isSilent: true) }
+    if task.sealed != task.position { takeChanges(of: task, isSilent: true) }
     try onStore(task.partition) { () throws(StoreError) in
       try store.commit(
-        task.name, epoch: task.epoch, from: task.stored, to: task.position, states: task.states)
+        task.name, epoch: task.epoch, from: task.stored, to: task.position, states: task.changes.states)
     }
     task.seal(cacheBytesMax: limits.cachedBytesMax / max(1, tasks.count * max(1, task.views.count)))
     didStore(task)
@@ -71,38 +72,13 @@ extension ProcessorLoop {
     if wasCatchingUp, !task.isCatchingUp { noteRecovery(of: task) }
   }
 
-  /// Encodes a task's changed states, once for the log and the store, and unless it is silent sends their snapshots.
-  private func encodeStates(of task: WorkerTask, isSilent: Bool) throws(LoopFault) {
-    // Taken out while it changes: an object's variable would be retained and checked for every state.
-    var states = KeyedStates()
-    swap(&states, &task.states)
-    defer { swap(&states, &task.states) }
-    states.removeAll()
-    let position = RecordPosition(partition: task.partition, offset: task.position)
-    for view in task.views {
-      let plan = view.fold.view
-      let isSent = !isSilent && plan.emit == .commit
-      try view.cache.young.forEachChanged { (key, state) throws(LoopFault) in
-        states.append(view.keyPrefix, key) { plan.encode(state, into: &$0) }
-        if isSent { try sendSnapshot(plan, key, state, states, at: position) }
-      }
-    }
-    if let join = task.join { encode(join, of: task, into: &states) }
+  /// Seals a task's changed states. Unless it is silent, their snapshots are the commit's, which encodes them once for the log
+  /// and the store.
+  private func takeChanges(of task: WorkerTask, isSilent: Bool) {
+    task.changes.begin(at: task.position)
+    for view in task.views { task.changes.take(view, isSent: !isSilent && view.fold.view.emit == .commit) }
+    if let join = task.join { task.changes.take { encode(join, of: task, into: &$0) } }
+    if isSilent { task.changes.encode() }
     task.sealed = task.position
-  }
-
-  /// Sends a snapshot of the state that was encoded last.
-  func sendSnapshot(
-    _ plan: ViewPlan, _ key: UnsafeRawBufferPointer, _ state: State, _ encoded: borrowing KeyedStates,
-    at position: RecordPosition
-  ) throws(LoopFault) {
-    if plan.snapshotsHaveValues { plan.evaluate(state, at: state.asOf, into: &values) }
-    try encoded.withBytes(encoded.count - 1) { (recordKey, bytes) throws(LoopFault) in
-      writer.snapshot(
-        plan, version: self.plan.version, key: key, at: position, asOf: state.asOf, state: bytes,
-        values: plan.snapshotsHaveValues ? values : nil)
-      try send(topic: routing.snapshotTopic, key: recordKey)
-    }
-    counts.snapshots += 1
   }
 }

@@ -10,6 +10,8 @@ struct Flight {
   var stage: Stage
   /// Behind what the log's readers get to see.
   let offsets: [(partition: TopicPartition, offset: Int64)]
+  /// What the log's part of it makes and sends.
+  let changes: [SealedChanges]
   /// The tasks that the store doesn't have yet, the one that it gets first at the end.
   var tasks: [WorkerTask]
   /// Whether the port of this stage has begun, and its answer is to come.
@@ -47,10 +49,13 @@ extension ProcessorLoop {
   func publish(waiting: Bool) throws(LoopFault) -> Bool {
     guard let flight, flight.stage == .publishing else { return true }
     let isDone = try ask(
-      { () throws(LoopFault) in try onLog { () throws(LogError) in try log.startCommit(flight.offsets) } },
+      { () throws(LoopFault) in
+        try onLog { () throws(LogError) in try log.startCommit(flight.offsets, flight.changes) }
+      },
       { () throws(LoopFault) in try onLog { () throws(LogError) in try log.finishCommit(waiting: waiting) } })
     guard isDone else { return false }
     counts.commits += 1
+    for changes in flight.changes { counts.snapshots += changes.takeSnapshotCount() }
     for (partition, offset) in flight.offsets { tasks[partition]?.published = offset }
     self.flight?.stage = .storing
     return true
@@ -78,7 +83,7 @@ extension ProcessorLoop {
         try onStore(task.partition) { () throws(StoreError) in
           try store.startCommit(
             task.name, epoch: task.epoch, from: task.stored, to: task.sealed ?? task.position,
-            states: task.states)
+            states: task.changes.states)
         }
       },
       { () throws(LoopFault) in

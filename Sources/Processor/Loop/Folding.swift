@@ -290,7 +290,15 @@ extension ProcessorLoop {
     emitted.append(view.keyPrefix, key) { view.fold.view.encode(state, into: &$0) }
     // A transaction holds all of them, though the store gets only the last.
     bytesSinceCommit += emitted.byteCount
-    try sendSnapshot(view.fold.view, key, state, emitted, at: position)
+    try emitted.withBytes(0) { (recordKey, bytes) throws(LoopFault) in
+      try snapshot.write(view.fold.view, key: key, state, bytes, at: position) { (value) throws(LoopFault) in
+        try beginTransaction()
+        try onLog { () throws(LogError) in
+          try log.send(topic: routing.snapshotTopic, partition: nil, key: recordKey, value: value)
+        }
+      }
+    }
+    counts.snapshots += 1
   }
 
   /// Sends what the batch's records cause besides states: forwarded records and dead letters.

@@ -38,8 +38,8 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
   var lastCheck: Int64
   var writer = ProtobufWriter()
   let triggers: TriggerWriter
-  /// The values of the latest snapshot.
-  var values: [FeatureValue] = []
+  /// Writes the snapshots of single events.
+  var snapshot: SnapshotWriter
   /// The state of the latest snapshot of one event.
   var emitted = KeyedStates()
   /// The time of the step, in milliseconds.
@@ -81,6 +81,7 @@ public final class ProcessorLoop<Log: EventLogPort, Store: StateStorePort> {
     self.limits = limits
     routing = Routing(plan)
     triggers = TriggerWriter(plan)
+    snapshot = SnapshotWriter(version: plan.version)
     inputs = Dictionary(uniqueKeysWithValues: routing.inputs.map { ($0.topic, $0) })
     lastCommit = now
     lastCheck = now

@@ -37,8 +37,8 @@ final class WorkerTask {
   var published: Int64
   /// The next offset to fold.
   var position: Int64
-  /// The changed states as they are published and stored: encoded once, at the position `sealed`.
-  var states = KeyedStates()
+  /// The changed states as they are published and stored, at the position `sealed`.
+  let changes: SealedChanges
   /// What the store has when it has these; nil: they have been stored.
   var sealed: Int64?
   /// What takes out the events that have come before; nil if the source has no such rule, or its task has done it.
@@ -77,7 +77,8 @@ final class WorkerTask {
 
   init(
     _ partition: TopicPartition, _ input: Routing.Input, _ plan: Plan, claim: TaskClaim, beginsAnew: Bool,
-    start: Int64, published: Int64, low: Int64, limits: WorkerLimits, partitionCount: Int32?
+    start: Int64, published: Int64, low: Int64, limits: WorkerLimits, partitionCount: Int32?,
+    snapshotTopic: String
   ) {
     self.partition = partition
     self.input = input
@@ -89,6 +90,7 @@ final class WorkerTask {
     }
     join = input.join.map { JoinFold(plan, join: $0, limits) }
     marks = JoinMarks(input, plan)
+    changes = SealedChanges(partition, plan, snapshotTopic: snapshotTopic)
     batch = EventBatch(plan.sources[input.source].schema, capacity: limits.batchRecords)
     self.partitionCount = partitionCount
     self.beginsAnew = beginsAnew

@@ -85,6 +85,12 @@ public struct KeyedStates: Sendable {
     values.append(write)
   }
 
+  /// Adds a state under a key that is kept elsewhere; its bytes are what `write` appends.
+  mutating func append(_ keys: borrowing ByteStrings, _ index: Int, _ write: (inout [UInt8]) -> Void) {
+    keys.withBytes(index) { key in self.keys.append { $0 += key } }
+    values.append(write)
+  }
+
   /// Calls with a key and its value, which are borrowed for as long.
   public func withBytes<Result, Failure>(
     _ index: Int, _ body: (UnsafeRawBufferPointer, UnsafeRawBufferPointer) throws(Failure) -> Result

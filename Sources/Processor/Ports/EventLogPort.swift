@@ -149,12 +149,14 @@ public protocol EventLogPort: AnyObject {
   func send(
     topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
   ) throws(LogError)
-  /// Begins to commit the transaction, and with it the offsets (exclusive: the next record to read) for the group, as the member
-  /// that it is now. Returns whether that is done; if not, `finishCommit` tells, and until it has, the only calls are those that
+  /// Begins to commit the transaction, of which the snapshots of `changes` are the last records, and with it the offsets (exclusive:
+  /// the next record to read) for the group, as the member that it is now. Returns whether that is done; if not, `finishCommit` tells, and until it has, the only calls are those that
   /// read.
-  func startCommit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) -> Bool
+  func startCommit(
+    _ offsets: [(partition: TopicPartition, offset: Int64)], _ changes: [SealedChanges]
+  ) throws(LogError) -> Bool
   /// Whether the commit that was started is done; throws why it isn't. Waits for that, or returns false at once. After an error
-  /// it may be started again, with the same offsets, or aborted.
+  /// it may be started again, with the same offsets and changes, or aborted.
   func finishCommit(waiting: Bool) throws(LogError) -> Bool
   /// Aborts the transaction.
   func abort() throws(LogError)
@@ -168,6 +170,6 @@ public protocol EventLogPort: AnyObject {
 extension EventLogPort {
   /// Commits the transaction and waits until that is done.
   public func commit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
-    if try !startCommit(offsets) { _ = try finishCommit(waiting: true) }
+    if try !startCommit(offsets, []) { _ = try finishCommit(waiting: true) }
   }
 }

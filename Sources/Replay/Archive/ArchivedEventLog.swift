@@ -240,8 +240,8 @@ public final class ArchivedEventLog<Base: EventLogPort>: EventLogPort {
 
   /// See `EventLogPort`.
   public func startCommit(
-    _ offsets: [(partition: TopicPartition, offset: Int64)]
-  ) throws(LogError) -> Bool { try base.startCommit(offsets) }
+    _ offsets: [(partition: TopicPartition, offset: Int64)], _ changes: [SealedChanges]
+  ) throws(LogError) -> Bool { try base.startCommit(offsets, changes) }
 
   /// See `EventLogPort`.
   public func finishCommit(waiting: Bool) throws(LogError) -> Bool { try base.finishCommit(waiting: waiting) }

@@ -213,16 +213,16 @@ final class SimulatedLog: EventLogPort {
   }
 
   func startCommit(
-    _ offsets: [(partition: Processor.TopicPartition, offset: Int64)]
+    _ offsets: [(partition: Processor.TopicPartition, offset: Int64)], _ changes: [SealedChanges]
   ) throws(LogError) -> Bool {
     // Of whom the offsets are is asked before anybody else can change it.
     let membership = { [consumer] in SimulatedMembership(member: consumer.member, isLost: consumer.isLost) }
     if !world.strikes(.overlap) {
-      try commit(offsets, membership)
+      try commit(offsets, changes, membership)
       return true
     }
     let now = membership()
-    errand = Errand(life, world) { [self] () throws(LogError) in try commit(offsets, { now }) }
+    errand = Errand(life, world) { [self] () throws(LogError) in try commit(offsets, changes, { now }) }
     return false
   }
 
@@ -234,9 +234,14 @@ final class SimulatedLog: EventLogPort {
   }
 
   private func commit(
-    _ offsets: [(partition: Processor.TopicPartition, offset: Int64)],
+    _ offsets: [(partition: Processor.TopicPartition, offset: Int64)], _ changes: [SealedChanges],
     _ membership: () -> SimulatedMembership
   ) throws(LogError) {
+    for changes in changes {
+      try changes.send { (topic, key, value) throws(LogError) in
+        try send(topic: topic, partition: nil, key: key, value: value)
+      }
+    }
     let text = offsets.map { "\($0.partition)@\($0.offset)" }.joined(separator: " ")
     do throws(LogError) {
       try gate("committing \(text)") { () throws(LogError) in
