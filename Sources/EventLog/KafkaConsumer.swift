@@ -250,7 +250,7 @@ final class KafkaConsumer {
     try PartitionList.check(list, attempt)
   }
 
-  /// The membership that the worker's partitions belong to.
+  /// The membership that the worker's partitions belong to. May be asked by any thread, as the library may.
   func membership() throws(LogError) -> GroupMembership {
     guard let metadata = rd_kafka_consumer_group_metadata(handle.raw) else {
       throw LogError(.fatal, "The consumer is not in a group")

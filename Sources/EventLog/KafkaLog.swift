@@ -191,9 +191,7 @@ public final class KafkaLog: EventLogPort {
       try commitAfterDelivery(PartitionList(offsets))
       return hasCommitted()
     }
-    let ending = self.ending ?? TransactionEnd(producer, offsets, changes)
-    // Whatever the group decides while the commit is under way, these offsets are those of the member that it is now.
-    if !ending.hasOffsets { ending.membership = offsets.isEmpty ? nil : try consumer.membership() }
+    let ending = self.ending ?? TransactionEnd(producer, consumer, offsets, changes)
     self.ending = ending
     phase = .committing
     committer.start { () throws(LogError) in try ending.run() }
@@ -235,22 +233,23 @@ public final class KafkaLog: EventLogPort {
   }
 }
 
-/// The end of a transaction, up to its commit. While it runs the producer is its own; between two runs nobody uses it.
+/// The end of a transaction, up to its commit. While it runs the producer is its own; between two runs nobody uses it. Of the
+/// consumer it asks only what any thread may.
 private final class TransactionEnd: @unchecked Sendable {
   private let producer: KafkaProducer
+  private let consumer: KafkaConsumer
   private let offsets: [(partition: TopicPartition, offset: Int64)]
   /// What is sent before.
   private let changes: [SealedChanges]
-  /// Whose offsets they are; nil if there are none.
-  var membership: GroupMembership?
   /// They can't be added any more once the transaction has begun to commit.
-  private(set) var hasOffsets = false
+  private var hasOffsets = false
 
   init(
-    _ producer: KafkaProducer, _ offsets: [(partition: TopicPartition, offset: Int64)],
-    _ changes: [SealedChanges]
+    _ producer: KafkaProducer, _ consumer: KafkaConsumer,
+    _ offsets: [(partition: TopicPartition, offset: Int64)], _ changes: [SealedChanges]
   ) {
     self.producer = producer
+    self.consumer = consumer
     self.offsets = offsets
     self.changes = changes
   }
@@ -261,7 +260,11 @@ private final class TransactionEnd: @unchecked Sendable {
       try producer.send(changes)
       // Before anything of the commit that can't be waited for again.
       try producer.flush()
-      if let membership { try producer.send(PartitionList(offsets), of: membership.metadata) }
+      // As the member that it is by now: the group may have shared out anew since the commit was sealed, and what it asks back is
+      // given up only once the commit is over.
+      if !offsets.isEmpty {
+        try producer.send(PartitionList(offsets), of: try consumer.membership())
+      }
       hasOffsets = true
     }
     try producer.commit()

@@ -150,8 +150,11 @@ final class KafkaProducer {
     try check(rd_kafka_begin_transaction(handle.raw), "Beginning a transaction")
   }
 
-  func send(_ offsets: borrowing PartitionList, of metadata: OpaquePointer) throws(LogError) {
-    let error = rd_kafka_send_offsets_to_transaction(handle.raw, offsets.raw, metadata, transactionTimeout)
+  func send(_ offsets: borrowing PartitionList, of membership: GroupMembership) throws(LogError) {
+    // The library has what it needs of the membership once it returns, and not before.
+    let error = withExtendedLifetime(membership) {
+      rd_kafka_send_offsets_to_transaction(handle.raw, offsets.raw, membership.metadata, transactionTimeout)
+    }
     try check(error, "Adding offsets to the transaction")
   }
 

@@ -75,15 +75,17 @@ extension BrokerSuite {
       guard let metadata = rd_kafka_consumer_group_metadata_new(bench.group) else {
         throw Overdue(description: "")
       }
-      defer { rd_kafka_consumer_group_metadata_destroy(metadata) }
+      let membership = GroupMembership(metadata)
       try producer.begin()
-      let found = try remedy { try producer.send(PartitionList([(TopicPartition("t", 0), 0)]), of: metadata) }
+      let found = try remedy {
+        try producer.send(PartitionList([(TopicPartition("t", 0), 0)]), of: membership)
+      }
       #expect(found == .fenced)
       // The successor goes on.
       let heir = try KafkaProducer(options, events: ClientEvents(.producer, options, log: quiet))
       try heir.initTransactions()
       try heir.begin()
-      try heir.send(PartitionList([(TopicPartition("t", 0), 1)]), of: metadata)
+      try heir.send(PartitionList([(TopicPartition("t", 0), 1)]), of: membership)
       try heir.commit()
       try await second.stop()
     }

@@ -120,7 +120,7 @@ extension BrokerSuite {
       let heir = Reader(try bench.log(topic))
       try heir.join()
       #expect(
-        try remedy { try producer.send(PartitionList([(partition, 3)]), of: membership.metadata) } == .fenced)
+        try remedy { try producer.send(PartitionList([(partition, 3)]), of: membership) } == .fenced)
       #expect(try heir.log.committed([partition]) == [nil])
       heir.log.close(timeoutMilliseconds: 10_000)
     }

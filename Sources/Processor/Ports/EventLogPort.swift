@@ -150,8 +150,8 @@ public protocol EventLogPort: AnyObject {
     topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
   ) throws(LogError)
   /// Begins to commit the transaction, of which the snapshots of `changes` are the last records, and with it the offsets (exclusive:
-  /// the next record to read) for the group, as the member that it is now. Returns whether that is done; if not, `finishCommit` tells, and until it has, the only calls are those that
-  /// read.
+  /// the next record to read) for the group. Returns whether that is done; if not, `finishCommit` tells, and until it has,
+  /// the only calls are those that read. No partition is given up meanwhile.
   func startCommit(
     _ offsets: [(partition: TopicPartition, offset: Int64)], _ changes: [SealedChanges]
   ) throws(LogError) -> Bool

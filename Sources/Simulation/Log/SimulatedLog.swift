@@ -215,14 +215,12 @@ final class SimulatedLog: EventLogPort {
   func startCommit(
     _ offsets: [(partition: Processor.TopicPartition, offset: Int64)], _ changes: [SealedChanges]
   ) throws(LogError) -> Bool {
-    // Of whom the offsets are is asked before anybody else can change it.
     let membership = { [consumer] in SimulatedMembership(member: consumer.member, isLost: consumer.isLost) }
     if !world.strikes(.overlap) {
       try commit(offsets, changes, membership)
       return true
     }
-    let now = membership()
-    errand = Errand(life, world) { [self] () throws(LogError) in try commit(offsets, changes, { now }) }
+    errand = Errand(life, world) { [self] () throws(LogError) in try commit(offsets, changes, membership) }
     return false
   }
 
