@@ -20,6 +20,7 @@ extension LogError {
       detail += "; the client cannot go on"
     }
     self.init(code, attempt, detail: detail)
+    isOrdinary = code == RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION
     remedy = code.remedy(
       isFatal: isFatal, requiresAbort: rd_kafka_error_txn_requires_abort(error) != 0,
       isRetriable: rd_kafka_error_is_retriable(error) != 0)
@@ -199,6 +200,8 @@ extension rd_kafka_resp_err_t {
     switch self {
     case RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID:
       ": the instance name was taken over by another process, or the brokers were away for longer than a session"
+    case RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION:
+      ": the group has shared out its partitions anew meanwhile"
     case RD_KAFKA_RESP_ERR_INVALID_TRANSACTION_TIMEOUT:
       ": lower transaction.timeout.ms, or raise the brokers' transaction.max.timeout.ms"
     case RD_KAFKA_RESP_ERR_INVALID_SESSION_TIMEOUT:

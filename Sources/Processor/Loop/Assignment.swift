@@ -12,7 +12,7 @@ extension ProcessorLoop {
       do throws(LoopFault) {
         try commit(now: now)
         try settle()
-      } catch { try giveUpTransaction(because: error.message) }
+      } catch { try giveUpTransaction(because: error.message, isOrdinary: error.isOrdinary) }
       try drop(partitions)
     case .lost(let partitions):
       // They may have a new owner already: nothing of theirs may be published.
@@ -57,8 +57,10 @@ extension ProcessorLoop {
     pending += partitions
   }
 
-  private func giveUpTransaction(because cause: String) throws(LoopFault) {
-    do throws(ProcessorError) { try abort(because: cause) } catch { throw .failed(error) }
+  private func giveUpTransaction(because cause: String, isOrdinary: Bool = false) throws(LoopFault) {
+    do throws(ProcessorError) {
+      try abort(because: cause, isOrdinary: isOrdinary)
+    } catch { throw .failed(error) }
   }
 
   private func drop(_ partitions: [TopicPartition]) throws(LoopFault) {

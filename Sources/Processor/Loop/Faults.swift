@@ -22,7 +22,7 @@ extension ProcessorLoop {
     case .retry:
       noteOutage(.log, error.message, answer: nil)
       try wait()
-    case .abort: try abort(because: error.message)
+    case .abort: try abort(because: error.message, isOrdinary: error.isOrdinary)
     case .fenced:
       tasks = [:]
       throw ProcessorError(remedy: .restart, description: error.message)
@@ -84,10 +84,10 @@ extension ProcessorLoop {
 
   /// Forgets the transaction and what was folded in it. Whether a commit that was not answered took effect, only the
   /// committed offsets tell, so every task begins anew.
-  func abort(because cause: String) throws(ProcessorError) {
+  func abort(because cause: String, isOrdinary: Bool = false) throws(ProcessorError) {
     counts.aborts += 1
     let isOpen = abandonFlight() || phase != .folding
-    if isOpen { noteAbort(cause) }
+    if isOpen { noteAbort(cause, isOrdinary) }
     phase = isOpen ? .aborting : .folding
     foldsSinceCommit = 0
     bytesSinceCommit = 0

@@ -54,7 +54,7 @@ extension ProcessorLoop {
   }
 
   /// Tells of an abort.
-  func noteAbort(_ cause: String) {
+  func noteAbort(_ cause: String, _ isOrdinary: Bool) {
     if var last = lastAbort, last.cause == cause, now - last.time < ToldAbort.silenceMilliseconds {
       last.repeats += 1
       lastAbort = last
@@ -62,7 +62,7 @@ extension ProcessorLoop {
     }
     let repeats = lastAbort.map { $0.repeats } ?? 0
     lastAbort = ToldAbort(cause: cause, time: now)
-    report(
+    (isOrdinary ? note : report)(
       "aborted a transaction: \(cause); what was folded since the last commit is read again"
         + (repeats > 0 ? " (the abort before came \(repeats + 1) times)" : ""))
   }

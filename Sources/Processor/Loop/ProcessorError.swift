@@ -38,6 +38,9 @@ enum LoopFault: Error {
     }
   }
 
+  /// Whether it comes with what is ordinary.
+  var isOrdinary: Bool { if case .log(let error) = self { error.isOrdinary } else { false } }
+
   /// Only a person can help.
   static func stop(_ message: String) -> LoopFault {
     .failed(ProcessorError(remedy: .stop, description: message))

@@ -100,6 +100,8 @@ public struct LogError: Error, Sendable, CustomStringConvertible {
   public var remedy: Remedy
   /// What was attempted, where, and what the client library says.
   public var message: String
+  /// Whether it comes with what is ordinary, such as another member that joins the group.
+  public var isOrdinary = false
 
   /// An error from its parts.
   public init(_ remedy: Remedy, _ message: String) {
