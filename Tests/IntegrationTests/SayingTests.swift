@@ -70,10 +70,8 @@ extension Integration.SayingTests {
       let seed = Integration.seed()
       let site = try Site()
       let events = try ShopEvents(site, seed: seed)
-      try site.start(Site.Instance("a"), more: ["--http", "127.0.0.1:0"])
+      _ = try site.startReady()
       try events.produce(500)
-      let endpoint = Endpoint(site)
-      try endpoint.awaitState("ready") { $0.isReady }
       try site.start(Site.Instance("b"))
       try waitUntil("they share: \(site.logs)", seconds: 60) {
         try events.produce(20)
