@@ -181,7 +181,8 @@ let package = Package(
     .testTarget(
       name: "ReplayTests", dependencies: ["Replay", "EventFiles", "FeatureCore", "Processor", "TestSupport"],
       swiftSettings: strict),
-    .testTarget(name: "SimulationTests", dependencies: ["Simulation"], swiftSettings: strict),
+    .testTarget(
+      name: "SimulationTests", dependencies: ["Simulation", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "CLITests", dependencies: ["plumb"], exclude: ["DataSets", "Forms", "Oracle"],
       swiftSettings: strict),

@@ -39,9 +39,13 @@ public final class CallThread<Failure: Error> {
   /// Whether a call was started whose end nobody has been told.
   public private(set) var isCalling = false
   private var hasThread = false
+  /// Runs what it is given on a thread; false where none can be had.
+  private let startThread: (@escaping @Sendable () -> Void) -> Bool
 
   /// A thread that begins with the first call.
-  public init() {}
+  public convenience init() { self.init(startThread: ThreadBody.start) }
+
+  init(startThread: @escaping (@escaping @Sendable () -> Void) -> Bool) { self.startThread = startThread }
 
   deinit { desk.asked.signal() }
 
@@ -50,7 +54,7 @@ public final class CallThread<Failure: Error> {
     precondition(!isCalling, "Cannot make two calls at once")
     isCalling = true
     desk.call.withLock { $0 = call }
-    hasThread = hasThread || begin()
+    hasThread = hasThread || startThread { [desk] in desk.work() }
     if hasThread {
       desk.asked.signal()
     } else {
@@ -73,10 +77,17 @@ public final class CallThread<Failure: Error> {
     try outcome.get()
     return true
   }
+}
+
+/// What a thread runs: a C function can't know of type parameters.
+private final class ThreadBody: Sendable {
+  private let run: @Sendable () -> Void
+
+  private init(_ run: @escaping @Sendable () -> Void) { self.run = run }
 
   /// Whether there is a thread: a limit of the system may leave none.
-  private func begin() -> Bool {
-    let argument = Unmanaged.passRetained(ThreadBody { [desk] in desk.work() })
+  static func start(_ run: @escaping @Sendable () -> Void) -> Bool {
+    let argument = Unmanaged.passRetained(ThreadBody(run))
     var thread = pthread_t()
     let code = pthread_create(
       &thread, nil,
@@ -91,11 +102,4 @@ public final class CallThread<Failure: Error> {
     pthread_detach(thread)
     return true
   }
-}
-
-/// What a thread runs: a C function can't know of type parameters.
-private final class ThreadBody: Sendable {
-  let run: @Sendable () -> Void
-
-  init(_ run: @escaping @Sendable () -> Void) { self.run = run }
 }

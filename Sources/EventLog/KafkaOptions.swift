@@ -87,6 +87,8 @@ extension KafkaOptions: CustomStringConvertible, CustomDebugStringConvertible {
   public static func isSecret(_ name: String) -> Bool {
     let telling = [
       "password", "secret", "token", "pem", "sasl.oauthbearer.config", "sasl.kerberos.kinit.cmd",
+      // Of clients in Java, and known here only to be refused; and what programs set that hand keys over as they are in memory.
+      "jaas", "ssl_",
     ]
     let lowercased = name.lowercased()
     if telling.contains(where: { lowercased.contains($0) }) { return true }

@@ -40,7 +40,7 @@ public final class BatchProcessor {
   private let batch: EventBatch
   private let folds: [ViewFold]
   private let tables: [TableBox]
-  @exclusivity(unchecked) private var payloads: [(sequence: Int64, bytes: UnsafeRawBufferPointer)] = []
+  @exclusivity(unchecked) private var payloads = RecordPayloads()
   private let deadLetter: (DeadLetter) -> Void
   private let until: EventTime
   /// What the times of the events look like.
@@ -72,17 +72,17 @@ public final class BatchProcessor {
     seen = SeenEvents(source, hashSecret: hashSecret)
     folds = views.map(ViewFold.init)
     tables = views.map { _ in TableBox(secret: hashSecret) }
-    payloads.reserveCapacity(batchRecords)
+    payloads.reserve(batchRecords)
     self.deadLetter = deadLetter
   }
 
-  /// Adds the next record of the log. Its bytes must stay valid until the next `flush`.
+  /// Adds the next record of the log, whose sequence is larger than the last one's. Its bytes must stay valid until the next `flush`.
   public func add(_ payload: UnsafeRawBufferPointer, sequence: Int64) {
     records += 1
     if batch.count >= batch.capacity { flush() }
     do throws(DecodeFailure) {
       try batch.append(payload, sequence: sequence) { refuse($0, payload, sequence) }
-      payloads.append((sequence, payload))
+      payloads.append(payload, number: sequence)
     } catch {
       refuse(error, payload, sequence)
     }
@@ -95,14 +95,9 @@ public final class BatchProcessor {
 
   /// Folds what has been added; afterwards no payload is referred to any more.
   public func flush() {
-    fold(batch) { sequence in
-      guard let payload = payloads.first(where: { $0.sequence == sequence })?.bytes else {
-        preconditionFailure("Cannot find the record \(sequence)")
-      }
-      return payload
-    }
+    fold(batch) { payloads[payloads.index(of: $0)] }
     batch.removeAll()
-    payloads.removeAll(keepingCapacity: true)
+    payloads.removeAll()
   }
 
   /// Folds the next records of the log, which have been decoded by the source's schema: the rows of a batch, and what could not

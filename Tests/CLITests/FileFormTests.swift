@@ -172,6 +172,13 @@ import Testing
     }
   }
 
+  /// As pyarrow writes a table that has none.
+  private static let parquetWithoutColumns = Array(
+    Data(
+      base64Encoded:
+        "UEFSMRUEGRw1ABgGc2NoZW1hFQAAFgAZHBkMFgAWACYAFgAAKCBwYXJxdWV0LWNwcC1hcnJvdyB2ZXJzaW9uIDI2LjAuMRkMAEUAAABQQVIx"
+    )!)
+
   static let unreadableFiles: [(bytes: [UInt8], message: String)] = [
     ([0x50, 0x4B, 0x03, 0x04, 0, 0], "is a zip archive, or a spreadsheet in one, which is not read"),
     (Array("BZh91AY&SY\0".utf8), "is bzip2, which is not read"),
@@ -190,6 +197,7 @@ import Testing
       Array("ts,user,item,n,price,ok\n".utf8),
       "lacks the column at, which the source declares; it has ts, user"
     ),
+    (parquetWithoutColumns, "which the source declares; it has none"),
     (Array("ts,user,item,n,price,ok,at\n1,2\n".utf8), "a row of 2 fields under a header of 7"),
     (Array("[{\"ts\":1}".utf8), "ends inside its array"),
     (Array("[{\"ts\":1},]".utf8), "has no value where element 2 of its array must stand"),

@@ -96,7 +96,7 @@ private final class Flag: Sendable { let value = Atomic(false) }
   @Test func secretsAreMasked() {
     let names = [
       "sasl.password", "ssl.key.password", "producer.sasl.password", "ssl.key.pem", "SASL.PASSWORD",
-      "Consumer.Sasl.Password", "sasl.pasword", "consumer.sasl.pw",
+      "Consumer.Sasl.Password", "sasl.pasword", "consumer.sasl.pw", "sasl.jaas.config", "ssl_key",
     ]
     #expect(
       !["acks", "consumer.fetch.wait.max.ms", "client.rack", "sasl.username"].contains(
@@ -113,6 +113,10 @@ private final class Flag: Sendable { let value = Atomic(false) }
     }
     let error = open(["ssl.key.password": "hunter2", "ssl.key.location": "/does/not/exist"])
     #expect(error?.message.contains("hunter2") != true)
+    for refused in ["sasl.jaas.config", "ssl_key"] {
+      let message = open([refused: "password=hunter2"])?.message
+      #expect(message?.contains(refused) == true && message?.contains("hunter2") == false, "\(message ?? "")")
+    }
     let misspelt = open(["sasl.pasword": "hunter2"])
     #expect(
       misspelt?.message.contains("There is no Kafka property 'sasl.pasword'") == true, "\(misspelt as Any)")

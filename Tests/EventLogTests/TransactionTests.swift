@@ -77,6 +77,28 @@ extension BrokerSuite {
       log.close(timeoutMilliseconds: 10_000)
     }
 
+    /// Whoever refuses it, the client as it is handed over or the brokers when it has been sent: a second attempt fails as well.
+    @Test(arguments: [(topic: 2_000, client: 1_000_000), (topic: 1_000_000, client: 2_000)])
+    func aRecordThatIsTooLargeIsForAPerson(bytesMax: (topic: Int, client: Int)) async throws {
+      let bench = try await Bench()
+      let topic = TestBroker.unique("topic")
+      let configuration = ["max.message.bytes": "\(bytesMax.topic)"]
+      _ = try TopicAdmin(bench.options(), report: quiet).create([
+        TopicDescription(name: topic, partitions: 1, replication: 1, configuration: configuration)
+      ])
+      let options = bench.options(["producer.message.max.bytes": "\(bytesMax.client)"])
+      let log = try bench.log(topic, options)
+      try log.write(topic, ["small"])
+      let error = #expect(throws: LogError.self) {
+        try log.write(topic, ["small", String(repeating: "x", count: 5_000)])
+      }
+      #expect(
+        error?.remedy == .fatal && error?.message.contains("MSG_SIZE_TOO_LARGE") == true, "\(error as Any)")
+      try log.abort()
+      #expect(try bench.read(topic, count: 1).map(\.value) == ["small"])
+      log.close(timeoutMilliseconds: 10_000)
+    }
+
     @Test func aSecondProducerOfTheNameFencesTheFirst() async throws {
       let bench = try await Bench()
       let topic = try bench.newTopic()

@@ -89,11 +89,7 @@ extension Integration.NetworkTests {
       let events = try ShopEvents(site, seed: seed)
       let wire = try site.wireToRedis()
       defer { wire.stop() }
-      try site.start(
-        Site.Instance("a"),
-        more: ["--http", "127.0.0.1:0", "--redis", "redis://127.0.0.1:\(wire.port)"])
-      let endpoint = Endpoint(site)
-      try endpoint.awaitState("ready") { $0.isReady }
+      let endpoint = try site.startReady(more: ["--redis", "redis://127.0.0.1:\(wire.port)"])
       for cut in Self.cuts {
         try events.produce(milliseconds: 300)
         wire.cut(cut)
@@ -119,9 +115,7 @@ extension Integration.NetworkTests {
       let seed = Integration.seed()
       let site = try Site()
       let events = try ShopEvents(site, seed: seed)
-      try site.start(Site.Instance("a"), more: ["--http", "127.0.0.1:0"], descriptors: 1_024)
-      let endpoint = Endpoint(site)
-      try endpoint.awaitState("ready") { $0.isReady }
+      let endpoint = try site.startReady(descriptors: 1_024)
       guard let port = site.logs.firstMatch(of: /running http=(?:127\.0\.0\.1:)?(\d+)/)?.1 else {
         return [site.logs]
       }

@@ -19,10 +19,7 @@ extension Integration.OutageTests {
       let seed = Integration.seed()
       let site = try Site()
       let events = try ShopEvents(site, seed: seed)
-      try site.start(
-        Site.Instance("a"), more: ["--http", "127.0.0.1:0", "-X", "producer.transaction.timeout.ms=2000"])
-      let endpoint = Endpoint(site)
-      try endpoint.awaitState("ready") { $0.isReady }
+      let endpoint = try site.startReady(more: ["-X", "producer.transaction.timeout.ms=2000"])
       try events.produce(milliseconds: 2_000)
       let series = endpoint.lags.count
       site.broker.kill()
@@ -63,10 +60,7 @@ extension Integration.OutageTests {
       let seed = Integration.seed()
       let site = try Site()
       let events = try ShopEvents(site, seed: seed)
-      try site.start(
-        Site.Instance("a"), more: ["--http", "127.0.0.1:0", "-X", "producer.transaction.timeout.ms=2000"])
-      let endpoint = Endpoint(site)
-      try endpoint.awaitState("ready") { $0.isReady }
+      let endpoint = try site.startReady(more: ["-X", "producer.transaction.timeout.ms=2000"])
       try events.produce(milliseconds: 1_000)
       // More than is folded at once: it hangs with a transaction open.
       try events.produce(3_000)

@@ -1,4 +1,5 @@
 import CRDKafka
+import EventLog
 import Foundation
 import OnlineStore
 import Processor
@@ -69,10 +70,8 @@ extension Integration.SayingTests {
       let seed = Integration.seed()
       let site = try Site()
       let events = try ShopEvents(site, seed: seed)
-      try site.start(Site.Instance("a"), more: ["--http", "127.0.0.1:0"])
+      _ = try site.startReady()
       try events.produce(500)
-      let endpoint = Endpoint(site)
-      try endpoint.awaitState("ready") { $0.isReady }
       try site.start(Site.Instance("b"))
       try waitUntil("they share: \(site.logs)", seconds: 60) {
         try events.produce(20)
@@ -152,6 +151,34 @@ extension Integration.SayingTests {
     }
   }
 
+  /// A topic that has gone before anybody was told to read it is named, too: no fetch fails of it.
+  @Test(arguments: [false, true]) func aTopicThatNobodyReadsAnyMoreIsNamed(isSmaller: Bool) async throws {
+    try await Integration.expectNone {
+      let site = try Site()
+      // As long as the group waits for this member, nobody is told what to read.
+      let silent = try SilentMember(site)
+      try waitUntil("the member is in the group", seconds: 60) { silent.hasShare }
+      try site.start(Site.Instance("a"))
+      try site.awaitStarts()
+      try KafkaAuditor(brokers: site.brokers, group: "audit").deleteTopic(site.sourceTopic)
+      if isSmaller {
+        let admin = try TopicAdmin(
+          KafkaOptions(brokers: site.brokers, group: "audit", transactionalID: "admin")
+        ) { _, _ in }
+        _ = try admin.create([TopicDescription(name: site.sourceTopic, partitions: 1, replication: 1)])
+      }
+      silent.leave()
+      var status: Int32?
+      try waitUntil("the service ends: \(site.logs)", seconds: 120) {
+        status = try site.ended("a")
+        return status != nil
+      }
+      let told = isSmaller ? "partitions when this service started, and has 1 now" : ": is missing"
+      return status == 1 && site.logs.contains(told)
+        ? [] : ["status \(status!): \(site.logs)"]
+    }
+  }
+
   /// A topic that goes away under a running service is named, whichever it is.
   @Test(arguments: ["source", "snapshots"]) func aMissingTopicIsNamed(_ which: String) async throws {
     try await Integration.expectNone {
@@ -177,4 +204,55 @@ extension Integration.SayingTests {
       return Integration.report(status == 1 && isTold ? [] : ["status \(status!)"], seed, site)
     }
   }
+}
+
+/// A member of a service's group that takes its share and then answers nothing. It is left to the end of the process: librdkafka 2.0
+/// never ends a client whose topic was deleted.
+private final class SilentMember {
+  private let handle: OpaquePointer
+
+  init(_ site: Site) throws {
+    let configuration = rd_kafka_conf_new()
+    var reason = [CChar](repeating: 0, count: 512)
+    let settings = [
+      "bootstrap.servers": site.brokers, "group.id": site.group, "client.id": "silent",
+      "partition.assignment.strategy": "cooperative-sticky", "session.timeout.ms": "30000",
+      "log.connection.close": "false",
+    ]
+    for (name, value) in settings {
+      guard rd_kafka_conf_set(configuration, name, value, &reason, reason.count) == RD_KAFKA_CONF_OK else {
+        throw Failure("\(name)=\(value) was refused")
+      }
+    }
+    // Called by who polls alone.
+    rd_kafka_conf_set_rebalance_cb(configuration) { handle, code, partitions, _ in
+      let error =
+        code == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS
+        ? rd_kafka_incremental_assign(handle, partitions)
+        : rd_kafka_incremental_unassign(handle, partitions)
+      if let error { rd_kafka_error_destroy(error) }
+    }
+    guard let handle = rd_kafka_new(RD_KAFKA_CONSUMER, configuration, &reason, reason.count) else {
+      throw Failure("no client")
+    }
+    self.handle = handle
+    rd_kafka_poll_set_consumer(handle)
+    let topics = rd_kafka_topic_partition_list_new(1)
+    defer { rd_kafka_topic_partition_list_destroy(topics) }
+    rd_kafka_topic_partition_list_add(topics, site.sourceTopic, -1)
+    guard rd_kafka_subscribe(handle, topics) == RD_KAFKA_RESP_ERR_NO_ERROR else {
+      throw Failure("cannot subscribe")
+    }
+  }
+
+  /// Whether it has been told what to read; it is the last thing that it takes note of.
+  var hasShare: Bool {
+    if let message = rd_kafka_consumer_poll(handle, 100) { rd_kafka_message_destroy(message) }
+    var list: UnsafeMutablePointer<rd_kafka_topic_partition_list_t>?
+    guard rd_kafka_assignment(handle, &list) == RD_KAFKA_RESP_ERR_NO_ERROR, let list else { return false }
+    defer { rd_kafka_topic_partition_list_destroy(list) }
+    return list.pointee.cnt > 0
+  }
+
+  func leave() { rd_kafka_consumer_close(handle) }
 }

@@ -34,8 +34,7 @@ extension Integration.StoreRefusalTests {
       let seed = Integration.seed()
       let site = try Site()
       let events = try ShopEvents(site, seed: seed)
-      try site.start(Site.Instance("a"), more: ["--http", "127.0.0.1:0"])
-      let endpoint = Endpoint(site)
+      let endpoint = try site.startReady()
       try events.produce(milliseconds: 500)
       try site.awaitStored(events)
       try endpoint.awaitState("ready") { $0.isReady }
@@ -64,8 +63,7 @@ extension Integration.StoreRefusalTests {
       let seed = Integration.seed()
       let site = try Site()
       let events = try ShopEvents(site, seed: seed)
-      try site.start(Site.Instance("a"), more: ["--http", "127.0.0.1:0"])
-      let endpoint = Endpoint(site)
+      let endpoint = try site.startReady()
       try events.produce(milliseconds: 800)
       try site.awaitStored(events)
       try endpoint.awaitState("ready") { $0.isReady }

@@ -33,12 +33,7 @@ final class FaultyProxy: Sendable {
     path = server.folder.appendingPathComponent(name).path
     serverPath = server.socket
     self.plan = plan
-    unlink(path)
-    listener = Foundation.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-    let bound = Self.withAddress(path) { bind(listener, $0, $1) }
-    guard listener >= 0, bound == 0, listen(listener, 16) == 0 else {
-      throw Failure("cannot listen at \(path): errno \(errno)")
-    }
+    listener = try ProxySocket.listening(at: .path(path)).descriptor
     let thread = Thread { [self] in serve() }
     thread.start()
   }
@@ -50,16 +45,15 @@ final class FaultyProxy: Sendable {
     while true {
       let client = accept(listener, nil, nil)
       guard client >= 0 else { break }
-      let server = Foundation.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-      if Self.withAddress(serverPath, { connect(server, $0, $1) }) == 0 {
+      if let server = ProxySocket.connected(to: .path(serverPath)) {
         forward(
           client, server,
           isPlanned.withLock { planned in
             defer { planned = false }; return planned
           })
+        close(server)
       }
       close(client)
-      close(server)
     }
     close(listener)
   }
@@ -78,7 +72,7 @@ final class FaultyProxy: Sendable {
         let isCounted = direction == plan.direction
         let room = isCounted ? min(buffer.count, remaining) : buffer.count
         let count = read(index == 0 ? client : server, &buffer, room)
-        guard count > 0, sendAll(index == 0 ? server : client, buffer[..<count]) else { return }
+        guard count > 0, ProxySocket.sendAll(index == 0 ? server : client, buffer[..<count]) else { return }
         counts.withLock {
           if direction == .toServer { $0.toServer += count } else { $0.toClient += count }
         }
@@ -98,29 +92,6 @@ final class FaultyProxy: Sendable {
     case .call(let body):
       body()
       return true
-    }
-  }
-
-  private func sendAll(_ descriptor: Int32, _ bytes: ArraySlice<UInt8>) -> Bool {
-    var rest = bytes
-    while !rest.isEmpty {
-      let sent = rest.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
-      guard sent > 0 else { return false }
-      rest = rest.dropFirst(sent)
-    }
-    return true
-  }
-
-  private static func withAddress<Result>(
-    _ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
-  ) -> Result {
-    var address = sockaddr_un()
-    address.sun_family = sa_family_t(AF_UNIX)
-    withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
-    return withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
-      }
     }
   }
 }

@@ -1,6 +1,7 @@
 import Foundation
 import Simulation
 import Testing
+import TestSupport
 
 /// The loop in production under simulated faults: whatever happens, everything ends as one fold of the log makes it.
 @Suite struct SimulationTests {
@@ -23,12 +24,15 @@ import Testing
     8, 10, 951, 955, 1006, 1426, 2002, 3004, 4038, 5927, 6048, 10775, 30080, 31275,
   ]
 
-  private static let freshRuns: UInt64 = 2_000
+  /// A binary that is optimised makes thirty runs while this process, which has every check of a debug build, makes one.
+  private static let binary = ProcessInfo.processInfo.environment["PLUMB_BINARY"]
+  private static let freshRuns: UInt64 = binary == nil ? 2_000 : 200
+  private static let freshRunsOfBinary: UInt64 = 4_000
   private static let shares: UInt64 = 4
   /// Another one each time; the runs' seeds follow it.
   private static let base: UInt64 = {
     let base = UInt64.random(in: 0...(.max >> 1))
-    print("simulation: \(freshRuns) runs from seed \(base)")
+    print("simulation: \(binary == nil ? freshRuns : freshRunsOfBinary) runs from seed \(base)")
     return base
   }()
 
@@ -42,6 +46,29 @@ import Testing
     }
   }
 
+  /// The binary's runs are as many others. They are of the same sources: it says how often each fault was met, too.
+  @Test(.enabled(if: binary != nil, "PLUMB_BINARY names no binary"), arguments: [0..<300, nil])
+  func runsOfTheBinary(seeds: Range<UInt64>?) async throws {
+    let folder = try TemporaryFolder()
+    let first = Self.base + Self.freshRuns
+    let runs = seeds ?? first..<(first + Self.freshRunsOfBinary)
+    let process = try ChildProcess(
+      #require(Self.binary),
+      ["simulate", "--coverage", "--seed", "\(runs.lowerBound)", "--runs", "\(runs.count)"],
+      log: folder.url.appendingPathComponent("simulate.log"))
+    // Other tests wait for a thread.
+    while process.isRunning { try await Task.sleep(for: .milliseconds(50)) }
+    #expect(try process.status(within: 1) == 0, "\(process.text)")
+    #expect(process.text.contains("every invariant held"))
+    let never = process.text.split(separator: "\n").filter {
+      $0.drop { $0 == " " }.hasPrefix("0  ")
+    }
+    // As many branches as there are, and each was reached.
+    let lines = process.text.split(separator: "\n").count { $0.hasPrefix("  ") }
+    #expect(lines == FaultKind.allCases.count + RecoveryBranch.allCases.count)
+    #expect(never.isEmpty, "never met: \(never)")
+  }
+
   @Test(arguments: found) func seedsThatFoundSomething(_ seed: UInt64) { expectHolds(seed) }
 
   private func expectHolds(_ seed: UInt64) {
@@ -49,8 +76,8 @@ import Testing
     #expect(outcome.violation == nil, "repeat it: plumb simulate --seed \(seed) --trace")
   }
 
-  /// Every kind of fault really happens, and every branch of recovery is reached.
-  @Test func everyFaultAndBranchIsMet() async {
+  /// Every kind of fault really happens, and every branch of recovery is reached; with a binary, `runsOfTheBinary` sees to that.
+  @Test(.enabled(if: binary == nil, "the binary makes these runs")) func everyFaultAndBranchIsMet() async {
     var total = Coverage()
     for seed in UInt64(0)..<300 {
       total.add(Simulation(seed: seed).run().coverage)

@@ -155,7 +155,7 @@ public struct TrainingSurvey: Sendable {
       throw TableError(
         path: path, problem: "has no column '\(name)', which is to be the \(what)",
         remedy: Suggestion.didYouMean(name, among: names)
-          ?? "the columns are \(names.joined(separator: ", "))")
+          ?? (names.isEmpty ? "there are no columns" : "the columns are \(names.joined(separator: ", "))"))
     }
     let type = try type(of: name)
     guard case .scalar(let scalar) = type, types.contains(scalar) else {

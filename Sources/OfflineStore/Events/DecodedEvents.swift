@@ -14,9 +14,8 @@ public final class DecodedEvents {
   /// Records that could not be decoded, or elements of them; in the order of the file.
   public private(set) var failures: [(sequence: Int64, failure: DecodeFailure)] = []
 
-  /// Of the records: their numbers, which ascend, and their bytes, which have no address while nobody has asked for them.
-  @exclusivity(unchecked) private var numbers: [Int64] = []
-  @exclusivity(unchecked) private var payloads: [UnsafeRawBufferPointer] = []
+  /// The records' bytes, which have no address while nobody has asked for them.
+  @exclusivity(unchecked) private var payloads = RecordPayloads()
   private var lines = LineCopies()
   /// What the records and the texts of rows stand in, unless it is `lines`.
   let arena = TextArena()
@@ -28,27 +27,22 @@ public final class DecodedEvents {
   public init(_ schema: EventSchema) { batch = EventBatch(schema, capacity: Self.rows) }
 
   /// The records.
-  public var count: Int { numbers.count }
+  public var count: Int { payloads.count }
 
   /// Records that it takes.
   var recordsMax: Int { batch.recordsMax }
 
   /// The bytes of a record, as they stand in the file, or as JSON if it is a table's row. They are valid until others are read.
   public func payload(_ number: Int64) -> UnsafeRawBufferPointer {
-    var (low, high) = (0, numbers.count)
-    while low < high {
-      let middle = (low + high) / 2
-      if numbers[middle] < number { low = middle + 1 } else { high = middle }
-    }
-    precondition(low < numbers.count && numbers[low] == number, "Cannot find the record \(number)")
-    if payloads[low].baseAddress == nil { payloads[low] = written(low) }
-    return payloads[low]
+    let index = payloads.index(of: number)
+    if payloads[index].baseAddress == nil { payloads[index] = written(index) }
+    return payloads[index]
   }
 
   private func written(_ index: Int) -> UnsafeRawBufferPointer {
     guard let write else { preconditionFailure("Cannot write a row of nothing") }
     write(index, &buffer)
-    return written(numbers[index]).bytes
+    return written(payloads.number(at: index)).bytes
   }
 
   /// Takes what has been written to the buffer.
@@ -69,8 +63,7 @@ public final class DecodedEvents {
     batch.removeAll()
     arena.reset()
     failures.removeAll(keepingCapacity: true)
-    numbers.removeAll(keepingCapacity: true)
-    payloads.removeAll(keepingCapacity: true)
+    payloads.removeAll()
     self.write = write
   }
 
@@ -81,8 +74,7 @@ public final class DecodedEvents {
   }
 
   private func decode(_ bytes: UnsafeRawBufferPointer, _ isOversized: Bool, _ number: Int64) {
-    numbers.append(number)
-    payloads.append(bytes)
+    payloads.append(bytes, number: number)
     do throws(DecodeFailure) {
       guard !isOversized else { throw .oversized }
       try batch.append(bytes, sequence: number) { failures.append((number, $0)) }
@@ -94,8 +86,7 @@ public final class DecodedEvents {
   /// Adds a row of a table. What its texts stand in must stay alive until others are read.
   func add(_ cells: UnsafeBufferPointer<EventCell>, by reader: CellReader, number: Int64) {
     if batch.append(cells, by: reader, sequence: number) {
-      numbers.append(number)
-      payloads.append(UnsafeRawBufferPointer(start: nil, count: 0))
+      payloads.append(UnsafeRawBufferPointer(start: nil, count: 0), number: number)
     } else {
       write?(count, &buffer)
       let (bytes, isOversized) = written(number)

@@ -106,7 +106,9 @@ struct TableColumns {
   func check(_ columns: [String], path: String) throws(TableError) {
     let missing = names.filter { !columns.contains($0) }
     guard !missing.isEmpty else { return }
-    let have = columns.prefix(20).joined(separator: ", ") + (columns.count > 20 ? ", …" : "")
+    let have =
+      columns.isEmpty
+      ? "none" : columns.prefix(20).joined(separator: ", ") + (columns.count > 20 ? ", …" : "")
     throw TableError(
       path: path,
       problem:

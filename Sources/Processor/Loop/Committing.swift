@@ -28,10 +28,7 @@ extension ProcessorLoop {
         for task in published { takeChanges(of: task, isSilent: false) }
         for task in marked { try sendMarks(of: task) }
         for task in published { try sendTurn(of: task) }
-      } catch {
-        if case .log(let error) = error { throw .log(LogError(.abort, error.message)) }
-        throw error
-      }
+      } catch { throw aborting(error) }
     }
     for task in stored where task.sealed != task.position { takeChanges(of: task, isSilent: true) }
     let bytesMax = limits.cachedBytesMax

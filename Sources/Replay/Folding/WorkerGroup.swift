@@ -13,10 +13,12 @@ public final class WorkerGroup: Sendable {
 
   /// How long threads may take to end once they are told to: whatever they wait for, an orchestrator kills a process that
   /// takes longer.
-  private static let patience = Duration.seconds(10)
+  private let patience: Duration
 
   /// A group without threads.
-  public init() {}
+  public convenience init() { self.init(patience: .seconds(10)) }
+
+  init(patience: Duration) { self.patience = patience }
 
   /// Starts a thread, whose body asks the closure that it is given whether it is to end.
   public func start(
@@ -55,7 +57,7 @@ public final class WorkerGroup: Sendable {
   /// whether all have ended, or throws the first failure.
   public func wait() throws(ProcessorError) -> (counts: LoopCounts, isWhole: Bool) {
     var isWhole = wait(milliseconds: Self.sliceMilliseconds)
-    while !isWhole, stopped.withLock({ $0.map { .now < $0 + Self.patience } ?? true }) {
+    while !isWhole, stopped.withLock({ $0.map { .now < $0 + patience } ?? true }) {
       isWhole = wait(milliseconds: Self.sliceMilliseconds)
     }
     var counts = LoopCounts()

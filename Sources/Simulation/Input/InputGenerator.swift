@@ -1,5 +1,6 @@
 import BrokerCore
 import FeatureCore
+import Processor
 
 /// The producers of the sources' topics.
 struct InputGenerator {
@@ -90,7 +91,11 @@ struct InputGenerator {
     let time = time(index, world)
     let hot = world.strikes(.hotKeys)
     let user = "u\(hot ? 0 : draws.below(entities))"
-    let item = "i\(hot ? 0 : draws.below(entities))"
+    var item = "i\(hot ? 0 : draws.below(entities))"
+    // Longer than a state keeps of one, or than a key may be.
+    if world.strikes(.longTexts) {
+      item += String(repeating: "é", count: world.draws.pick([150, 150, 2_100]))
+    }
     let price = Double(draws.below(1000)) / 100
     var value =
       "{\"ts\":\(time),\"user\":\"\(user)\",\"item\":\"\(item)\",\"n\":\(draws.below(5)),\"price\":\(price),\"id\":\(lastId)}"
@@ -99,6 +104,10 @@ struct InputGenerator {
       value = elements(time, user, price, isMalformed: world.strikes(.malformed), hasTimes: hasTimes)
     } else if world.strikes(.malformed) {
       value = malformed(time, user, item)
+    }
+    if world.strikes(.oversized) {
+      value =
+        "{\"ts\":\(time),\"id\":\(lastId),\"pad\":\"\(String(repeating: "x", count: TopicKind.recordBytesMax))\"}"
     }
     let key = sources[index].key == "item" ? item : user
     if sources[index].format != .json {

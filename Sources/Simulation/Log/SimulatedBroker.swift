@@ -13,6 +13,14 @@ final class SimulatedBroker {
   private(set) var commits = 0
   /// What each group has committed, in order: the borders of its commits.
   private(set) var borders: [String: [Place: [Int64]]] = [:]
+  /// Bytes of a record that a topic takes, and whether it is the client that refuses more, as it is handed over.
+  struct RecordBound {
+    var bytes: Int
+    var isOfClient: Bool
+  }
+  /// Of topics for which somebody has configured that; and when it was last put right.
+  private(set) var recordBounds: [String: RecordBound] = [:]
+  private(set) var lastRaised = Int64.min
   /// What transactions have committed, whose marks may be still to come.
   private var decided: [String: [Place: Int64]] = [:]
 
@@ -29,12 +37,39 @@ final class SimulatedBroker {
     core.start(now: 1)
   }
 
-  func createTopic(_ name: String, partitions: Int32) {
+  func createTopic(_ name: String, partitions: Int32, recordBytesMax: Int = TopicKind.recordBytesMax) {
     if core.topics[name] != nil { return }
     do throws(KafkaError) {
-      try core.createTopic(name, partitions: partitions)
+      try core.createTopic(
+        name, partitions: partitions, configs: ["max.message.bytes": "\(recordBytesMax)"])
     } catch { preconditionFailure("Cannot create \(name): \(error)") }
     for index in 0..<partitions { addLog(Place(name, index)) }
+  }
+
+  /// Deletes a topic and creates it again. What was in it the audit still knows.
+  func recreate(_ topic: String) {
+    let places = places(topic)
+    for place in places { log(place).sync() }
+    let settings = core.topics[topic]?.settings
+    _ = try? core.deleteTopic(topic)
+    createTopic(topic, partitions: Int32(places.count), recordBytesMax: settings?.maxMessageBytes ?? 0)
+  }
+
+  /// Lets a topic take no records that are larger.
+  func limit(_ topic: String, _ bound: RecordBound) { recordBounds[topic] = bound }
+
+  /// Whether a record is larger than that.
+  func refuses(_ record: Record, _ topic: String, atClient: Bool) -> Bool {
+    guard let bound = recordBounds[topic], bound.isOfClient == atClient else { return false }
+    return (record.key?.count ?? 0) + (record.value?.count ?? 0) > bound.bytes
+  }
+
+  /// Puts that right; false if there is nothing to.
+  func raiseLimits() -> Bool {
+    if recordBounds.isEmpty { return false }
+    recordBounds = [:]
+    lastRaised = world.now
+    return true
   }
 
   /// Gives a topic another partition.

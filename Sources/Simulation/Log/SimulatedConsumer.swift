@@ -249,7 +249,9 @@ final class SimulatedConsumer {
       let log = broker.log(place)
       log.sync()
       guard let position = positions[place] else { continue }
-      guard position >= log.logStart else { return .failure(OutOfRange(place: place, offset: position)) }
+      guard position >= log.logStart, position <= log.next else {
+        return .failure(OutOfRange(place: place, offset: position))
+      }
       var index = log.index(from: position)
       if index > 0, world.strikes(.redelivery) {
         let back = log.index(from: log.logStart)

@@ -93,7 +93,9 @@ final class SimulatedProducer {
     let partition =
       key.map { key in key.withUnsafeBytes { Murmur2.partition($0, count: count) } }
       ?? Int32(world.draws.below(Int(count)))
-    queue.append((Place(topic, partition), Record(key: key, value: value, timestamp: world.wallClock)))
+    let record = Record(key: key, value: value, timestamp: world.wallClock)
+    if broker.refuses(record, topic, atClient: true) { throw LogError(KafkaError.messageTooLarge) }
+    queue.append((Place(topic, partition), record))
     if world.strikes(.eagerSending) { _ = try write() }
   }
 
@@ -133,6 +135,7 @@ final class SimulatedProducer {
           return
         }
         isStarted = true
+        if broker.refuses(record, place.topic, atClient: false) { throw .messageTooLarge }
         let sequence = sequences[place] ?? 0
         let batch = RecordBatch.encode(
           [record], producer: BatchProducer(id: identity.id, epoch: identity.epoch, baseSequence: sequence),

@@ -25,6 +25,8 @@ final class VisibleLog {
   }
 
   var logStart: Int64 { partition.logStartOffset }
+  /// Behind whatever was written, be it stable or not.
+  var next: Int64 { partition.nextOffset }
 
   /// Begins with what is left, and forgets what was there before.
   func restart() {

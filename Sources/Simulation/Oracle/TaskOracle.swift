@@ -94,7 +94,8 @@ final class TaskOracle {
         letters.append(
           LetterIdentity(
             reason: reason, view: String(input.name.dropLast(".sides".count)), topic: place.topic,
-            partition: place.partition, offset: offset, key: key, payload: payload, version: version,
+            partition: place.partition, offset: offset, key: Array(key.prefix(4_096)), payload: payload,
+            version: version,
             headers: headers))
       }
     }
@@ -317,12 +318,15 @@ final class TaskOracle {
     }
   }
 
+  /// A letter fits into a record: of a key there is as much as an entity may have, of a record that is too large its beginning.
   private func due(_ reason: String, _ view: String?, _ visible: VisibleRecord) {
+    let payload = visible.record.value ?? []
     letters.append(
       LetterIdentity(
         reason: reason, view: view ?? "", topic: place.topic, partition: place.partition,
-        offset: visible.offset, key: visible.record.key ?? [], payload: visible.record.value ?? [],
-        version: version, headers: declaredHeaders(visible.record)))
+        offset: visible.offset, key: Array((visible.record.key ?? []).prefix(4_096)),
+        payload: reason == "oversized" ? Array(payload.prefix(200)) : payload, version: version,
+        headers: declaredHeaders(visible.record)))
   }
 }
 

@@ -8,6 +8,8 @@ public enum RecoveryBranch: String, CaseIterable, Sendable {
   case stopsForRetention = "stop: the log no longer has what the store lacks"
   case stopsForOffsets = "stop: the group's offsets were moved"
   case stopsForPartitions = "stop: a source has got partitions"
+  case stopsForSize = "stop: a topic takes no record as large"
+  case stopsForAnotherTopic = "stop: a topic was created anew"
   case restored = "states restored from snapshots"
   case restorationRepeated = "restoration from snapshots begun again"
   case assigned = "partitions assigned"

@@ -21,7 +21,9 @@ final class Deployment {
   private(set) var lastRepair = Int64.min
   /// Whether the definitions fold a source that has more partitions than it had when the version began.
   private(set) var isOutgrown = false
-  /// Whether a worker has stopped because of that.
+  /// Whether a source that it reads was deleted and created again.
+  private(set) var isBereft = false
+  /// Whether a worker has stopped because of either.
   var mustBeReplaced = false
   /// Whether another version has taken its place.
   private(set) var isRetired = false
@@ -176,6 +178,11 @@ final class Deployment {
         lacksStates = true
       }
     }
+    if broker.raiseLimits() {
+      world.coverage.hit(.stopsForSize)
+      world.trace("operator  lets the topics take records of any size")
+      isRepaired = true
+    }
     if lacksStates {
       restoreFromSnapshots()
       isRepaired = true
@@ -194,6 +201,18 @@ final class Deployment {
       }
     }
   }
+
+  /// Whether each task of a source has folded something: no offset of any of them fits another topic.
+  func hasFolded(_ topic: String) -> Bool {
+    let tasks = oracles.filter { $0.place.topic == topic }
+    return !tasks.isEmpty
+      && tasks.allSatisfy {
+        broker.committed(group, $0.place) ?? 0 > 0 && redis.tasks[$0.name]?.position ?? 0 > 0
+      }
+  }
+
+  /// A source that it reads is another topic now.
+  func sourceWasRecreated() { isBereft = true }
 
   /// Makes place for another version.
   func retire() {

@@ -96,7 +96,9 @@ public final class Simulation {
 
   /// Runs it.
   public func run() -> SimulationOutcome {
-    for (source, count) in zip(sources, partitions) { broker.createTopic(source.topic, partitions: count) }
+    for (source, count) in zip(sources, partitions) {
+      broker.createTopic(source.topic, partitions: count, recordBytesMax: 4 * Limits.recordBytesMax)
+    }
     if world.strikes(.lateBeginning) {
       for (source, count) in zip(sources, partitions) {
         for partition in 0..<count where world.draws.oneIn(2) {
@@ -179,7 +181,7 @@ public final class Simulation {
   }
 
   private func feed() {
-    guard recordsLeft > 0 else { return }
+    guard recordsLeft > 0, !live.contains(where: \.isBereft) else { return }
     var count = world.isFaulty ? world.draws.below(3) : 0
     if world.strikes(.bursts) { count += 10 }
     for _ in 0..<min(count, recordsLeft) {
@@ -286,6 +288,14 @@ public final class Simulation {
     }
     if deployments.count == 1, world.strikes(.newVersion) { deploy() }
     if deployments.count == 1, world.strikes(.topicGrows) { grow() }
+    if deployments.count == 1, world.strikes(.topicRecreated) { recreate() }
+    if world.strikes(.smallRecords) {
+      let topic = world.draws.pick(deployment.outputTopics)
+      let bound = SimulatedBroker.RecordBound(
+        bytes: world.draws.pick([40, 150, 400]), isOfClient: world.draws.oneIn(2))
+      world.trace("operator  lets \(topic) take records of \(bound.bytes) bytes")
+      broker.limit(topic, bound)
+    }
     if !world.isNested, world.strikes(.offsetsReset) {
       deployment.stopAll()
       deployment.resetOffsets()
@@ -304,7 +314,16 @@ public final class Simulation {
     for deployment in live { deployment.sourceGrew(source, place) }
   }
 
-  /// Fills a new version where one has stopped for its topics' partitions.
+  /// Deletes a source's topic and creates it again.
+  private func recreate() {
+    let topic = world.draws.pick(sources).topic
+    guard live.allSatisfy({ $0.hasFolded(topic) }) else { return }
+    world.trace("operator  deletes \(topic) and creates it again")
+    broker.recreate(topic)
+    for deployment in live { deployment.sourceWasRecreated() }
+  }
+
+  /// Fills a new version where one has stopped for its topics.
   private func replaceOutgrown() {
     for deployment in live where deployment.mustBeReplaced {
       deployment.retire()

@@ -127,10 +127,13 @@ final class Worker {
     isGone = true
     // It was told of a past that is not the store's any more: started again, it asks the right one.
     if life.isOnOldPrimary || deployment.isRestoring { return }
-    if deployment.isOutgrown {
+    if deployment.isBereft, error.description.contains("created anew") {
+      world.coverage.hit(.stopsForAnotherTopic)
+      deployment.mustBeReplaced = true
+    } else if deployment.isOutgrown {
       world.coverage.hit(.stopsForPartitions)
       deployment.mustBeReplaced = true
-    } else if !deployment.repair(), deployment.lastRepair < start {
+    } else if !deployment.repair(), max(deployment.lastRepair, broker.lastRaised) < start {
       world.violate("\(life.name) stopped, and there is nothing that only a person could help with: \(error)")
     }
   }

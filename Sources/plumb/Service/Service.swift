@@ -53,7 +53,7 @@ struct Service {
       group.start { (isStopping) throws(ProcessorError) in try work(index, metadata, isStopping) }
     }
     let watch = GroupWatch(plan, settings, metadata, instance: instance, logger: logger)
-    group.start { (isStopping) throws(ProcessorError) in watch.run(isStopping) }
+    group.start { (isStopping) throws(ProcessorError) in try watch.run(isStopping) }
     logger.info(
       "running",
       metadata: [

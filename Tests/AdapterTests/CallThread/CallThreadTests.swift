@@ -1,6 +1,8 @@
-import CallThread
+import Foundation
 import Synchronization
 import Testing
+
+@testable import CallThread
 
 /// One call at a time on a thread of its own.
 @Suite struct CallThreadTests {
@@ -52,5 +54,38 @@ import Testing
     }
     #expect(try thread.finish(waiting: true))
     #expect(held == nil)
+  }
+
+  /// Where no thread can be had a call is made at once; once one can be had again, beside whoever asks.
+  @Test func withoutAThreadACallIsMadeAtOnce() throws {
+    let isFull = Atomic(true)
+    let asked = Atomic(0)
+    // Kept until the test ends: a thread that was left waiting would be another's.
+    let thread = CallThread<Refusal> { body in
+      asked.add(1, ordering: .relaxed)
+      if isFull.load(ordering: .relaxed) { return false }
+      Thread.detachNewThread(body)
+      return true
+    }
+    for number in 0..<3 {
+      let isMade = Atomic(false)
+      thread.start { () throws(Refusal) in
+        isMade.store(true, ordering: .relaxed)
+        if number == 1 { throw Refusal(number: number) }
+      }
+      #expect(isMade.load(ordering: .relaxed) && thread.isCalling)
+      if number == 1 {
+        #expect(throws: Refusal(number: 1)) { try thread.finish(waiting: true) }
+      } else {
+        #expect(try thread.finish(waiting: false))
+      }
+    }
+    isFull.store(false, ordering: .relaxed)
+    let gate = Gate()
+    thread.start { () throws(Refusal) in gate.pass() }
+    #expect(try !thread.finish(waiting: false))
+    gate.isOpen.store(true, ordering: .releasing)
+    #expect(try thread.finish(waiting: true))
+    #expect(asked.load(ordering: .relaxed) == 4)
   }
 }

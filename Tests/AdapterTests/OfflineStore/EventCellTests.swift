@@ -1,5 +1,6 @@
 import EventFiles
 import FeatureCore
+import Foundation
 import OfflineStore
 import Parquet
 import Processor
@@ -237,7 +238,11 @@ import Testing
     return (outcome, kept)
   }
 
-  @Test(arguments: 0..<30 as Range<UInt64>)
+  /// Of files, which cost a hundred times as much as the cases of the other suites.
+  private static let cases: UInt64 =
+    ProcessInfo.processInfo.environment["PLUMB_TEST_HOSTILE"].flatMap { UInt64($0) }.map { $0 / 100 } ?? 12
+
+  @Test(arguments: 0..<cases)
   func cellsAreWhatTheirJSONIs(seed: UInt64) throws {
     var random = SplitMix64(seed: seed)
     let plan = try Self.plan(&random)

@@ -30,3 +30,13 @@ struct Endpoint {
     try waitUntil("the service is \(what): \(lags), \(site.logs)", seconds: 120) { isSo(self) }
   }
 }
+
+extension Site {
+  /// Starts a process of the service, 'a', and waits until it is ready.
+  func startReady(more: [String] = [], descriptors: Int? = nil) throws -> Endpoint {
+    try start(Instance("a"), more: ["--http", "127.0.0.1:0"] + more, descriptors: descriptors)
+    let endpoint = Endpoint(self)
+    try endpoint.awaitState("ready") { $0.isReady }
+    return endpoint
+  }
+}

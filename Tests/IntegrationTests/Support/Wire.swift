@@ -7,14 +7,8 @@ import TestSupport
 final class Wire: Sendable {
   enum Direction: CaseIterable, Sendable { case toServer, toClient }
 
-  enum Server: Sendable {
-    case port(Int)
-    /// A Unix socket.
-    case path(String)
-  }
-
   let port: Int
-  private let server: Server
+  private let server: ProxySocket.Place
   private let listener: Int32
 
   private struct State {
@@ -26,22 +20,9 @@ final class Wire: Sendable {
   }
   private let state = Mutex(State())
 
-  init(to server: Server) throws {
+  init(to server: ProxySocket.Place) throws {
     self.server = server
-    listener = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-    var length = socklen_t(MemoryLayout<sockaddr_in>.size)
-    let listener = listener
-    let code = withUnsafeMutablePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        bind(listener, $0, length) == 0 && listen(listener, 128) == 0
-          ? getsockname(listener, $0, &length) : -1
-      }
-    }
-    guard code == 0 else { throw Failure("cannot listen: errno \(errno)") }
-    port = Int(UInt16(bigEndian: address.sin_port))
+    (listener, port) = try ProxySocket.listening(at: .port(0))
     Thread.detachNewThread { [self] in serve() }
   }
 
@@ -67,40 +48,15 @@ final class Wire: Sendable {
       guard client >= 0 else { break }
       Thread.detachNewThread { [self] in
         state.withLock { $0.connections += 1 }
-        let server = connection()
-        if server >= 0 { forward(client, server) }
+        if let server = ProxySocket.connected(to: server) {
+          forward(client, server)
+          close(server)
+        }
         close(client)
-        if server >= 0 { close(server) }
         state.withLock { $0.connections -= 1 }
       }
     }
     close(listener)
-  }
-
-  private func connection() -> Int32 {
-    switch server {
-    case .port(let port):
-      var address = sockaddr_in()
-      address.sin_family = sa_family_t(AF_INET)
-      address.sin_port = in_port_t(port).bigEndian
-      address.sin_addr.s_addr = UInt32(0x7F00_0001).bigEndian
-      return connected(AF_INET, &address)
-    case .path(let path):
-      var address = sockaddr_un()
-      address.sun_family = sa_family_t(AF_UNIX)
-      withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8)) }
-      return connected(AF_UNIX, &address)
-    }
-  }
-
-  private func connected<Address>(_ family: Int32, _ address: inout Address) -> Int32 {
-    let descriptor = socket(family, Int32(SOCK_STREAM.rawValue), 0)
-    let code = withUnsafeBytes(of: &address) {
-      connect(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), socklen_t($0.count))
-    }
-    if code == 0 { return descriptor }
-    close(descriptor)
-    return -1
   }
 
   private func forward(_ client: Int32, _ server: Int32) {
@@ -127,21 +83,11 @@ final class Wire: Sendable {
         if count == 0 {
           shutdown(receiver, Int32(SHUT_WR))
           ended.insert(direction)
-        } else if !sendAll(receiver, buffer[..<count]) {
+        } else if !ProxySocket.sendAll(receiver, buffer[..<count]) {
           return
         }
       }
       if ended.count == 2 { return }
     }
-  }
-
-  private func sendAll(_ descriptor: Int32, _ bytes: ArraySlice<UInt8>) -> Bool {
-    var rest = bytes
-    while !rest.isEmpty {
-      let sent = rest.withUnsafeBytes { send(descriptor, $0.baseAddress, $0.count, Int32(MSG_NOSIGNAL)) }
-      guard sent > 0 else { return false }
-      rest = rest.dropFirst(sent)
-    }
-    return true
   }
 }
