@@ -38,9 +38,11 @@ public final class Simulation {
 
   /// Turns of the stormy time.
   private static let stormTurns = 150
-  /// Turns until everything must be processed: enough for sessions, rebalances and transactions to time out one after
-  /// the other, and then for every record.
+  /// Turns in which every task that has something to do must get further: enough for sessions, rebalances and transactions to time
+  /// out one after the other.
   private static let calmTurnsMax = 2_500
+  /// Turns after which it isn't believed any more that there is an end.
+  private static let endlessTurns = 200_000
 
   /// A run of a seed. `trace` is told what happens, a line at a time.
   public init(seed: UInt64, adapterFaults: AdapterFaults = [], trace: ((String) -> Void)? = nil) {
@@ -337,16 +339,27 @@ public final class Simulation {
       deployment.join(now: .max)
       deployment.killNamesakes()
     }
-    let end = turns + Self.calmTurnsMax
-    while turns < end, world.violation == nil {
+    // Where each of those that lag was, and since when.
+    var places: [String: (place: String, turn: Int)] = [:]
+    let start = turns
+    while world.violation == nil {
       turn()
-      if turns % 5 == 0, audit.isComplete {
+      guard turns % 5 == 0 else { continue }
+      let laggards = audit.laggards
+      if laggards.isEmpty {
         audit.checkEnd()
         return checkRest()
       }
-    }
-    if world.violation == nil, let laggard = audit.laggard {
-      world.violate("not everything was processed in time: \(laggard)")
+      places = laggards.reduce(into: [:]) { known, laggard in
+        let last = places[laggard.name]
+        known[laggard.name] = last?.place == laggard.place ? last : (laggard.place, turns)
+      }
+      let standing = places.filter {
+        turns - $0.value.turn > Self.calmTurnsMax || turns - start > Self.endlessTurns
+      }
+      if let (name, last) = standing.min(by: { $0.key < $1.key }) {
+        world.violate("not everything was processed in time: \(name) \(last.place)")
+      }
     }
   }
 }
