@@ -38,6 +38,8 @@ public final class Simulation {
 
   /// Turns of the stormy time.
   private static let stormTurns = 150
+  /// Partitions that a source grows to.
+  private static let partitionsMax: Int32 = 8
   /// Turns in which every task that has something to do must get further: enough for sessions, rebalances and transactions to time
   /// out one after the other.
   private static let calmTurnsMax = 2_500
@@ -297,7 +299,8 @@ public final class Simulation {
   /// Gives a source another partition. Keys move to it, so most versions have to make place for a new one.
   private func grow() {
     let source = world.draws.below(sources.count)
-    if live.contains(where: \.isOutgrown) { return }
+    // Each is begun by calls in which an instance may be suspended, while others add more: without an end there would be none.
+    if live.contains(where: \.isOutgrown) || partitions[source] >= Self.partitionsMax { return }
     // Deletions of one moment are alike: none of after it may be like one of before, which lies elsewhere.
     world.now += 1
     let place = broker.addPartition(sources[source].topic)
