@@ -110,8 +110,9 @@ final class CursorReader {
     case RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET, RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE:
       return LogError(
         .fatal,
-        "Reading \(partition) from offset \(next): the records were deleted before their outcomes were due; give the topic a "
-          + "longer retention, raise 'version:', and fill that with plumb run --until end")
+        "Reading \(partition) from offset \(next): the records were deleted before the join had read them for the last time; give "
+          + "the topic a longer retention (plumb topics check), raise 'version:', and fill that with plumb run --until end"
+      )
     default: return LogError(reading: message, partition, next: next, client: handle.raw)
     }
   }

@@ -107,8 +107,15 @@ final class RedisWriter {
     let prefix = keys.statePrefix(task)
     commands.removeAll()
     commands.reserve(states.byteCount + states.count * (prefix.count + 64 + StateEnvelope.headerBytes))
-    commands.begin("MSET", arguments: 3 + 2 * states.count)
-    for index in 0..<states.count {
+    let removed = (0..<states.count).count { states.isRemoved($0) }
+    if removed > 0 {
+      commands.begin("UNLINK", arguments: 1 + removed)
+      for index in 0..<states.count where states.isRemoved(index) {
+        states.withBytes(index) { key, _ in commands.append(prefix, key) }
+      }
+    }
+    commands.begin("MSET", arguments: 3 + 2 * (states.count - removed))
+    for index in 0..<states.count where !states.isRemoved(index) {
       states.withBytes(index) { key, value in
         commands.append(prefix, key)
         commands.append(state: value, key: key, position: states.position ?? position)

@@ -44,15 +44,19 @@ public final class TaskFold {
   private var writer = ProtobufWriter()
   private let join: JoinFold?
   private let memory: JoinMemory?
+  /// Whether somebody asks for what has changed of a join's.
+  private let tracksChanges: Bool
 
   /// A class around a table, so that an array can hold tables, which can't be copied.
   private final class TableBox {
     var table = StateTable()
   }
 
-  /// A fold of one of an input's `count` partitions that begins at an offset with no states.
+  /// A fold of one of an input's `count` partitions that begins at an offset with no states. `tracksChanges`: what has changed of a
+  /// join's is asked for.
   public init(
-    _ plan: Plan, _ input: Routing.Input, _ partition: Int32, of count: Int32, from offset: Int64
+    _ plan: Plan, _ input: Routing.Input, _ partition: Int32, of count: Int32, from offset: Int64,
+    tracksChanges: Bool = false
   ) {
     version = plan.version
     isRepartitioned = input.isRepartitioned
@@ -73,8 +77,9 @@ public final class TaskFold {
     tables = views.map { _ in TableBox() }
     var limits = WorkerLimits()
     limits.cachedStatesMax = .max
-    join = input.join.map { JoinFold(plan, join: $0, limits) }
-    memory = join.map { JoinMemory(cursors: $0.plan.cursorCount) }
+    self.tracksChanges = tracksChanges
+    join = input.join.map { JoinFold(plan, join: $0, limits, isStored: tracksChanges) }
+    memory = join.map { JoinMemory($0.plan) }
   }
 
   /// Folds records, in order.
@@ -179,20 +184,22 @@ public final class TaskFold {
   private func fold(
     _ records: UnsafeBufferPointer<LogRecord>, _ join: JoinFold, _ memory: JoinMemory
   ) {
+    var head: Int64 = 0
+    let isSilent = onDue == nil
+    let ports = JoinFold.Ports<Never>(
+      read: { memory.read($0, from: $1) }, load: { _ in },
+      make: { output in
+        switch output {
+        case .record(let key, let value):
+          self.onDue?(Due(topic: join.topic, key: key, value: value, offset: head))
+        case .letter(let cause, let schema, let letter): self.send(letter, of: cause, schema)
+        }
+      })
     for record in records {
+      head = record.offset
       memory.append(record)
-      join.fold(
-        record, isSilent: onDue == nil,
-        JoinFold.Ports<Never>(
-          read: { memory.read($0, from: $1) }, load: { _ in },
-          make: { [self] output in
-            switch output {
-            case .record(let key, let value):
-              onDue?(Due(topic: join.topic, key: key, value: value, offset: record.offset))
-            case .letter(let cause, let schema, let letter): send(letter, of: cause, schema)
-            }
-          }))
-      memory.drop(before: join.progress.cursors.map(\.offset).min() ?? record.offset + 1)
+      join.fold(record, isSilent: isSilent, ports)
+      memory.drop(join.progress, head: record.offset + 1)
       position = record.offset + 1
       self.records += 1
     }
@@ -229,15 +236,27 @@ public final class TaskFold {
     return join.bytes(Array(key.dropFirst(StateKey.prefix(view: join.plan.name).count)))
   }
 
-  /// What the task of a join has in the store that was changed since the last call, by its key there.
+  /// Whether the store has under a key of a join's what it should. What is over doesn't count: a version that forgot nothing may have
+  /// left it.
+  public func agreesOfJoin(_ key: [UInt8], _ found: [UInt8]?) -> Bool {
+    if found == joinBytes(key) { return true }
+    guard let join else { return false }
+    if key == StateKey.progress(of: join.plan.name) { return join.agrees(progress: found ?? []) }
+    let prefix = StateKey.prefix(view: join.plan.name)
+    return key.starts(with: prefix) && join.agrees(Array(key.dropFirst(prefix.count)), found)
+  }
+
+  /// What the task of a join has in the store that was changed since the last call, by its key there: no bytes where it has nothing
+  /// any more.
   public func takeChangedOfJoin() -> [(key: [UInt8], bytes: [UInt8])] {
     guard let join else { return [] }
+    precondition(tracksChanges, "Cannot tell what has changed without tracking it")
     var found: [(key: [UInt8], bytes: [UInt8])] = []
     let prefix = StateKey.prefix(view: join.plan.name)
     join.forEachChanged { key, write in
       var bytes: [UInt8] = []
       write(&bytes)
-      found.append((prefix + key, bytes))
+      found.append((prefix + Array(key), bytes))
     }
     if join.hasProgressed {
       var bytes: [UInt8] = []

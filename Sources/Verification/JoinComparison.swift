@@ -32,13 +32,20 @@ extension Verifier {
       try follow(task, fold, found.position)
       for (key, bytes) in zip(part, found.states) {
         report.states += 1
-        if bytes != fold.joinBytes(key) { report.add(finding(join, task, fold, key)) }
+        if !fold.agreesOfJoin(key, bytes) { report.add(finding(join, task, fold, key)) }
       }
       start += part.count
     }
-    var foreign: [[UInt8]] = []
-    try store.scan(task.name) { keys in foreign += keys.filter { fold.joinBytes($0) == nil } }
-    for key in foreign { report.add(finding(join, task, fold, key)) }
+    var others: [[UInt8]] = []
+    try store.scan(task.name) { keys in others += keys.filter { fold.joinBytes($0) == nil } }
+    for start in stride(from: 0, to: others.count, by: Self.statesPerRead) {
+      let part = Array(others[start..<min(others.count, start + Self.statesPerRead)])
+      let found = try store.read(task.name, part)
+      try follow(task, fold, found.position)
+      for (key, bytes) in zip(part, found.states) where !fold.agreesOfJoin(key, bytes) {
+        report.add(finding(join, task, fold, key))
+      }
+    }
   }
 
   private func finding(_ join: JoinPlan, _ task: VerifiedTask, _ fold: TaskFold, _ key: [UInt8]) -> Finding {

@@ -52,10 +52,11 @@ struct AccessTests {
     }
     #expect(found == [Array("one".utf8), nil])
     try store.load("clicks.0", epoch: claim.epoch, position: 6, []) { _, _ in }
-    let moved = failure { try store.commit("clicks.0", epoch: claim.epoch, from: 1, to: 7, states: []) }
+    try store.commit("clicks.0", epoch: claim.epoch, from: 6, to: 7, states: states(["u2": ""]))
+    let moved = failure { try store.commit("clicks.0", epoch: claim.epoch, from: 1, to: 8, states: []) }
     #expect(moved?.remedy == .moved)
     let next = try store.claim("clicks.0")
-    let fenced = failure { try store.commit("clicks.0", epoch: claim.epoch, from: 6, to: 7, states: []) }
+    let fenced = failure { try store.commit("clicks.0", epoch: claim.epoch, from: 7, to: 8, states: []) }
     #expect(fenced?.remedy == .fenced && next.epoch == claim.epoch + 1)
   }
 
@@ -73,10 +74,10 @@ struct AccessTests {
     #expect(found == 1)
     // What looks at a whole version: verify, and retire.
     let inspector = StoreInspector(admin, keys: storeKeys)
-    #expect(try inspector.position("clicks.0") == 6)
+    #expect(try inspector.position("clicks.0") == 7)
     var keys = 0
     try inspector.scan("clicks.0") { keys += $0.count }
-    #expect(keys == 2)
+    #expect(keys == 1)
     #expect(try StoreCleaner(admin, keys: storeKeys).removeAll() > 0)
   }
 

@@ -36,14 +36,14 @@ struct StateStoreTests {
     let odd: [UInt8] = [0, 13, 10, 255, 36, 42]
     try store.commit(
       task, epoch: 1, from: nil, to: 5,
-      states: [(key("b") + odd, odd), (key("a"), []), (key("c"), Array("3".utf8))])
+      states: [(key("b") + odd, odd), (key("a"), [0]), (key("c"), Array("3".utf8))])
     var found: [[UInt8]?] = []
     try store.load(task, epoch: 1, position: 5, [key("a"), key("none"), key("b") + odd, key("a")]) {
       index, state in
       #expect(index == found.count)
       found.append(state.bytes.map { [UInt8]($0) })
     }
-    #expect(found == [[], nil, odd, []])
+    #expect(found == [[0], nil, odd, [0]])
     try store.load(task, epoch: 1, position: 5, []) { _, _ in Issue.record("called for no key") }
     // A task is checked without a key as well.
     let moved = failure { try store.load(task, epoch: 1, position: 6, []) { _, _ in } }
@@ -73,6 +73,23 @@ struct StateStoreTests {
       if case .state(_, let position) = stored { found.append(position) }
     }
     #expect(found == [9, 7])
+  }
+
+  /// A state without bytes is none: its key goes with the commit, and only if that is taken.
+  @Test func whatHasNoBytesIsRemoved() throws {
+    _ = try store.claim(task)
+    try store.commit(task, epoch: 1, from: nil, to: 5, states: states(["u1": "a", "u2": "b", "u3": "c"]))
+    let refused = failure {
+      try store.commit(task, epoch: 1, from: 4, to: 6, states: states(["u1": "", "u2": "x"]))
+    }
+    #expect(refused?.remedy == .moved)
+    #expect(try store.loadTexts(task, ["u1", "u2", "u3"], at: 5) == ["a", "b", "c"])
+    try store.commit(task, epoch: 1, from: 5, to: 6, states: states(["u1": "", "u2": "x", "u4": ""]))
+    #expect(try store.loadTexts(task, ["u1", "u2", "u3", "u4"], at: 6) == [nil, "x", "c", nil])
+    #expect(try server.ask("EXISTS", ["shop:1:{clicks.3}:s:v:u1"]) == ["0"])
+    // Nothing else than that.
+    try store.commit(task, epoch: 1, from: 6, to: 7, states: states(["u2": "", "u3": ""]))
+    #expect(try server.ask("DBSIZE") == ["2"])
   }
 
   @Test func manyStatesTravelInOneCommitAndSeveralReads() throws {

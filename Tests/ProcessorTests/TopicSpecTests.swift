@@ -31,6 +31,31 @@ import Yams
     #expect(files == Set(TopicKind.allCases.map { "\($0.rawValue).yaml" }))
   }
 
+  /// A join's log is kept until the last place has passed it: for a week, or for as long as that takes and a day.
+  @Test(arguments: [(3, 604_800_000), (4, 777_600_000), (400, 69_206_400_000)])
+  func aJoinsLogIsKeptForAsLongAsItIsRead(_ days: Int64, _ milliseconds: Int64) throws {
+    let sources = ["shown", "clicks"].map {
+      Source(
+        $0, topic: $0, key: "user", timestamp: .init(field: "ts", unit: .milliseconds),
+        fields: [.init("user", .string)])
+    }
+    let view = View(
+      "users", source: "outcomes", entity: ["user"],
+      features: [Feature("n", .aggregate(Aggregate(.count, windows: [.lifetime])))])
+    var definitions = Definitions(name: "shop", sources: sources, views: [view])
+    let day: Int64 = 86_400_000_000
+    definitions.joins = [
+      Join(
+        "outcomes", left: .init("shown"), right: .init("clicks"), on: ["user"],
+        kind: .outcome(within: days * day - 2_000_000, wait: 1_000_000, lateness: 1_000_000))
+    ]
+    let plan = try Plan(definitions)
+    let specs = Routing(plan).specs(plan, partitions: ["shown": 1, "clicks": 1])
+    let sides = try #require(specs.first { $0.kind == .sides })
+    #expect(sides.configuration["retention.ms"] == "\(milliseconds)")
+    #expect(specs.filter { $0.kind != .sides }.allSatisfy { $0.configuration == $0.kind.configuration })
+  }
+
   /// Only who logs answers needs a topic for them.
   @Test(arguments: [nil, 0, 0.1]) func answersHaveATopicIfTheyAreLogged(_ share: Double?) throws {
     let source = Source(

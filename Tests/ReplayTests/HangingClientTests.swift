@@ -94,7 +94,9 @@ private final class HangingLog: EventLogPort {
   func send(
     topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
   ) throws(LogError) { throw unasked }
-  func startCommit(_ offsets: [(partition: TopicPartition, offset: Int64)]) throws(LogError) -> Bool {
+  func startCommit(
+    _ offsets: [(partition: TopicPartition, offset: Int64)], _ changes: [SealedChanges]
+  ) throws(LogError) -> Bool {
     throw unasked
   }
   func finishCommit(waiting: Bool) throws(LogError) -> Bool { true }

@@ -20,23 +20,32 @@ public final class JoinPlan: Sendable {
   public let fingerprint: UInt64
   /// Records of its log that a cursor takes for one record of the head.
   public let followMax: Int
-  /// The columns of the left source, which the record has first.
-  let leftColumns: [EventSchema.Column]
+  /// The types of the left source's columns, which the record has first.
+  let leftTypes: [ValueType]
   /// What stands in front of each one's value.
   let leftNames: [[UInt8]]
   /// The carried columns of the right source.
   let carried: [Carried]
+  /// Their members where no event has followed.
+  let nothingCarried: [UInt8]
 
   /// A column of the right source that the record carries.
   struct Carried: Sendable {
     var name: String
     /// What stands in front of its value.
-    var member: [UInt8] { JoinPlan.member(name) }
+    let member: [UInt8]
     var type: ValueType
     /// Its column in the right source's rows.
     var column: Int
     /// Of a table's side, the index of the feature that has the row's value.
-    var feature: Int
+    var feature = -1
+
+    init(_ name: String, _ type: ValueType, column: Int) {
+      self.name = name
+      self.type = type
+      self.column = column
+      member = JoinPlan.member(name)
+    }
   }
 
   init(
@@ -47,9 +56,10 @@ public final class JoinPlan: Sendable {
     self.source = source
     self.left = left
     self.right = right
-    self.leftColumns = leftColumns
+    leftTypes = leftColumns.map(\.type)
     leftNames = leftColumns.map { Self.member($0.name) }
     self.carried = carried
+    nothingCarried = carried.reduce(into: []) { $0 += $1.member + Array("null".utf8) }
     self.followMax = followMax
     fingerprint = Hash64.hash(
       [
@@ -259,8 +269,7 @@ private struct JoinCompiler {
           place, "'\(left.source.name)' has a column '\(name)', too",
           "compute one of another name in '\(right.source.name)'")
       }
-      carried.append(
-        JoinPlan.Carried(name: name, type: right.schema.columns[column].type, column: column, feature: -1))
+      carried.append(JoinPlan.Carried(name, right.schema.columns[column].type, column: column))
     }
     guard join.kind != .table else { return carried }
     let own = [JoinPlan.Column.label, JoinPlan.Column.labelTime, JoinPlan.Column.revision]

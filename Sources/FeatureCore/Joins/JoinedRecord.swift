@@ -22,29 +22,29 @@ extension JoinPlan {
     return members
   }
 
-  /// Replaces a buffer's content by the record of a left event and what it got.
-  public func write(_ left: UnsafePointer<Scalar>, carrying members: [UInt8], to record: inout [UInt8]) {
+  /// Replaces a buffer's content by the record of a left event and what it got: members, each after a comma.
+  public func write(
+    _ left: UnsafePointer<Scalar>, to record: inout [UInt8], got append: (inout [UInt8]) -> Void
+  ) {
     record.removeAll(keepingCapacity: true)
-    for (index, column) in leftColumns.enumerated() {
-      append(leftNames[index], left[index], column.type, to: &record)
+    for (index, type) in leftTypes.enumerated() {
+      self.append(leftNames[index], left[index], type, to: &record)
     }
-    record.append(contentsOf: members)
+    append(&record)
     record.append(UInt8(ascii: "}"))
     record[0] = UInt8(ascii: "{")
   }
 
-  /// The members of an outcome: whether an event followed, and its own.
-  public func outcomeMembers(_ event: RightEvents.Event?, revision: Int64) -> [UInt8] {
-    var members: [UInt8] = []
+  /// Appends the members of an outcome: those of the event that followed, if one did, whether it did, and when.
+  public func appendOutcome(_ event: RightEvents.Event?, revision: Int64, to record: inout [UInt8]) {
     if let event {
-      members = event.fields
+      record.append(contentsOf: event.fields)
     } else {
-      for column in carried { append(column.member, .null, column.type, to: &members) }
+      record.append(contentsOf: nothingCarried)
     }
-    append(Self.label, .bool(event != nil), .bool, to: &members)
-    append(Self.labelTime, event.map { .int64($0.time) } ?? .null, .timestamp, to: &members)
-    append(Self.revision, .int64(revision), .int64, to: &members)
-    return members
+    append(Self.label, .bool(event != nil), .bool, to: &record)
+    append(Self.labelTime, event.map { .int64($0.time) } ?? .null, .timestamp, to: &record)
+    append(Self.revision, .int64(revision), .int64, to: &record)
   }
 
   private static let label = member(Column.label)

@@ -18,10 +18,15 @@ public struct RightEvents: Hashable, Sendable {
       self.passed = passed
       self.fields = fields
     }
+
+    var bytes: Int { 40 + fields.count }
   }
 
   /// In order of time, and of offsets where times are equal.
   public private(set) var events: [Event] = []
+
+  /// Bytes that the events take up in memory, about.
+  public private(set) var bytes = 16
 
   /// None.
   public init() {}
@@ -32,13 +37,21 @@ public struct RightEvents: Hashable, Sendable {
   /// Adds an event, and forgets those that no left event can be followed by any more: `isOver` says it of a time. False: there
   /// is no room.
   public mutating func insert(_ event: Event, isOver: (Int64) -> Bool) -> Bool {
-    events.removeAll { isOver($0.time) }
+    forget(isOver)
     guard events.count < Self.eventsMax, bytes + event.fields.count < Limits.stateBytesMax / 2 else {
       return false
     }
     let place = events.lastIndex { ($0.time, $0.offset) <= (event.time, event.offset) }.map { $0 + 1 } ?? 0
     events.insert(event, at: place)
+    bytes += event.bytes
     return true
+  }
+
+  /// Forgets the events whose times are over.
+  public mutating func forget(_ isOver: (Int64) -> Bool) {
+    guard let first = events.first, isOver(first.time) else { return }
+    events.removeAll { isOver($0.time) }
+    bytes = events.reduce(16) { $0 + $1.bytes }
   }
 
   /// The first event that follows a left one of `time` at `offset` of the log, as far as is known when the streams have come
@@ -67,14 +80,16 @@ public struct RightEvents: Hashable, Sendable {
       last = (time, offset)
       let passed = try reader.signed()
       let length = try reader.count(atMost: bytes.count)
-      events.append(
-        Event(time: time, offset: offset, passed: passed, fields: Array(try reader.raw(length))))
+      let event = Event(time: time, offset: offset, passed: passed, fields: Array(try reader.raw(length)))
+      events.append(event)
+      self.bytes += event.bytes
     }
     guard reader.isAtEnd else { throw reader.corrupt("there is more than the events") }
   }
 
-  /// Appends the canonical bytes.
+  /// Appends the canonical bytes: of no events none.
   public func encode(_ plan: JoinPlan, into bytes: inout [UInt8]) {
+    if events.isEmpty { return }
     ByteWriter.append(to: &bytes) { writer in
       writer.byte(Self.format)
       writer.fixed(plan.fingerprint)
@@ -88,7 +103,4 @@ public struct RightEvents: Hashable, Sendable {
       }
     }
   }
-
-  /// Bytes that the events take up in memory, about.
-  public var bytes: Int { events.reduce(16) { $0 + 40 + $1.fields.count } }
 }

@@ -4,32 +4,37 @@ import FeatureCore
 ///
 /// Of an outcome join the head keeps right events by key and lets left events pass; a cursor comes behind on the same log
 /// and takes each left event once both streams have come far enough. So the log is the queue: nothing waits in memory or in
-/// the store, whatever the horizon.
+/// the store, whatever the horizon. Behind the cursors the last place forgets right events (`Forgetting.swift`).
 final class JoinFold {
   let plan: JoinPlan
   let topic: String
-  private(set) var progress: JoinProgress
+  @exclusivity(unchecked) var progress: JoinProgress
   private(set) var hasProgressed = true
   let rights: RightEventsCache
   /// The rows of a table that is joined.
   let rows: StateCache
-  private let rowFold: ViewFold
+  let rowFold: ViewFold
   private let leftFold: ViewFold
   private let leftJudge: RecordJudge
   private let rightJudge: RecordJudge
   private let leftBatch: EventBatch
-  private let rightBatch: EventBatch
-  private var readers: [Reader]
+  let rightBatch: EventBatch
+  /// Those of the cursors, and that of the last place.
+  @exclusivity(unchecked) var readers: [Reader]
   /// What a cursor is about to take; the rows are those of `leftBatch`.
-  private var steps: [Step] = []
-  private var record: [UInt8] = []
+  @exclusivity(unchecked) private var steps: [Step] = []
+  /// What the last place is about to pass: right events that are over, by their index among what was read.
+  @exclusivity(unchecked) var over: [(index: Int, key: UnsafeRawBufferPointer)] = []
+  /// What was forgotten while the last record was folded: how many keys have changed, and the bytes that they have left.
+  @exclusivity(unchecked) var forgotten = (keys: 0, bytes: 0)
+  @exclusivity(unchecked) private var record: [UInt8] = []
   private var values: [FeatureValue] = []
 
-  /// What of a cursor needs no storing: it is found again.
-  private struct Reader {
+  /// What of a place needs no storing: it is found again.
+  struct Reader {
     /// Records that were read and not taken.
     var ahead = UnsafeBufferPointer<LogRecord>(start: nil, count: 0)[...]
-    /// What the streams have to come to before the next left event may be taken.
+    /// What the streams have to come to before the next event may be taken.
     var blocked = Int64.min
   }
 
@@ -45,12 +50,12 @@ final class JoinFold {
   /// Records that a cursor reads at once.
   static let readMax = 1_000
 
-  /// A fold of a join that begins with nothing.
-  init(_ plan: Plan, join index: Int, _ limits: WorkerLimits) {
+  /// A fold of a join that begins with nothing. `isStored`: somebody stores what changes.
+  init(_ plan: Plan, join index: Int, _ limits: WorkerLimits, isStored: Bool) {
     self.plan = plan.joins[index]
     topic = plan.sources[self.plan.source].source.topic
     progress = JoinProgress(self.plan)
-    rights = RightEventsCache(countMax: limits.cachedStatesMax)
+    rights = RightEventsCache(countMax: limits.cachedStatesMax, isStored: isStored)
     rows = StateCache(capacity: limits.cachedStatesMax, secret: limits.hashSecret)
     rowFold = ViewFold(self.plan.right)
     leftFold = ViewFold(self.plan.left)
@@ -58,7 +63,7 @@ final class JoinFold {
     rightJudge = RecordJudge(plan.sources[self.plan.right.source])
     leftBatch = EventBatch(plan.sources[self.plan.left.source].schema, capacity: limits.batchRecords)
     rightBatch = EventBatch(plan.sources[self.plan.right.source].schema, capacity: limits.batchRecords)
-    readers = progress.cursors.map { _ in Reader() }
+    readers = (0..<self.plan.readerCount).map { _ in Reader() }
   }
 
   var isTable: Bool { plan.join.kind == .table }
@@ -82,28 +87,39 @@ final class JoinFold {
       let state = try plan.right.decode(bytes)
       key.utf8.withUnsafeBytes { rows.young.insert($0, state) }
     } else {
-      rights.insert(key, try RightEvents(bytes, plan))
+      let events = try RightEvents(bytes, plan)
+      key.utf8.withUnsafeBytes { rights.insert($0, events) }
+    }
+  }
+
+  /// The store has nothing of a key.
+  func insertNothing(_ key: Text) {
+    if !isTable { key.utf8.withUnsafeBytes { rights.insert($0, RightEvents()) } }
+  }
+
+  /// Whether what the store has of a key is in memory.
+  func hasInMemory(_ key: Text) -> Bool {
+    key.utf8.withUnsafeBytes { bytes in
+      isTable ? rows.young.state(bytes) != nil || rows.promote(key.utf8) : rights.contains(bytes)
     }
   }
 
   /// What the store has of a key can't be read.
   func insertDamaged(_ key: Text) {
-    if isTable {
-      key.utf8.withUnsafeBytes { rows.young.insertDamaged($0) }
-    } else {
-      rights.insertDamaged(key)
+    key.utf8.withUnsafeBytes { bytes in
+      if isTable { rows.young.insertDamaged(bytes) } else { rights.insertDamaged(bytes) }
     }
   }
 
-  /// The keys that have changed since the last commit, with what writes their bytes.
-  func forEachChanged(_ body: ([UInt8], (inout [UInt8]) -> Void) -> Void) {
-    rows.young.forEachChanged { key, state in body(Array(key)) { plan.right.encode(state, into: &$0) } }
-    rights.forEachChanged { key, events in body(key.utf8) { events.encode(plan, into: &$0) } }
+  /// The keys that have changed since the last commit, with what writes their bytes: none of a key of which nothing is kept any more.
+  func forEachChanged(_ body: (UnsafeRawBufferPointer, (inout [UInt8]) -> Void) -> Void) {
+    rows.young.forEachChanged { key, state in body(key) { plan.right.encode(state, into: &$0) } }
+    rights.forEachChanged { key, events in body(key) { events.encode(plan, into: &$0) } }
   }
 
   /// The keys that something is kept of, in ascending order.
   var keys: [[UInt8]] {
-    var keys = rights.sortedKeys.map(\.utf8)
+    var keys = rights.sortedKeys
     rows.young.forEachSorted { key, _ in keys.append(Array(key)) }
     return keys
   }
@@ -112,7 +128,7 @@ final class JoinFold {
   func bytes(_ key: [UInt8]) -> [UInt8]? {
     if isTable { return key.withUnsafeBytes { rows.young.state($0) }.map(plan.right.encode) }
     var bytes: [UInt8] = []
-    rights[Text(utf8: key)]?.encode(plan, into: &bytes)
+    key.withUnsafeBytes { rights[$0] }?.encode(plan, into: &bytes)
     return bytes.isEmpty ? nil : bytes
   }
 
@@ -131,10 +147,10 @@ final class JoinFold {
     return keys
   }
 
-  /// What a fold may need: a cursor's next records, keys in memory, and somewhere for what it makes.
+  /// What a fold may need: a reader's next records, keys in memory, and somewhere for what it makes.
   struct Ports<Failure: Error> {
-    /// Some records of the cursor from an offset on, at least one; valid until its next read.
-    var read: (_ cursor: Int, _ from: Int64) throws(Failure) -> UnsafeBufferPointer<LogRecord>
+    /// Some records of a cursor or of the last place from an offset on, at least one; valid until its next read.
+    var read: (_ reader: Int, _ from: Int64) throws(Failure) -> UnsafeBufferPointer<LogRecord>
     /// Has the right events of keys in memory.
     var load: ([Text]) throws(Failure) -> Void
     /// Takes what is made: a record of the join, or a dead letter of a record of its log.
@@ -161,6 +177,7 @@ final class JoinFold {
   ) throws(Failure) {
     hasProgressed = true
     progress.isBehind = false
+    forgotten = (0, 0)
     switch JoinRecord(record.payload) {
     case .mark(let mark): progress.clock.note(mark)
     case .event(let side, let fields, let payload):
@@ -171,18 +188,21 @@ final class JoinFold {
           if progress.cursors[cursor].pending == 0 { progress.cursors[cursor].offset = record.offset }
           progress.cursors[cursor].pending += 1
         }
-        if isTable, !isSilent { try join(record, Text(key), fields, payload, ports) }
-      case .right: try keep(record, key, fields, payload, isSilent, ports)
+        if isTable, !isSilent { try join(record, key, fields, payload, ports) }
+      case .right:
+        try keep(record, key, fields, payload, isSilent, ports)
+        if !isTable { progress.last.note(record.offset) }
       }
     case .turn, nil: break
     }
     for cursor in progress.cursors.indices {
       try follow(cursor, head: record.offset + 1, isSilent: isSilent, ports)
     }
+    if !isTable { try forget(head: record.offset + 1, ports) }
   }
 
   /// The rows of a side's record that were forwarded under its key.
-  private func decode(
+  func decode(
     _ payload: UnsafeRawBufferPointer, _ fields: RecordFields, _ key: UnsafeRawBufferPointer,
     into batch: EventBatch, _ fold: ViewFold
   ) -> Range<Int> {
@@ -222,45 +242,41 @@ final class JoinFold {
       }
       return
     }
-    let name = Text(key)
-    let last = progress.cursors[progress.cursors.count - 1].clock.passed
     for row in found {
       let event = RightEvents.Event(
         time: rightBatch.time(row), offset: record.offset, passed: progress.clock.passed,
         fields: plan.carriedMembers(rightBatch.row(row)))
-      if !rights.isDamaged(name), rights.add(event, to: name, isOver: { self.plan.lateness(of: $0) <= last })
-      {
-        continue
-      }
+      let isDamaged = rights.isDamaged(key)
+      if !isDamaged, rights.add(event, to: key, isOver: isOver) { continue }
       if isSilent { continue }
-      let letter = letter(rights.isDamaged(name) ? .damaged : .full, payload)
+      let letter = letter(isDamaged ? .damaged : .full, payload)
       try ports.make(.letter(record, fields, rightBatch.schema, letter))
     }
   }
 
   /// Gives a left event the row that the table has now.
   private func join<Failure>(
-    _ record: LogRecord, _ key: Text, _ fields: RecordFields, _ payload: UnsafeRawBufferPointer,
-    _ ports: Ports<Failure>
+    _ record: LogRecord, _ key: UnsafeRawBufferPointer, _ fields: RecordFields,
+    _ payload: UnsafeRawBufferPointer, _ ports: Ports<Failure>
   ) throws(Failure) {
     leftBatch.removeAll()
-    let state = key.utf8.withUnsafeBytes { rows.young.state($0) }
-    for row in key.utf8.withUnsafeBytes({ decode(payload, fields, $0, into: leftBatch, leftFold) }) {
+    let state = rows.young.state(key)
+    for row in decode(payload, fields, key, into: leftBatch, leftFold) {
       let time = EventTime(microseconds: max(leftBatch.time(row), state?.asOf.microseconds ?? .min))
       plan.right.evaluate(state, at: time, into: &values)
-      try make(leftBatch.row(row), plan.carriedMembers(values), record, fields, payload, ports)
+      plan.write(leftBatch.row(row), to: &self.record) { $0 += plan.carriedMembers(values) }
+      try make(record, fields, payload, ports)
     }
   }
 
+  /// Makes the record that was written.
   private func make<Failure>(
-    _ row: UnsafePointer<Scalar>, _ members: [UInt8], _ source: LogRecord, _ fields: RecordFields,
-    _ payload: UnsafeRawBufferPointer, _ ports: Ports<Failure>
+    _ source: LogRecord, _ fields: RecordFields, _ payload: UnsafeRawBufferPointer, _ ports: Ports<Failure>
   ) throws(Failure) {
     // Taken out so that it has one owner, and keeps its memory.
     var record: [UInt8] = []
     swap(&record, &self.record)
     defer { swap(&record, &self.record) }
-    plan.write(row, carrying: members, to: &record)
     guard record.count <= Limits.recordBytesMax else {
       let letter = DeadLetter.oversized(payload, sequence: 0)
       return try ports.make(.letter(source, fields, leftBatch.schema, letter))
@@ -281,11 +297,7 @@ final class JoinFold {
     var bytes = Self.stepBytesMax
     while steps > 0, bytes > 0, progress.cursors[index].pending > 0 {
       if progress.clock.passed < readers[index].blocked { return }
-      let ahead = readers[index].ahead
-      readers[index].ahead = ahead.drop { $0.offset < progress.cursors[index].offset }
-      if readers[index].ahead.isEmpty {
-        readers[index].ahead = try ports.read(index, progress.cursors[index].offset)[...]
-      }
+      try readAhead(index, from: progress.cursors[index].offset, ports)
       let taken = takeable(index, before: head, &steps, &bytes)
       if taken.isEmpty { return }
       try take(taken, index, isSilent: isSilent, ports)
@@ -297,6 +309,16 @@ final class JoinFold {
       progress.cursors[index].clock = progress.clock
       readers[index] = Reader()
     }
+  }
+
+  /// Has a reader's next record among those that were read.
+  func readAhead<Failure>(
+    _ index: Int, from offset: Int64, _ ports: Ports<Failure>
+  ) throws(Failure) {
+    var ahead = readers[index].ahead
+    while let first = ahead.first, first.offset < offset { ahead.removeFirst() }
+    if ahead.isEmpty { ahead = try ports.read(index, offset)[...] }
+    readers[index].ahead = ahead
   }
 
   /// The next records that a cursor may take. A left event that isn't due ends them.
@@ -342,11 +364,11 @@ final class JoinFold {
   private func take<Failure>(
     _ records: Slice<UnsafeBufferPointer<LogRecord>>, _ index: Int, isSilent: Bool, _ ports: Ports<Failure>
   ) throws(Failure) {
-    if !isSilent {
+    if !isSilent, rights.isStored {
       var keys: Set<Text> = []
       for (record, step) in zip(records, steps) {
-        guard case .left = step, let key = record.key.map({ Text($0) }), rights[key] == nil else { continue }
-        keys.insert(key)
+        guard case .left = step, let key = record.key, !rights.contains(key) else { continue }
+        keys.insert(Text(key))
       }
       if !keys.isEmpty { try ports.load(keys.sorted()) }
     }
@@ -368,9 +390,8 @@ final class JoinFold {
     _ index: Int, _ ports: Ports<Failure>
   ) throws(Failure) {
     guard case .outcome(let within, _, _) = plan.join.kind, let key = record.key else { return }
-    let name = Text(key)
-    let isDamaged = rights.isDamaged(name)
-    let events = rights[name]
+    let isDamaged = rights.isDamaged(key)
+    let events = rights[key]
     for row in rows {
       let time = leftBatch.time(row)
       if progress.cursors[index].clock.passed >= plan.lateness(of: time) || isDamaged {
@@ -380,14 +401,15 @@ final class JoinFold {
         }
         continue
       }
-      let outcome = { (cursor: Int) in
-        events?.first(
-          after: time, within: within, offset: record.offset, due: self.plan.due(time, cursor: cursor))
+      func outcome(_ cursor: Int) -> RightEvents.Event? {
+        events?.first(after: time, within: within, offset: record.offset, due: plan.due(time, cursor: cursor))
       }
       let told = outcome(index)
       if index > 0, told == outcome(0) { continue }
-      try make(
-        leftBatch.row(row), plan.outcomeMembers(told, revision: Int64(index)), record, fields, payload, ports)
+      plan.write(leftBatch.row(row), to: &self.record) {
+        plan.appendOutcome(told, revision: Int64(index), to: &$0)
+      }
+      try make(record, fields, payload, ports)
     }
   }
 

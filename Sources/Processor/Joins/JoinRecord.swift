@@ -12,7 +12,7 @@ enum JoinRecord {
     var fields = RecordFields.none
     var payload = UnsafeRawBufferPointer(start: nil, count: 0)
     var side: JoinPlan.Side?
-    var numbers: [UInt64: UInt64] = [:]
+    var numbers = JoinNumbers()
     var at = 0
     while at < bytes.count {
       let tag = bytes[at]
@@ -23,7 +23,7 @@ enum JoinRecord {
         if tag >> 3 == Self.sideField {
           side = JoinPlan.Side(rawValue: Int(clamping: value) - 1)
         } else {
-          numbers[UInt64(tag >> 3)] = value
+          numbers.note(tag >> 3, value)
         }
       case 1:
         guard at + 8 <= bytes.count, tag >> 3 == 1 else { return nil }
@@ -44,7 +44,7 @@ enum JoinRecord {
       }
     }
     guard let side else {
-      guard numbers == [UInt64(Self.turnField): 1], payload.isEmpty else { return nil }
+      guard numbers.isTurn, payload.isEmpty else { return nil }
       self = .turn
       return
     }
@@ -56,8 +56,12 @@ enum JoinRecord {
     self = .mark(mark)
   }
 
+  /// Whether a record is an event of the right side.
+  static func isOfRight(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    if case .event(.right, _, _)? = JoinRecord(bytes) { true } else { false }
+  }
+
   fileprivate static let sideField: UInt8 = 4
-  fileprivate static let turnField: UInt8 = 11
 
   private static func varint(_ bytes: UnsafeRawBufferPointer, _ at: inout Int) -> UInt64? {
     var value: UInt64 = 0
@@ -72,22 +76,51 @@ enum JoinRecord {
   }
 }
 
-extension JoinMark {
-  private enum Field {
-    static let partition: UInt64 = 5
-    static let count: UInt64 = 6
-    static let time: UInt64 = 7
-    static let isIdle: UInt64 = 8
-    static let offset: UInt64 = 9
+/// The numbers of a record besides its side: those of a mark or of a turn.
+private struct JoinNumbers {
+  var partition: UInt64?
+  var count: UInt64?
+  var time: UInt64?
+  var isIdle: UInt64?
+  var offset: UInt64?
+  var turn: UInt64?
+  /// How many fields there were.
+  var fields = 0
+
+  enum Field {
+    static let partition: UInt8 = 5
+    static let count: UInt8 = 6
+    static let time: UInt8 = 7
+    static let isIdle: UInt8 = 8
+    static let offset: UInt8 = 9
+    static let turn: UInt8 = 11
   }
 
-  fileprivate init?(_ side: JoinPlan.Side, _ numbers: [UInt64: UInt64]) {
-    guard let count = numbers[Field.count], 1...UInt64(Limits.joinPartitionsMax) ~= count,
-      let partition = numbers[Field.partition], partition < count, let offset = numbers[Field.offset]
+  var isEmpty: Bool { fields == 0 }
+  var isTurn: Bool { turn == 1 && fields == 1 }
+
+  mutating func note(_ field: UInt8, _ value: UInt64) {
+    fields += 1
+    switch field {
+    case Field.partition: partition = value
+    case Field.count: count = value
+    case Field.time: time = value
+    case Field.isIdle: isIdle = value
+    case Field.offset: offset = value
+    case Field.turn: turn = value
+    default: break
+    }
+  }
+}
+
+extension JoinMark {
+  fileprivate init?(_ side: JoinPlan.Side, _ numbers: JoinNumbers) {
+    guard let count = numbers.count, 1...UInt64(Limits.joinPartitionsMax) ~= count,
+      let partition = numbers.partition, partition < count, let offset = numbers.offset
     else { return nil }
     self.init(
       side: side, partition: Int(partition), count: Int(count),
-      time: numbers[Field.time].map(Int64.init(bitPattern:)), isIdle: numbers[Field.isIdle] == 1,
+      time: numbers.time.map(Int64.init(bitPattern:)), isIdle: numbers.isIdle == 1,
       offset: Int64(bitPattern: offset))
   }
 }
@@ -118,7 +151,7 @@ extension ProtobufWriter {
   /// Another turn for cursors.
   mutating func turn() {
     removeAll()
-    field(UInt64(JoinRecord.turnField), varint: 1)
+    field(UInt64(JoinNumbers.Field.turn), varint: 1)
   }
 
   /// How far a side has come.

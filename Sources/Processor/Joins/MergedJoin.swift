@@ -54,8 +54,26 @@ public final class MergedJoin {
   private let join: JoinFold
   private let memory: JoinMemory
   private let output: (Output) -> Void
+  private let ports: JoinFold.Ports<Never>
   private var writer = ProtobufWriter()
   private var offset: Int64 = 0
+  private let places = Places()
+
+  /// Where the events of a join's log stand, those of its records that may yet be told of.
+  private final class Places {
+    private var kept: [Place] = []
+    private var first: Int64 = 0
+
+    subscript(offset: Int64) -> Place { kept[Int(offset - first)] }
+
+    func append(_ place: Place) { kept.append(place) }
+
+    func drop(before offset: Int64) {
+      guard offset - first >= 1_000, offset - first > kept.count / 2 else { return }
+      kept.removeFirst(Int(offset - first))
+      first = offset
+    }
+  }
 
   /// A join of a plan, which calls with what it makes.
   public init(_ plan: Plan, join index: Int, output: @escaping (Output) -> Void) {
@@ -67,9 +85,23 @@ public final class MergedJoin {
     }
     var limits = WorkerLimits()
     limits.cachedStatesMax = .max
-    join = JoinFold(plan, join: index, limits)
-    memory = JoinMemory(cursors: own.cursorCount)
+    join = JoinFold(plan, join: index, limits, isStored: false)
+    memory = JoinMemory(own)
     self.output = output
+    ports = JoinFold.Ports(
+      read: { [memory] in memory.read($0, from: $1) }, load: { _ in },
+      make: { [places] made in
+        switch made {
+        case .record(_, let value): output(.record(value))
+        case .letter(let cause, _, let letter):
+          let place = places[cause.offset]
+          output(
+            .letter(
+              DeadLetter(
+                sequence: place.line, reason: letter.reason, view: letter.view, message: letter.message,
+                payload: letter.payload), place))
+        }
+      })
   }
 
   /// Left events whose outcome isn't due: the sources have ended before.
@@ -147,28 +179,12 @@ public final class MergedJoin {
   }
 
   private func append(key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?, _ place: Place) {
-    // The join asks neither for the partition nor for the time of its log's records: they hold the place meanwhile.
-    let record = LogRecord(
-      partition: place.file, offset: offset, timestampMilliseconds: place.line, key: key, value: value)
+    places.append(place)
+    let record = LogRecord(partition: 0, offset: offset, timestampMilliseconds: nil, key: key, value: value)
     offset += 1
     memory.append(record)
-    join.fold(
-      record, isSilent: false,
-      JoinFold.Ports<Never>(
-        read: { [memory] in memory.read($0, from: $1) }, load: { _ in },
-        make: { [output] made in
-          switch made {
-          case .record(_, let value): output(.record(value))
-          case .letter(let cause, _, let letter):
-            let line = cause.timestampMilliseconds ?? 0
-            output(
-              .letter(
-                DeadLetter(
-                  sequence: line, reason: letter.reason, view: letter.view, message: letter.message,
-                  payload: letter.payload), Place(file: cause.partition, line: line)))
-          }
-        }))
-    // A cursor without anything to take is at the head.
-    memory.drop(before: join.progress.cursors.filter { $0.pending > 0 }.map(\.offset).min() ?? offset)
+    join.fold(record, isSilent: false, ports)
+    memory.drop(join.progress, head: offset)
+    places.drop(before: join.progress.firstPending ?? offset)
   }
 }

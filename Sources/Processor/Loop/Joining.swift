@@ -9,10 +9,10 @@ extension ProcessorLoop {
     try load(join.keys(of: records), task, join)
     let isSilent = task.isCatchingUp
     let ports = JoinFold.Ports<LoopFault>(
-      read: { (cursor, offset) throws(LoopFault) in
+      read: { (reader, offset) throws(LoopFault) in
         try self.onLog { () throws(LogError) in
           try self.log.read(
-            task.partition, cursor: cursor, from: offset, recordsMax: JoinFold.readMax)
+            task.partition, cursor: reader, from: offset, recordsMax: JoinFold.readMax)
         }
       },
       load: { (keys) throws(LoopFault) in try self.load(keys, task, join) },
@@ -25,8 +25,8 @@ extension ProcessorLoop {
       task.position = record.offset + 1
       counts.records += 1
       if isSilent { counts.recovered += 1 }
-      foldsSinceCommit += 1
-      bytesSinceCommit += 64
+      foldsSinceCommit += 1 + join.forgotten.keys
+      bytesSinceCommit += 64 + join.forgotten.bytes
       done += 1
       if isFull { break }
     }
@@ -57,11 +57,7 @@ extension ProcessorLoop {
 
   /// Has the right events, or the rows, of keys in memory.
   private func load(_ keys: [Text], _ task: WorkerTask, _ join: JoinFold) throws(LoopFault) {
-    let missing = keys.filter { key in
-      join.isTable
-        ? key.utf8.withUnsafeBytes { join.rows.young.state($0) } == nil && !join.rows.promote(key.utf8)
-        : join.rights[key] == nil
-    }
+    let missing = keys.filter { !join.hasInMemory($0) }
     let hasEvicted = join.isTable ? join.rows.hasEvicted : join.rights.hasEvicted
     if missing.isEmpty || task.beginsAnew && !hasEvicted { return }
     counts.cacheMisses += missing.count
@@ -73,7 +69,7 @@ extension ProcessorLoop {
         ByteStrings(missing.map { prefix + $0.utf8 })
       ) { index, stored in
         switch stored {
-        case .none: if !join.isTable { join.rights.insert(missing[index], RightEvents()) }
+        case .none: join.insertNothing(missing[index])
         case .state(_, let position) where !task.covers(position): isSetBack = isSetBack || !task.beginsAnew
         case .state(let bytes, _):
           do throws(StateError) {
@@ -125,7 +121,7 @@ extension ProcessorLoop {
   /// Adds what has changed of a join's task to what is stored.
   func encode(_ join: JoinFold, of task: WorkerTask, into states: inout KeyedStates) {
     let prefix = StateKey.prefix(view: join.plan.name)
-    join.forEachChanged { key, write in key.withUnsafeBytes { states.append(prefix, $0, write) } }
+    join.forEachChanged { key, write in states.append(prefix, key, write) }
     guard join.hasProgressed, task.stored != task.position else { return }
     states.append(StateKey.progress(of: join.plan.name), UnsafeRawBufferPointer(start: nil, count: 0)) {
       join.progress.encode(join.plan, into: &$0)

@@ -53,7 +53,7 @@ public enum TopicKind: String, CaseIterable, Sendable {
     }
   }
 
-  /// Settings of the topic that correctness or economy rests on.
+  /// Settings of the topic that correctness or economy rests on; `TopicSpec.configuration` has them for one topic.
   public var configuration: [String: String] {
     let retention =
       switch self {
@@ -110,8 +110,9 @@ public enum TopicKind: String, CaseIterable, Sendable {
       "A week is longer than an outage that anyone sits out: what is deleted before it is folded is lost. Never "
         + "compacted, since every event counts."
     case .sides:
-      "A join reads it twice, the second time when outcomes are due: what is deleted before is lost, so a week is the longest "
-        + "'within', 'wait' and 'allowed_lateness' together. Never compacted, since every event counts."
+      "A join reads it again when outcomes are due, and once more when right events are over, after about twice 'within', 'wait' and "
+        + "'allowed_lateness': what is deleted before is lost. So it is kept for that long and a day, and for a week at least. Never "
+        + "compacted, since every event counts."
     case .joined: "Training data and the source of views: nothing is deleted."
     case .snapshots:
       "The history of states is the training data, so nothing is deleted, and nothing compacted away."
@@ -139,6 +140,15 @@ public struct TopicSpec: Hashable, Sendable {
   public var kind: TopicKind
   /// How many partitions it is created with.
   public var partitions: Int
+  /// How long what it holds is read again, in milliseconds, if that is longer than its kind is kept.
+  public var rereadMilliseconds: Int64?
+
+  /// Settings of the topic that correctness or economy rests on.
+  public var configuration: [String: String] {
+    var configuration = kind.configuration
+    if let rereadMilliseconds { configuration["retention.ms"] = "\(rereadMilliseconds)" }
+    return configuration
+  }
 
   /// Whether a number of partitions is what the kind asks for.
   public func accepts(partitions count: Int) -> Bool {
@@ -153,7 +163,8 @@ extension Routing {
     let forwards = inputs.filter(\.isRepartitioned).map { input in
       TopicSpec(
         name: input.topic, kind: input.join == nil ? .repartition : .sides,
-        partitions: plan.partitions(ofSource: input.source, partitions) ?? widest)
+        partitions: plan.partitions(ofSource: input.source, partitions) ?? widest,
+        rereadMilliseconds: input.join.flatMap { plan.joins[$0].rereadMilliseconds })
     }
     let joined = plan.joins.map { join in
       TopicSpec(
@@ -184,5 +195,16 @@ extension Plan {
       return partitions(ofSource: join.source(of: .left), known)
     }
     return known[sources[index].source.topic]
+  }
+}
+
+extension JoinPlan {
+  /// How long its log is read again, in milliseconds, if that is longer than a week: the last place passes an event when the slowest
+  /// cursor has taken what it may be followed by, as much later again.
+  fileprivate var rereadMilliseconds: Int64? {
+    guard readerCount > 0 else { return nil }
+    let (twice, isFar) = (lateness(of: 0) / 1_000).multipliedReportingOverflow(by: 2)
+    let (needed, isFarther) = twice.addingReportingOverflow(86_400_000)
+    return isFar || isFarther ? -1 : needed > 604_800_000 ? needed : nil
   }
 }

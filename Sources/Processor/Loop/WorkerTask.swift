@@ -88,7 +88,7 @@ final class WorkerTask {
       TaskForward(
         topic: forward.topic, folds: forward.plans(plan).map(ViewFold.init), side: forward.side?.side)
     }
-    join = input.join.map { JoinFold(plan, join: $0, limits) }
+    join = input.join.map { JoinFold(plan, join: $0, limits, isStored: true) }
     marks = JoinMarks(input, plan)
     changes = SealedChanges(partition, plan, snapshotTopic: snapshotTopic)
     batch = EventBatch(plan.sources[input.source].schema, capacity: limits.batchRecords)

@@ -44,7 +44,8 @@ extension ByteStrings: ExpressibleByArrayLiteral {
   public init(arrayLiteral strings: [UInt8]...) { self.init(strings) }
 }
 
-/// States and the keys that they have in the store, in the same order.
+/// States and the keys that they have in the store, in the same order. One without bytes is none: the store has nothing under its key
+/// any more.
 public struct KeyedStates: Sendable {
   /// The keys, as `StateKey` makes them.
   public private(set) var keys = ByteStrings()
@@ -90,6 +91,9 @@ public struct KeyedStates: Sendable {
     keys.withBytes(index) { key in self.keys.append { $0 += key } }
     values.append(write)
   }
+
+  /// Whether the store is to have nothing under a key any more.
+  public func isRemoved(_ index: Int) -> Bool { values.withBytes(index) { $0.isEmpty } }
 
   /// Calls with a key and its value, which are borrowed for as long.
   public func withBytes<Result, Failure>(

@@ -71,8 +71,8 @@ public protocol StateStorePort: AnyObject {
     _ body: (Int, StoredState) -> Void
   ) throws(StoreError)
 
-  /// Begins to write states, each with `states.position` or else `position`, and the task's position in one atomic step, if the
-  /// epoch is still the task's and its position is still `from`. A write that finds its own position already there has succeeded
+  /// Begins to write states, each with `states.position` or else `position`, to remove those without bytes, and to write the task's
+  /// position, all in one atomic step, if the epoch is still the task's and its position is still `from`. A write that finds its own position already there has succeeded
   /// before. Returns whether that is done; if not, `finishCommit` tells, and until it has, the only calls are loads.
   func startCommit(
     _ task: String, epoch: Int64, from: Int64?, to position: Int64, states: KeyedStates

@@ -63,7 +63,7 @@ public final class FoldedStates: StateStorePort, Sendable {
   ) throws(StoreError) -> Bool {
     tasks.withLock { tasks in
       for index in 0..<states.count {
-        states.withBytes(index) { tasks[task]?.states[Array($0)] = Array($1) }
+        states.withBytes(index) { tasks[task]?.states[Array($0)] = $1.isEmpty ? nil : Array($1) }
       }
       tasks[task]?.position = position
     }

@@ -57,7 +57,7 @@ public struct TopicSurvey {
       + routing.specs(plan, partitions: present).map {
         TopicDescription(
           name: $0.name, partitions: $0.partitions, replication: replication,
-          configuration: $0.kind.configuration)
+          configuration: $0.configuration)
       }
     return zip(topics, try admin.create(topics)).map { topic, outcome in
       switch outcome {
@@ -109,7 +109,7 @@ public struct TopicSurvey {
     if found.replication < replication {
       problems.append("has \(found.replication) replicas of each partition, the source topics \(replication)")
     }
-    for (name, value) in spec.kind.configuration.sorted(by: { $0.key < $1.key }) {
+    for (name, value) in spec.configuration.sorted(by: { $0.key < $1.key }) {
       if let actual = found.configuration[name], actual != value {
         problems.append("\(name) is \(actual), should be \(value)")
       }

@@ -208,7 +208,8 @@ final class SimulatedLog: EventLogPort {
   ) throws(LogError) {
     if life.isDead { throw LogError(.dead) }
     try counted { () throws(LogError) in
-      try producer.send(topic: topic, key: key.map(Array.init), value: value.map(Array.init))
+      try producer.send(
+        topic: topic, partition: partition, key: key.map(Array.init), value: value.map(Array.init))
     }
   }
 

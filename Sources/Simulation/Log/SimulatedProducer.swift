@@ -79,7 +79,7 @@ final class SimulatedProducer {
     largestSnapshot = 0
   }
 
-  func send(topic: String, key: [UInt8]?, value: [UInt8]?) throws(LogError) {
+  func send(topic: String, partition: Int32?, key: [UInt8]?, value: [UInt8]?) throws(LogError) {
     guard phase == .open else {
       world.violate("\(life.name) sent a record outside a transaction")
       throw LogError(.fatal, "no transaction is open")
@@ -91,7 +91,7 @@ final class SimulatedProducer {
     if topic == snapshots.topic { checkSize(value ?? []) }
     let count = Int32(broker.places(topic).count)
     let partition =
-      key.map { key in key.withUnsafeBytes { Murmur2.partition($0, count: count) } }
+      partition ?? key.map { key in key.withUnsafeBytes { Murmur2.partition($0, count: count) } }
       ?? Int32(world.draws.below(Int(count)))
     let record = Record(key: key, value: value, timestamp: world.wallClock)
     if broker.refuses(record, topic, atClient: true) { throw LogError(KafkaError.messageTooLarge) }

@@ -55,6 +55,7 @@ final class Audit {
 
   private func sync(_ oracle: TaskOracle, _ deployment: Deployment) {
     oracle.sync()
+    if let disagreement = oracle.disagreement { world.violate("\(oracle.name): \(disagreement)") }
     let due = oracle.takeDue()
     for letter in due.letters { dueLetters[letter, default: 0] += 1 }
     for trigger in due.fired {
@@ -235,15 +236,16 @@ final class Audit {
   // MARK: Completeness
 
   /// Whether everything has been processed.
-  var isComplete: Bool { laggard == nil }
+  var isComplete: Bool { laggards.isEmpty }
 
-  /// A task that has not processed everything.
-  var laggard: String? {
+  /// The tasks that have not processed everything, and where they are.
+  var laggards: [(name: String, place: String)] {
     broker.syncLogs()
+    var found: [(name: String, place: String)] = []
     // What a dead instance has left open hides what comes after it, until it times out.
-    if let open = broker.openPlace { return "a transaction is open in \(open.logged)" }
+    if let open = broker.openPlace { found.append((open.logged.description, "has an open transaction")) }
     for deployment in deployments where !deployment.isRetired {
-      if deployment.isBereft { return "\(deployment.group) has not seen that its topic is another one" }
+      if deployment.isBereft { found.append((deployment.group, "has not seen that its topic is another one")) }
       for oracle in deployment.oracles {
         // The marks of transactions are passed, too: retention removes them like records.
         let end = broker.log(oracle.place).end
@@ -251,11 +253,11 @@ final class Audit {
         let committed = broker.committed(deployment.group, oracle.place) ?? first
         let stored = deployment.redis.tasks[oracle.name]?.position ?? first
         if committed < end || stored < committed {
-          return "\(deployment.group) \(oracle.name): group at \(committed), store at \(stored), end \(end)"
+          found.append(("\(deployment.group) \(oracle.name)", "group at \(committed), store at \(stored)"))
         }
       }
     }
-    return nil
+    return found
   }
 
   /// What must hold when everything has been processed: all that is due is there.

@@ -35,6 +35,18 @@ final class JoinOracle {
   private var rights: [[UInt8]: [RightEvents.Event]] = [:]
   /// How many of the log's records each cursor has passed.
   private var taken: [Int]
+  /// What the clock says behind each record, and at the slowest cursor.
+  private var clock: [Int64] = []
+  private var slowest = Int64.min
+  /// Of the records of the log that are right events, the key and the latest time; how many there are before each record; and how
+  /// many records the last place has passed.
+  private var rightTimes: [(key: [UInt8], time: Int64)?] = []
+  private var rightCounts = [0]
+  private var passedLast = 0
+  /// The right events that nobody has forgotten.
+  private(set) var kept: [[UInt8]: [RightEvents.Event]] = [:]
+  /// The keys whose kept events have changed since somebody asked.
+  private var changed: Set<[UInt8]> = []
 
   /// The states of a table's rows.
   private final class TaskRows { var states: [[UInt8]: State?] = [:] }
@@ -63,6 +75,7 @@ final class JoinOracle {
     let side = Int(numbers[4] ?? 1) - 1
     var due: [Due] = []
     var waiting: Left?
+    var right: (key: [UInt8], time: Int64)?
     if let count = numbers[6] {
       mark(side, numbers, Int(count))
     } else if visible.record.key == nil {
@@ -73,12 +86,52 @@ final class JoinOracle {
         timestamp: Int64(bitPattern: numbers[1] ?? 0), passed: passed)
       if plan.join.kind == .table { due += joined(left) } else { waiting = left }
     } else {
-      keep(visible, fields, Int64(bitPattern: numbers[1] ?? 0))
+      let time = keep(visible, fields, Int64(bitPattern: numbers[1] ?? 0))
+      right = (visible.record.key ?? [], time)
     }
     log.append(waiting)
     leftCounts.append(leftCounts[leftCounts.count - 1] + (waiting == nil ? 0 : 1))
+    clock.append(passed)
+    rightTimes.append(right)
+    rightCounts.append(rightCounts[rightCounts.count - 1] + (right == nil ? 0 : 1))
     for cursor in taken.indices { due += follow(cursor) }
+    if !taken.isEmpty { forget() }
     return due
+  }
+
+  /// What is kept of the keys whose events have changed, in the order of their times.
+  func takeChanged() -> [(key: [UInt8], events: [RightEvents.Event])] {
+    defer { changed = [] }
+    return changed.map { key in
+      (key, (kept[key] ?? []).sorted { ($0.time, $0.offset) < ($1.time, $1.offset) })
+    }
+  }
+
+  /// Right events are kept until the last place passes them: behind the slowest cursor nothing may need them.
+  private func forget() {
+    let place = taken[taken.count - 1]
+    slowest = place == log.count ? passed : place == 0 ? .min : clock[place - 1]
+    var steps = 0
+    while steps < plan.followMax, rightCounts[passedLast] < rightCounts[log.count] {
+      if let right = rightTimes[passedLast] {
+        guard isOver(right.time) else { return }
+        forget(right.key)
+      }
+      passedLast += 1
+      steps += 1
+    }
+    if rightCounts[passedLast] == rightCounts[log.count] { passedLast = log.count }
+  }
+
+  private func forget(_ key: [UInt8]) {
+    kept[key]?.removeAll { isOver($0.time) }
+    changed.insert(key)
+  }
+
+  private func isOver(_ time: Int64) -> Bool {
+    guard case .outcome(let within, let wait, let lateness) = plan.join.kind else { return false }
+    // A record without any event of its key.
+    return time == .min || time + within + wait + lateness <= slowest
   }
 
   private func mark(_ side: Int, _ numbers: [UInt64: UInt64], _ count: Int) {
@@ -125,17 +178,23 @@ final class JoinOracle {
     }
   }
 
-  private func keep(_ visible: VisibleRecord, _ fields: [UInt64: [UInt8]], _ timestamp: Int64) {
+  /// Keeps a right event. Returns its time; of several the latest.
+  private func keep(_ visible: VisibleRecord, _ fields: [UInt64: [UInt8]], _ timestamp: Int64) -> Int64 {
     let key = visible.record.key ?? []
+    var latest = Int64.min
     forEachRow(1, key, fields, timestamp) { row, time in
       if plan.join.kind == .table {
         _ = try? takes[1].fold(row, time: time, into: &rows.states[key, default: nil])
       } else {
-        rights[key, default: []].append(
-          RightEvents.Event(
-            time: time, offset: visible.offset, passed: passed, fields: plan.carriedMembers(row)))
+        let event = RightEvents.Event(
+          time: time, offset: visible.offset, passed: passed, fields: plan.carriedMembers(row))
+        rights[key, default: []].append(event)
+        forget(key)
+        kept[key, default: []].append(event)
+        latest = max(latest, time)
       }
     }
+    return latest
   }
 
   private func joined(_ left: Left) -> [Due] {
@@ -144,7 +203,7 @@ final class JoinOracle {
     forEachRow(0, left.key, left.fields, left.timestamp) { row, time in
       let at = EventTime(microseconds: max(time, state?.asOf.microseconds ?? .min))
       var value: [UInt8] = []
-      plan.write(row, carrying: plan.carriedMembers(plan.right.evaluate(state, at: at)), to: &value)
+      plan.write(row, to: &value) { $0 += plan.carriedMembers(plan.right.evaluate(state, at: at)) }
       due.append(.record(key: left.key, value: value))
     }
     return due
@@ -187,7 +246,7 @@ final class JoinOracle {
         let told = first(cursor > 0 ? end + lateness : end)
         if cursor > 0, told == first(end) { return }
         var value: [UInt8] = []
-        plan.write(row, carrying: plan.outcomeMembers(told, revision: Int64(cursor)), to: &value)
+        plan.write(row, to: &value) { plan.appendOutcome(told, revision: Int64(cursor), to: &$0) }
         due.append(.record(key: left.key, value: value))
       }
     }

@@ -32,7 +32,9 @@ final class TaskOracle {
   private let folds: [ViewFold]
   private let forwards: [(topic: String, side: Int?, folds: [ViewFold])]
   /// Of a join's log, the rule, and the fold without faults whose bytes the store must have.
-  private let join: (oracle: JoinOracle, fold: TaskFold, topic: String)?
+  private let join: (plan: JoinPlan, oracle: JoinOracle, fold: TaskFold, topic: String)?
+  /// A key of a join of which the fold keeps something else than the rule says; nil: there is none.
+  private(set) var disagreement: String?
   /// The largest event time before each offset of the source's usable records.
   private(set) var times: [(offset: Int64, latest: Int64)] = []
   private let batch: EventBatch
@@ -66,7 +68,9 @@ final class TaskOracle {
     join = input.join.map { index in
       let joined = plan.joins[index]
       return (
-        JoinOracle(plan, joined), TaskFold(plan, input, log.place.partition, of: partitionCount, from: 0),
+        joined, JoinOracle(plan, joined),
+        TaskFold(
+          plan, input, log.place.partition, of: partitionCount, from: 0, tracksChanges: true),
         plan.sources[joined.source].source.topic
       )
     }
@@ -107,6 +111,17 @@ final class TaskOracle {
         withUnsafePointer(to: record) { join.fold.fold(UnsafeBufferPointer(start: $0, count: 1)) }
       }
     }
+    for (key, events) in join.oracle.takeChanged() {
+      let bytes = join.fold.joinBytes(StateKey.make(view: join.plan.name, key))
+      let found =
+        bytes.map { bytes in
+          try? bytes.withUnsafeBytes { try RightEvents($0, join.plan) }.events
+        } ?? []
+      if found != events {
+        disagreement =
+          "of '\(Text(utf8: key))' \(found ?? []) is kept at \(visible.offset + 1), not \(events)"
+      }
+    }
     noteJoin(at: visible.offset + 1)
   }
 
@@ -124,14 +139,14 @@ final class TaskOracle {
     return (letters, forwarded, fired)
   }
 
-  /// The bytes of a state at a position; nil before its first event.
+  /// The bytes of a state at a position; nil before its first event, and where nothing of it is kept any more.
   func bytes(_ key: [UInt8], at position: Int64) -> [UInt8]? {
-    versions[key]?.last { $0.offset <= position }?.bytes
+    versions[key]?.last { $0.offset <= position }.flatMap { $0.bytes.isEmpty ? nil : $0.bytes }
   }
 
   /// All states at a position.
   func states(at position: Int64) -> [[UInt8]: [UInt8]] {
-    versions.compactMapValues { versions in versions.last { $0.offset <= position }?.bytes }
+    versions.keys.reduce(into: [:]) { $0[$1] = bytes($1, at: position) }
   }
 
   private func fold(_ visible: VisibleRecord) {

@@ -38,9 +38,13 @@ public final class Simulation {
 
   /// Turns of the stormy time.
   private static let stormTurns = 150
-  /// Turns until everything must be processed: enough for sessions, rebalances and transactions to time out one after
-  /// the other, and then for every record.
+  /// Partitions that a source grows to.
+  private static let partitionsMax: Int32 = 8
+  /// Turns in which every task that has something to do must get further: enough for sessions, rebalances and transactions to time
+  /// out one after the other.
   private static let calmTurnsMax = 2_500
+  /// Turns after which it isn't believed any more that there is an end.
+  private static let endlessTurns = 200_000
 
   /// A run of a seed. `trace` is told what happens, a line at a time.
   public init(seed: UInt64, adapterFaults: AdapterFaults = [], trace: ((String) -> Void)? = nil) {
@@ -305,7 +309,8 @@ public final class Simulation {
   /// Gives a source another partition. Keys move to it, so most versions have to make place for a new one.
   private func grow() {
     let source = world.draws.below(sources.count)
-    if live.contains(where: \.isOutgrown) { return }
+    // Each is begun by calls in which an instance may be suspended, while others add more: without an end there would be none.
+    if live.contains(where: \.isOutgrown) || partitions[source] >= Self.partitionsMax { return }
     // Deletions of one moment are alike: none of after it may be like one of before, which lies elsewhere.
     world.now += 1
     let place = broker.addPartition(sources[source].topic)
@@ -356,16 +361,27 @@ public final class Simulation {
       deployment.join(now: .max)
       deployment.killNamesakes()
     }
-    let end = turns + Self.calmTurnsMax
-    while turns < end, world.violation == nil {
+    // Where each of those that lag was, and since when.
+    var places: [String: (place: String, turn: Int)] = [:]
+    let start = turns
+    while world.violation == nil {
       turn()
-      if turns % 5 == 0, audit.isComplete {
+      guard turns % 5 == 0 else { continue }
+      let laggards = audit.laggards
+      if laggards.isEmpty {
         audit.checkEnd()
         return checkRest()
       }
-    }
-    if world.violation == nil, let laggard = audit.laggard {
-      world.violate("not everything was processed in time: \(laggard)")
+      places = laggards.reduce(into: [:]) { known, laggard in
+        let last = places[laggard.name]
+        known[laggard.name] = last?.place == laggard.place ? last : (laggard.place, turns)
+      }
+      let standing = places.filter {
+        turns - $0.value.turn > Self.calmTurnsMax || turns - start > Self.endlessTurns
+      }
+      if let (name, last) = standing.min(by: { $0.key < $1.key }) {
+        world.violate("not everything was processed in time: \(name) \(last.place)")
+      }
     }
   }
 }

@@ -45,7 +45,9 @@ final class Worker {
 
   /// What is there before the commit is due, and the batch after which it is.
   private static func statesMax(_ deployment: Deployment) -> Int {
-    deployment.limits.commitFoldsMax - 1
+    // With one record of a join's log the right events of many keys may be forgotten.
+    let forgotten = deployment.plan.joins.reduce(0) { $0 + ($1.readerCount > 0 ? $1.followMax : 0) }
+    return forgotten + deployment.limits.commitFoldsMax - 1
       + max(deployment.limits.commitFoldsMax, deployment.plan.views.count) + deployment.plan.joins.count
   }
 

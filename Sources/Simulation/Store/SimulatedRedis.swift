@@ -52,14 +52,15 @@ final class SimulatedRedis {
     return TaskClaim(epoch: epoch, position: tasks[task]?.position)
   }
 
-  /// Writes states of a commit at `position`, which have folded what lies before `folded`; the position itself only if asked for.
+  /// Writes states of a commit at `position`, or removes those without bytes, which have folded what lies before `folded`; the position itself only if asked for.
   func write(
     _ task: String, at position: Int64, _ states: [(key: [UInt8], value: [UInt8])], folded: Int64? = nil,
     movesPosition: Bool = true
   ) {
     record(task, states.map(\.key))
     for (key, value) in states {
-      tasks[task, default: Task()].states[key] = Stored(bytes: value, position: folded ?? position)
+      let stored = Stored(bytes: value, position: folded ?? position)
+      tasks[task, default: Task()].states[key] = value.isEmpty ? nil : stored
     }
     if movesPosition { tasks[task, default: Task()].position = position }
     changed.insert(task)

@@ -182,6 +182,8 @@ import Testing
     progress.cursors[0].offset = 12
     progress.cursors[1].clock = progress.clock
     progress.cursors[0].clock.note(mark(.left, 0, of: 2, 7))
+    progress.last.note(4)
+    progress.last.note(11)
     var bytes: [UInt8] = []
     progress.encode(plan, into: &bytes)
     #expect(try bytes.withUnsafeBytes { try JoinProgress($0, plan) } == progress)
@@ -205,6 +207,53 @@ import Testing
         _ = try? forged.withUnsafeBytes { try RightEvents($0, plan) }
       }
     }
+  }
+
+  @Test func theLastPlaceIsBetweenTheFirstRightEventAndTheLast() throws {
+    let plan = try Self.plan([Self.join()]).joins[0]
+    var progress = JoinProgress(plan)
+    #expect(progress.firstNeeded == nil && !progress.last.isPending(before: 100))
+    progress.last.note(4)
+    progress.last.note(11)
+    #expect((progress.last.offset, progress.last.end) == (4, 12))
+    #expect(progress.last.isPending(before: 5) && !progress.last.isPending(before: 4))
+    progress.cursors[0].pending = 1
+    progress.cursors[0].offset = 3
+    #expect((progress.firstPending, progress.firstNeeded) == (3, 3))
+    progress.cursors[0].offset = 9
+    #expect((progress.firstPending, progress.firstNeeded) == (9, 4))
+    progress.last.offset = 12
+    progress.last.note(20)
+    #expect((progress.last.offset, progress.last.end) == (20, 21))
+  }
+
+  /// The first format had no last place: it begins where the slowest cursor is.
+  @Test func progressOfTheFirstFormatIsRead() throws {
+    let plan = try Self.plan([Self.join()]).joins[0]
+    var progress = JoinProgress(plan)
+    progress.clock.note(mark(.left, 0, of: 2, 7))
+    func old() throws -> JoinProgress {
+      var bytes: [UInt8] = []
+      progress.encode(plan, into: &bytes)
+      #expect(bytes[0] == 2 && bytes[bytes.count - 2] == 0)
+      bytes[0] = 1
+      bytes.remove(at: bytes.count - 2)
+      return try bytes.withUnsafeBytes { try JoinProgress($0, plan) }
+    }
+    progress.cursors[0].clock = progress.clock
+    progress.cursors[1].clock = progress.clock
+    #expect(try old() == progress, "at the head there is nothing to pass")
+    for (index, offset) in [12, 5].enumerated() {
+      progress.cursors[index].pending = 3
+      progress.cursors[index].offset = Int64(offset)
+    }
+    var read = try old()
+    #expect(read.last.offset == 5 && read.last.isPending(before: 6) && read.firstNeeded == 5)
+    var bytes: [UInt8] = []
+    read.encode(plan, into: &bytes)
+    #expect(try bytes.withUnsafeBytes { try JoinProgress($0, plan) } == read)
+    read.last.note(30)
+    #expect((read.last.offset, read.last.end) == (5, 31))
   }
 
   @Test func whatFollowsFirstAndIsKnown() {
@@ -236,5 +285,10 @@ import Testing
     #expect(!events.insert(next) { _ in false })
     #expect(events.insert(next) { $0 < 4_000 })
     #expect(events.events.count == RightEvents.eventsMax - 4_000 + 1)
+    #expect(events.bytes == 16 + 40 * events.events.count)
+    events.forget { $0 < 10_000 }
+    #expect(events.events == [next])
+    events.forget { _ in true }
+    #expect(events == RightEvents())
   }
 }
