@@ -20,6 +20,8 @@ import TestSupport
     5891,
     // A claim that is over stops for good.
     37,
+    // A snapshot that a topic refuses is sent again for ever.
+    133,
     // Seeds that failed while the simulator was made.
     740, 8, 10, 951, 955, 1006, 1426, 2002, 3004, 4038, 5927, 6048, 10775, 30080, 31275,
   ]

@@ -168,7 +168,7 @@ extension FaultKind {
     case .topicGrows: 20
     case .overlap: 700
     case .longTexts: 100
-    case .oversized: 2
+    case .oversized: 5
     case .smallRecords: 15
     case .topicRecreated: 20
     }
