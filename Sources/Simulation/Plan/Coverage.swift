@@ -34,6 +34,7 @@ public enum RecoveryBranch: String, CaseIterable, Sendable {
   case restarted = "worker joins anew"
   case finished = "worker finishes its last commit and leaves"
   case cacheLoaded = "state loaded again after eviction"
+  case removed = "state removed, of which nothing is kept any more"
   case deadLettered = "dead letter sent"
   case forwarded = "record forwarded"
   case late = "late record"

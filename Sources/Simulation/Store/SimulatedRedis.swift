@@ -59,6 +59,7 @@ final class SimulatedRedis {
   ) {
     record(task, states.map(\.key))
     for (key, value) in states {
+      if value.isEmpty, tasks[task]?.states[key] != nil { world.coverage.hit(.removed) }
       let stored = Stored(bytes: value, position: folded ?? position)
       tasks[task, default: Task()].states[key] = value.isEmpty ? nil : stored
     }
