@@ -157,7 +157,12 @@ extension DefinitionsReader {
       suggestion = "write { field: \(scalar.string), unit: ms }"
     }
     let keys = ["field", "unit", "time_zone", "text", "any_time", "record"]
-    guard let fields = reader.fields(place, "a timestamp", keys: keys, suggestion: suggestion)
+    let strange = [
+      "path":
+        "where it is inside of the record is said of the field: fields: { ts: { path: meta.ts, type: timestamp } }"
+    ]
+    guard
+      let fields = reader.fields(place, "a timestamp", keys: keys, suggestion: suggestion, strange: strange)
     else { return nil }
     if let record = fields["record"] {
       for (key, stranger) in fields.values.sorted(by: { $0.key < $1.key }) where key != "record" {

@@ -95,8 +95,12 @@ final class ShapeReader {
     }
   }
 
-  /// The values of a mapping whose keys are `keys`; unknown ones are reported.
-  func fields(_ place: Place, _ what: String, keys: [String], suggestion: String? = nil) -> Fields? {
+  /// The values of a mapping whose keys are `keys`; unknown ones are reported, with what to do about some that are known to be
+  /// written.
+  func fields(
+    _ place: Place, _ what: String, keys: [String], suggestion: String? = nil,
+    strange: [String: String] = [:]
+  ) -> Fields? {
     let expected = "\(what): a mapping with the keys \(keys.joined(separator: ", "))"
     guard let entries = entries(place, expected: expected, suggestion: suggestion) else { return nil }
     var fields = Fields(place: place, what: what, values: [:], misspelt: [])
@@ -108,11 +112,11 @@ final class ShapeReader {
         continue
       }
       if findings.count >= Self.findingsMax { continue }
-      let meant = Self.meantKey(name, among: absent)
+      let meant = strange[name] == nil ? Self.meantKey(name, among: absent) : nil
       add(
         Finding(
           value.path, value.keyPosition, "unknown key '\(name)' in \(what)",
-          suggestion: meant.map { "did you mean '\($0)'?" }
+          suggestion: strange[name] ?? meant.map { "did you mean '\($0)'?" }
             ?? "the keys are \(keys.joined(separator: ", "))"))
       if let meant {
         fields.misspelt.insert(meant)

@@ -77,7 +77,13 @@ public enum FileContent: Hashable, Sendable {
       return
     }
     switch first {
-    case UInt8(ascii: "{"): self = .lines
+    case UInt8(ascii: "{"):
+      guard !Self.goesOverLines(text) else {
+        throw EventFileError(
+          path: path, problem: "has JSON objects that go over several lines, which are not read",
+          remedy: "write one object a line (jq -c . FILE), or one array of them")
+      }
+      self = .lines
     case UInt8(ascii: "["): self = .array
     default:
       let hasObjects = text.split(separator: 0x0A).contains {
@@ -95,6 +101,17 @@ public enum FileContent: Hashable, Sendable {
   /// White space of JSON.
   static func isSpace(_ byte: UInt8) -> Bool {
     byte == 0x20 || byte == 0x09 || byte == 0x0A || byte == 0x0D
+  }
+
+  /// Whether text that begins with an object is written for people: the first line opens it, and the second goes on. (A line
+  /// that was cut is followed by an object.)
+  private static func goesOverLines(_ text: ArraySlice<UInt8>) -> Bool {
+    let lines = text.split(separator: 0x0A, maxSplits: 2).prefix(2).map { line in line.filter { !isSpace($0) }
+    }
+    guard lines.count == 2, let last = lines[0].last, let next = lines[1].first else { return false }
+    let opens = last == UInt8(ascii: "[") || last == UInt8(ascii: "{") || last == UInt8(ascii: ",")
+    let goesOn = next == UInt8(ascii: "\"") || next == UInt8(ascii: "}") || last == UInt8(ascii: "[")
+    return opens && goesOn
   }
 
   private static func standsInNames(_ byte: UInt8) -> Bool {

@@ -1,6 +1,6 @@
 import FeatureCore
 
-/// A JSON text's value, as a request sends it: numbers keep whether they have a fraction.
+/// A JSON text's value, as a request sends it: numbers keep whether they have a fraction, or are beyond 64 bits.
 indirect enum JSONValue: Equatable {
   case null
   case bool(Bool)
@@ -173,13 +173,9 @@ struct JSONParser {
       guard digits() > 0 else { throw error("a digit was expected after the exponent") }
     }
     let text = String(decoding: bytes[start..<offset], as: UTF8.self)
-    if isInteger {
-      guard let value = Int64(text) else {
-        throw JSONError(offset: start, message: "the integer doesn't fit 64 bits")
-      }
-      return .int64(value)
-    }
-    guard let value = Double(text), value.isFinite else {
+    // Who has doubles alone writes large ones without a fraction.
+    if isInteger, let value = Int64(text) { return .int64(value) }
+    guard let value = Double(text), value.isFinite, !isInteger || Int64(exactly: value) == nil else {
       throw JSONError(offset: start, message: "the number is too large")
     }
     return .double(value)

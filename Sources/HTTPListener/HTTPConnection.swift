@@ -109,9 +109,12 @@ final class HTTPConnection: ChannelInboundHandler {
   ) {
     deadline = .distantFuture
     state = .ignoring
+    let title = HTTPResponseStatus(statusCode: status).reasonPhrase
     var answer = HTTPAnswer(
       status, "application/problem+json",
-      Array("{\"title\":\"\(reason)\",\"status\":\(status)}\n".utf8))
+      Array(
+        "{\"type\":\"about:blank\",\"title\":\"\(title)\",\"status\":\(status),\"detail\":\"\(reason)\"}\n"
+          .utf8))
     if status == 503 { answer.headers.append(("retry-after", "1")) }
     write(answer, head, keepsAlive: false, context)
   }

@@ -10,13 +10,26 @@ public struct ParquetColumn: Hashable, Sendable {
   public let isRequired: Bool
   /// Whether the strings are bytes of any kind instead of UTF-8.
   public let isBinary: Bool
+  /// Of a file that is read, whether the timestamps are what a clock shows, and nobody says where; they are as in UTC.
+  public let isLocal: Bool
+  /// Of a file that is read, whether no row can have a value, so that the type says nothing.
+  public let isNothing: Bool
 
   /// A column from its parts; only strings can be binary.
   public init(_ name: String, _ type: FeatureType, isRequired: Bool = false, isBinary: Bool = false) {
+    self.init(name, type, isRequired: isRequired, isBinary: isBinary, isLocal: false, isNothing: false)
+  }
+
+  init(
+    _ name: String, _ type: FeatureType, isRequired: Bool = false, isBinary: Bool = false, isLocal: Bool,
+    isNothing: Bool
+  ) {
     self.name = name
     self.type = type
     self.isRequired = isRequired
     self.isBinary = isBinary
+    self.isLocal = isLocal
+    self.isNothing = isNothing
     precondition(!isBinary || valueType == .string, "Cannot take column \(name) of \(type) for bytes")
   }
 

@@ -90,6 +90,7 @@ public final class BatchProcessor {
 
   private func refuse(_ failure: DecodeFailure, _ payload: UnsafeRawBufferPointer, _ sequence: Int64) {
     undecodable += 1
+    unitGuess.note(failure, source.schema)
     send(DeadLetter(failure, source.schema, payload, sequence: sequence))
   }
 

@@ -129,6 +129,131 @@ import Testing
     }
   }
 
+  /// Columns whose type says less or more than a value's: bytes, columns of nulls, large decimals, times on a clock.
+  @Test(.enabled(if: Peer.isThere, Peer.comment))
+  func parquetColumnsAreReadAsTheyAreMeant() throws {
+    let script = """
+      import datetime, decimal
+      import pyarrow, pyarrow.parquet
+      def put(name, **columns):
+          times = pyarrow.array([1700000000000 + index for index in range(len(next(iter(columns.values()))))])
+          pyarrow.parquet.write_table(pyarrow.table({"ts": times, "user": ["a"] * len(times), **columns}), name)
+      large = 2**53 + 1
+      put("binary.parquet", s=pyarrow.array([b"ok", b"\\xff\\xfe", "é".encode()]))
+      put("nulls.parquet", s=pyarrow.nulls(2), n=pyarrow.nulls(2), at=pyarrow.nulls(2))
+      put("decimal.parquet", n=pyarrow.array([decimal.Decimal(large), None, decimal.Decimal(-5)], pyarrow.decimal128(38, 0)))
+      put("nested.parquet", o=pyarrow.array([{"n": decimal.Decimal(large)}], pyarrow.struct({"n": pyarrow.decimal128(38, 0)})))
+      put("beyond.parquet", n=pyarrow.array([decimal.Decimal(2**63)], pyarrow.decimal128(38, 0)))
+      put("unsigned.parquet", n=pyarrow.array([2**63], pyarrow.uint64()))
+      summer = datetime.datetime(2024, 7, 1, 12, 0, 0, 250000)
+      for name, zone in (("clock", None), ("zoned", "UTC")):
+          put(name + ".parquet", at=pyarrow.array([summer, datetime.datetime(2024, 3, 31, 2, 30)], pyarrow.timestamp("us", zone)))
+      put("date.parquet", at=pyarrow.array([datetime.date(2024, 7, 1)]))
+      for name, zone in (("spine", None), ("zoned_spine", "UTC")):
+          times = pyarrow.array([summer, summer + datetime.timedelta(hours=4)], pyarrow.timestamp("us", zone))
+          pyarrow.parquet.write_table(pyarrow.table({"user": ["a", "a"], "ts": times, "none": pyarrow.nulls(2)}), name + ".parquet")
+      """
+    let made = try work.run("/usr/bin/env", [Peer.python, "-c", script])
+    try #require(made.status == 0, "\(made.error)")
+    func last(_ file: String, _ fields: String, _ value: String) throws -> Workspace.Result {
+      let definitions = """
+        name: d
+        sources:
+          rows: { topic: rows, timestamp: { field: ts, unit: ms }, fields: { user: string, \(fields) } }
+        views:
+          v: { source: rows, entity: user, features: { l: { aggregate: last_k, k: 9, value: \(value), windows: [lifetime] } } }
+        """
+      try work.write(definitions, to: "c.yaml")
+      return try work.plumb(
+        "replay", "-d", "c.yaml", "--events", file, "--features-at", "end", "--out", "-", "--dead-letters",
+        "l.ndjson")
+    }
+    let binary = try last("binary.parquet", "s: string", "s")
+    #expect(binary.output == "{\"user\":\"a\",\"l_lifetime\":[\"ok\",\"é\"]}\n")
+    #expect(binary.error.contains("1 dead letter (1 invalid_utf8)"), "\(binary.error)")
+    let nulls = try last("nulls.parquet", "s: string, n: double, at: timestamp", "s")
+    #expect(nulls.output == "{\"user\":\"a\",\"l_lifetime\":null}\n", "\(nulls.error)")
+    for (file, fields) in [("decimal", "n: int64"), ("nested", "n: { path: o.n, type: int64 }")] {
+      let exact = try last("\(file).parquet", fields, "n")
+      #expect(exact.output.contains("[9007199254740993"), "\(file): \(exact.output)\(exact.error)")
+    }
+    #expect(try last("decimal.parquet", "n: double", "n").output.contains("[9007199254740992.0,-5.0]"))
+    for file in ["beyond.parquet", "unsigned.parquet"] {
+      let refused = try last(file, "n: int64", "n")
+      #expect(
+        refused.status == 1 && refused.error.contains("does not fit int64; cast the column"),
+        "\(refused.error)")
+    }
+    // A clock without a zone is that of the declared one, as in CSV; what has a zone is a moment.
+    let berlin = "at: { type: timestamp, unit: text, time_zone: Europe/Berlin }"
+    for (file, fields, expected) in [
+      ("clock", berlin, #"["2024-07-01T10:00:00.250Z","2024-03-31T01:30:00Z"]"#),
+      ("clock", "at: timestamp", #"["2024-07-01T12:00:00.250Z","2024-03-31T02:30:00Z"]"#),
+      ("zoned", berlin, #"["2024-07-01T12:00:00.250Z","2024-03-31T02:30:00Z"]"#),
+      ("date", berlin, #"["2024-06-30T22:00:00Z"]"#), ("date", "at: timestamp", #"["2024-07-01T00:00:00Z"]"#),
+    ] {
+      let read = try last("\(file).parquet", fields, "at")
+      #expect(
+        read.output == "{\"user\":\"a\",\"l_lifetime\":\(expected)}\n", "\(file), \(fields): \(read.error)")
+    }
+    // The same in spines: 13:00 in Berlin is 11:00 in UTC. The rows' times are told as moments.
+    try work.write("ts,user\n2024-07-01 13:00:00,a\n", to: "e.csv")
+    try work.write(
+      """
+      name: d
+      sources:
+        rows: { topic: rows, timestamp: { field: ts, unit: text, time_zone: Europe/Berlin }, fields: { user: string } }
+      views:
+        v: { source: rows, entity: user, features: { n: { aggregate: count, windows: [lifetime] } } }
+      """, to: "s.yaml")
+    for (file, seen) in [("spine", [0, 1]), ("zoned_spine", [1, 1])] {
+      let rows = try work.plumb(
+        "replay", "-d", "s.yaml", "--events", "e.csv", "--spine", "\(file).parquet", "--out", "-", "--format",
+        "csv")
+      let counts = rows.output.split(separator: "\n").dropFirst().compactMap { $0.split(separator: ",").last }
+      #expect(counts == seen.map { "\($0)" }, "\(file): \(rows.output)\(rows.error)")
+      #expect(rows.output.contains(file == "spine" ? "2024-07-01T10:00:00.250Z" : "2024-07-01T12:00:00.250Z"))
+    }
+  }
+
+  /// The unit that fits is named where no time fits the declared one, in files and in spines.
+  @Test(arguments: [
+    ("s", "ms", 1_000), ("ms", "s", 1), ("us", "s", 1), ("us", "ms", 1_000), ("ns", "s", 1),
+    ("ms", "us", 1_000_000),
+  ]) func wrongUnitsAreErrors(_ declared: String, _ written: String, _ scale: Int) throws {
+    try work.write(
+      """
+      name: d
+      sources:
+        rows: { topic: rows, timestamp: { field: ts, unit: \(declared) }, fields: { user: string } }
+      views:
+        v: { source: rows, entity: user, features: { n: { aggregate: count, windows: [lifetime] } } }
+      """, to: "d.yaml")
+    let times = (0..<3).map { (1_700_000_000 + $0) * scale }
+    try work.write("ts,user\n" + times.map { "\($0),a\n" }.joined(), to: "e.csv")
+    try work.write(times.map { "{\"ts\":\($0),\"user\":\"a\"}\n" }.joined(), to: "e.ndjson")
+    for file in ["e.csv", "e.ndjson"] {
+      for rest in [["--features-at", "end"], ["--spine", "s.csv"]] {
+        try work.write("user,ts\na,2024-01-01T00:00:00Z\n", to: "s.csv")
+        let result = try work.run(
+          Workspace.binary, ["replay", "-d", "d.yaml", "--events", file, "--out", "o.csv"] + rest)
+        #expect(
+          result.status != 0 && result.error.contains("read in \(written) instead of \(declared)"),
+          "\(file) \(rest): \(result.error)")
+        #expect(try !work.names.contains("o.csv"))
+      }
+    }
+    try work.write("{\"ts\":\"2023-01-01T00:00:00Z\",\"user\":\"a\"}\n", to: "none.ndjson")
+    let spine = try work.plumb(
+      "replay", "-d", "d.yaml", "--events", "none.ndjson", "--spine", "e.csv", "--out", "-", "--dead-letters",
+      "l.ndjson")
+    #expect(
+      spine.status != 0
+        && (spine.error.contains("read in \(written) instead of \(declared)")
+          || spine.error.contains("is no time in \(declared), and would be one of this century in \(written)")),
+      "\(spine.error)")
+  }
+
   /// Spines too: each form gives the rows of the CSV.
   @Test func spinesAreToldByTheirContent() throws {
     try work.write("ts,user,n\n1700000000000,a,5\n1700000001000,b,\n", to: "e.csv")
@@ -225,13 +350,22 @@ import Testing
     #expect(result.output.contains("\"rows_lifetime\":1"))
   }
 
-  @Test(arguments: ["o.csv.gz", "o.parquet.zst", "o.xlsx", "o.tsv", "o.arrow"])
+  @Test(arguments: ["O.XLSX", "o.csv.gz", "o.parquet.zst", "o.xlsx", "o.tsv", "o.arrow"])
   func outputsThatAreNotWritten(_ name: String) throws {
     try work.write("{\"ts\":1700000000000,\"user\":\"a\"}\n", to: "events")
     let result = try replay("events", out: name)
     #expect(result.status == 64)
     #expect(result.error.contains("name it .parquet, .csv or .ndjson"), "\(result.error)")
     #expect(try !work.names.contains(name))
+  }
+
+  @Test func endingsAreInAnyCase() throws {
+    try work.write("{\"ts\":1700000000000,\"user\":\"a\"}\n", to: "events")
+    try #require(try replay("events", out: "o.Parquet").status == 0)
+    #expect(
+      try Data(contentsOf: work.url.appendingPathComponent("o.Parquet")).starts(with: Data("PAR1".utf8)))
+    try #require(try replay("events", out: "o.CSV").status == 0)
+    #expect(try work.read("o.CSV").hasPrefix("user,"))
   }
 
   /// What is always NDJSON takes no other name.

@@ -49,6 +49,39 @@ import Testing
     #expect(csv.output.hasSuffix("\n007,nobody,1700000120000,1,0,0,,\n-1.5e3,,1700000120000,true,,,,\n"))
   }
 
+  /// What stands around values of CSV and how they are spelled is as in events, and values keep their types in typed tables.
+  @Test func valuesAreSpelledAsInEvents() throws {
+    try work.write(
+      """
+      name: d
+      sources:
+        rows: { topic: rows, timestamp: { field: ts, unit: ms }, fields: { n: int64, b: bool } }
+      views:
+        v: { source: rows, entity: [n, b], features: { c: { aggregate: count, windows: [lifetime] } } }
+      """, to: "v.yaml")
+    try work.write("ts,n,b\n1700000000000,7,True\n", to: "v.csv")
+    // A double in a column of times too, as pandas has it.
+    let spine =
+      "n,b,ts\n7.0,True,1700000000001\n 7 ,t, 1700000000001.5 \n7e0,1,1700000000001\n7,FALSE,1700000000001\n"
+    try work.write(spine, to: "s.csv")
+    let replay = ["replay", "-d", "v.yaml", "--events", "v.csv", "--spine", "s.csv", "--out"]
+    let rows = try work.run(Workspace.binary, replay + ["-", "--format", "csv"])
+    #expect(rows.status == 0, "\(rows.error)")
+    #expect(
+      rows.output.split(separator: "\n").dropFirst().compactMap { $0.split(separator: ",").last } == [
+        "1", "1", "1", "0",
+      ])
+    #expect(try work.run(Workspace.binary, replay + ["o.parquet"]).status == 0)
+    let again = try work.plumb(
+      "replay", "-d", "v.yaml", "--events", "v.csv", "--spine", "o.parquet", "--out", "-", "--format", "csv")
+    #expect(again.status != 0 && again.error.contains("'c_lifetime' has the name"), "\(again.error)")
+    // As events: each row of the written table is one of its entity.
+    let read = try work.plumb(
+      "replay", "-d", "v.yaml", "--events", "o.parquet", "--features-at", "end", "--out", "-", "--format",
+      "csv")
+    #expect(read.output == "n,b,c_lifetime\n7,false,1\n7,true,3\n", "\(read.output)\(read.error)")
+  }
+
   /// Told by the column of the time.
   @Test(arguments: ["\t", ";"]) func otherDelimiters(_ delimiter: String) throws {
     let spine = "label,user,ts\n\"1\",a,1700000120000\n0,a,1700000120001\n"

@@ -102,6 +102,12 @@ final class RawClient {
     client.send(text)
     let answer = client.receive()
     #expect(answer.isEmpty || answer.hasPrefix("HTTP/1.1 \(status)"), "\(answer.prefix(100))")
+    // Problem details have all that the OpenAPI document says.
+    let isProblem = answer.contains("application/problem+json")
+    #expect(
+      !isProblem || answer.hasPrefix("HTTP/1.1 400")
+        || ["\"type\":", "\"title\":", "\"status\":\(status)", "\"detail\":"].allSatisfy(answer.contains),
+      "\(answer)")
     #expect(try get(listener.port).hasPrefix("HTTP/1.1 200"))
   }
 

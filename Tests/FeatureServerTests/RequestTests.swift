@@ -20,7 +20,7 @@ import Testing
     for text in [
       "", "{", "[1,]", "{\"a\":1,}", "{\"a\" 1}", "{\"a\":1 \"b\":2}", "01", "1.", "-", "1e", "+1", "tru",
       "\"a",
-      "\"\\x\"", "\"\\ud800\"", "\"\\u12\"", "\"\t\"", "1 2", "9223372036854775808", "1e999",
+      "\"\\x\"", "\"\\ud800\"", "\"\\u12\"", "\"\t\"", "1 2", "1e999", "-9223372036854775809",
       "{\"a\":1,\"a\":2}",
       String(repeating: "[", count: 100_000), "\u{feff}1",
     ] {
@@ -44,10 +44,16 @@ import Testing
     }
   }
 
-  @Test func valuesFitTheirTypes() {
+  @Test func valuesFitTheirTypes() throws {
     #expect(JSONScalar.string("17").value(as: .int64) == .int64(17))
     #expect(JSONScalar.double(17).value(as: .int64) == .int64(17))
     #expect(JSONScalar.double(17.5).value(as: .int64) == nil)
+    // JavaScript writes 1e20 so.
+    for text in ["100000000000000000000", "9223372036854775808"] {
+      let number = try JSONScalar(parse(text))
+      #expect(number?.value(as: .double) == Double(text).map(FeatureValue.double))
+      #expect(number?.value(as: .int64) == nil)
+    }
     #expect(JSONScalar.int64(2).value(as: .double) == .double(2))
     #expect(JSONScalar.int64(2).value(as: .string) == nil)
     #expect(JSONScalar.int64(.max).value(as: .timestamp) == nil)

@@ -42,6 +42,13 @@ extension PlanCompiler {
       )
       return nil
     }
+    if text.hasPrefix("$."), path.steps.count > 1 {
+      let rest = text.dropFirst(2)
+      report(
+        place, "'\(text)' begins like JSONPath: it would look for a member named '$'",
+        "write \(rest), or \"$\".\(rest) if there is such a member")
+      return nil
+    }
     guard path.steps.count <= Limits.pathStepsMax else {
       report(place, "the path has \(path.steps.count) steps", "use at most \(Limits.pathStepsMax)")
       return nil

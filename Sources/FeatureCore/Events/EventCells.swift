@@ -14,6 +14,8 @@ public enum EventCell {
   case bool(Bool)
   /// A time, which would be written in the declared unit.
   case time(EventTime)
+  /// Bytes that are no text.
+  case broken
 }
 
 /// Reads the cells of a table's rows into columns, where they certainly are what the decoder would read of a record with these
@@ -59,7 +61,7 @@ public final class CellReader {
       switch cell {
       case .text(let text): bytes += Self.escapeBytesMax * text.count
       case .number(let text): bytes += text.count
-      case .null, .int64, .double, .bool, .time: break
+      case .null, .int64, .double, .bool, .time, .broken: break
       }
       let (column, reader) = cells[index]
       guard reader.read(cell, UnsafePointer(clocks.baseAddress!), &scalars[column]) else { return false }
@@ -102,6 +104,7 @@ extension ValueReader {
       scalar = .bool(value)
       return kind == .bool
     case .time(let time): return read(time, &scalar)
+    case .broken: return false
     }
   }
 

@@ -13,6 +13,8 @@ public struct UnitGuess: Sendable {
   private let unit: TimeUnit
   private var earliest = Int64.max
   private var latest = Int64.min
+  /// Where a time could not be one: the unit that would fit.
+  private var refused: TimeUnit?
 
   /// A guess about times in a unit.
   public init(_ unit: TimeUnit) { self.unit = unit }
@@ -28,23 +30,46 @@ public struct UnitGuess: Sendable {
   public mutating func note(_ other: UnitGuess) {
     earliest = min(earliest, other.earliest)
     latest = max(latest, other.latest)
+    refused = refused ?? other.refused
   }
 
-  /// The unit in which all noted times would be usual ones, if they all lie in January and February 1970; nil if there is
-  /// none, or the declared one may well be meant.
-  public var fitting: TimeUnit? {
-    guard earliest <= latest, let coarser = Self.coarser(unit, by: 1) else { return nil }
-    let (first, isLarge) = earliest.multipliedReportingOverflow(by: 1_000)
-    let (last, isLarger) = latest.multipliedReportingOverflow(by: 1_000)
-    return !isLarge && !isLarger && Self.usual.contains(first) && Self.usual.contains(last) ? coarser : nil
+  /// Takes into account what could not be decoded: a time that is none in its unit, and would be a usual one in another.
+  public mutating func note(_ failure: DecodeFailure, _ schema: EventSchema) {
+    guard failure.column == schema.timeColumn, let unit = failure.fittingUnit else { return }
+    refused = refused ?? unit
+  }
+
+  /// The unit in which all noted times would be usual ones, if they all lie in January and February 1970 or none is a time at
+  /// all; nil if there is none, or the declared one may well be meant.
+  public var fitting: TimeUnit? { earliest <= latest ? coarser?.unit : refused }
+
+  private var coarser: (unit: TimeUnit, first: Int64)? {
+    var (first, last) = (earliest, latest)
+    for steps in 1..<Self.units.count {
+      guard let coarser = Self.coarser(unit, by: steps) else { return nil }
+      let isLarge = [
+        first.multipliedReportingOverflow(by: 1_000).overflow,
+        last.multipliedReportingOverflow(by: 1_000).overflow,
+      ]
+      guard !isLarge.contains(true) else { return nil }
+      (first, last) = (first * 1_000, last * 1_000)
+      if Self.usual.contains(first), Self.usual.contains(last) { return (coarser, first) }
+    }
+    return nil
   }
 
   /// What is wrong, for the error of a file whose times are all in the wrong unit.
   public var problem: String? {
-    guard let fitting else { return nil }
-    return "every time lies between \(RFC3339.format(EventTime(microseconds: earliest))) and "
-      + "\(RFC3339.format(EventTime(microseconds: latest))): read in \(fitting.rawValue) instead of \(unit.rawValue), "
-      + "the first is \(RFC3339.format(EventTime(microseconds: earliest * 1_000)))"
+    guard earliest <= latest else {
+      return refused.map {
+        "no time lies in the years 1 to 9999: read in \($0.rawValue) instead of \(unit.rawValue), they are of this century"
+      }
+    }
+    return coarser.map { fitting, first in
+      "every time lies between \(RFC3339.format(EventTime(microseconds: earliest))) and "
+        + "\(RFC3339.format(EventTime(microseconds: latest))): read in \(fitting.rawValue) instead of \(unit.rawValue), "
+        + "the first is \(RFC3339.format(EventTime(microseconds: first)))"
+    }
   }
 
   /// The unit in which a time of January 1970 would be near the record that it came in, when it is years away.
@@ -63,6 +88,14 @@ public struct UnitGuess: Sendable {
       }
     }
     return nil
+  }
+
+  /// The finer unit in which a text that is a number, and no time in its unit, would be a usual time.
+  public static func finer(_ text: UnsafeRawBufferPointer, than unit: TimeUnit) -> TimeUnit? {
+    guard let json = JSONBytes(text), let number = try? json.number(0), number.end == json.count else {
+      return nil
+    }
+    return finer(number, text, than: unit)
   }
 
   /// The finer unit in which a number that is no time in its unit would be a usual one.

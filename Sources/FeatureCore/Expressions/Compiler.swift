@@ -92,7 +92,12 @@ struct Compiler {
     }
     let isQuoted = offset < source.count && source[offset] == UInt8(ascii: "\"")
     let known = columns.map(\.name).filter { $0 != Expression.now }
-    let near = Suggestion.didYouMean(name, among: known)
+    let windows = known.filter { $0.hasPrefix("\(name)_") }
+    let near =
+      windows.isEmpty
+      ? Suggestion.didYouMean(name, among: known)
+      : "columns that begin so are \(windows.prefix(5).joined(separator: ", ")); a derived feature with 'windows' takes that of "
+        + "each window"
     let names =
       known.isEmpty
       ? "there are no columns" : "columns are \(known.prefix(20).joined(separator: ", "))"

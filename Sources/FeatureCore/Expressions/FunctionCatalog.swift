@@ -81,6 +81,13 @@ enum FunctionCatalog {
     case "log": return "ln is the natural logarithm; log10 and log2 are the others"
     case "if", "iif": return "CASE WHEN condition THEN x ELSE y END"
     case "isnull": return "x IS NULL"
+    case "isnan", "is_nan": return "no value is NaN: a computation that would give it fails"
+    case "len", "strlen": return "did you mean 'length'?"
+    case "date_part", "datepart", "year", "month", "day", "hour", "minute", "second", "dayofweek", "weekday",
+      "epoch":
+      return "extract(hour FROM t), of UTC or AT TIME ZONE 'Europe/Berlin'"
+    case "to_timestamp", "from_unixtime": return "CAST(microseconds AS timestamp)"
+    case "date_add", "date_sub": return "t + microseconds: t + 86400000000 is a day later"
     case "count", "sum", "avg", "min", "max":
       return "aggregates are features of their own; greatest and least compare values of one row"
     case "now", "current_timestamp":

@@ -38,6 +38,15 @@ public struct WallClock: Hashable, Sendable {
     seconds - offsets[Self.last(localStarts, notAfter: seconds)]
   }
 
+  /// The same of a time as UTC's clock would show it. What no clock shows is left as it is.
+  public func moment(ofLocal time: EventTime) -> EventTime {
+    guard time.isInRange else { return time }
+    let (seconds, rest) = time.microseconds.quotientAndRemainder(dividingBy: 1_000_000)
+    let isBefore = rest < 0
+    let whole = moment(ofLocal: isBefore ? seconds - 1 : seconds)
+    return EventTime(microseconds: whole * 1_000_000 + (isBefore ? rest + 1_000_000 : rest))
+  }
+
   @inline(__always)
   private static func last(_ starts: [Int64], notAfter seconds: Int64) -> Int {
     var low = 0

@@ -175,7 +175,7 @@ final class CSVEvents {
     case .text(let text): buffer.append(text: text)
     case .number(let text): buffer.bytes.append(contentsOf: text)
     case .bool(let bool): bool ? buffer.append(literal: "true") : buffer.append(literal: "false")
-    case .null, .int64, .double, .time: preconditionFailure("Cannot write what no field is")
+    case .null, .int64, .double, .time, .broken: preconditionFailure("Cannot write what no field is")
     }
   }
 
@@ -184,34 +184,18 @@ final class CSVEvents {
   private static func cell(_ text: UnsafeRawBufferPointer, _ form: Form) -> EventCell {
     switch form {
     case .text: return .text(text)
-    case .timeText: return .text(trimmed(text))
-    case .bool: return bool(trimmed(text)).map(EventCell.bool) ?? .text(text)
+    case .timeText: return .text(CSVText.trimmed(text))
+    case .bool: return CSVText.bool(CSVText.trimmed(text)).map(EventCell.bool) ?? .text(text)
     case .number:
-      let number = trimmed(text)
+      let number = CSVText.trimmed(text)
       // One that the type can't hold is refused as such.
       return isShortInteger(number) || NumberText.isNumber(number) ? .number(number) : .text(text)
     }
   }
 
-  private static func trimmed(_ text: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
-    let start = text.firstIndex { $0 != 0x20 } ?? text.endIndex
-    let end = text.lastIndex { $0 != 0x20 }.map { $0 + 1 } ?? start
-    return UnsafeRawBufferPointer(rebasing: text[start..<end])
-  }
-
   private static func isShortInteger(_ text: UnsafeRawBufferPointer) -> Bool {
     guard let first = text.first, text.count < 19, first != UInt8(ascii: "0") else { return false }
     return text.allSatisfy { $0 >= UInt8(ascii: "0") && $0 <= UInt8(ascii: "9") }
-  }
-
-  /// As databases and data frames write them: `true`, `True`, `TRUE`, `t`, `1`.
-  private static func bool(_ text: UnsafeRawBufferPointer) -> Bool? {
-    guard text.count <= 5 else { return nil }
-    switch String(decoding: text, as: UTF8.self).lowercased() {
-    case "true", "t", "1": return true
-    case "false", "f", "0": return false
-    default: return nil
-    }
   }
 }
 

@@ -11,6 +11,9 @@ final class ParquetEvents {
   private let rowCount: Int64
   /// nil if a record has more than the cells of a row.
   private let cells: CellReader?
+  /// By vector, of the cells of a row.
+  private let forms: [CellForm]
+  private let clocks: [WallClock]
   // One owner, one thread.
   @exclusivity(unchecked) private var row: Int64 = 0
   @exclusivity(unchecked) private var buffer = LineBuffer()
@@ -21,14 +24,30 @@ final class ParquetEvents {
     }
     let shape = try ParquetShape(parts, schema, path: path)
     let reader = try TableError.ofParquet { () throws(ParquetError) in
-      try ParquetReader(ParquetInput(path: path), columns: [], parts: shape.leaves)
+      try ParquetReader(ParquetInput(path: path), columns: [], parts: shape.leaves, integers: shape.integers)
     }
+    let columns = reader.columns
     self.path = path
     self.shape = shape
     totalBytes = bytes
     rowCount = reader.rowCount
     self.reader = reader
     cells = shape.cells.map { CellReader(schema, columns: $0) }
+    var clocks: [WallClock] = []
+    forms =
+      shape.cells == nil
+      ? []
+      : shape.columns.map { column in
+        guard case .value(let vector, let time) = column.part else {
+          preconditionFailure("Cannot read a part as a cell")
+        }
+        if let clock = time.clock {
+          clocks.append(clock)
+          return .local(clocks.count - 1)
+        }
+        return columns[vector].isBinary ? .bytes : .plain
+      }
+    self.clocks = clocks
   }
 
   /// By the rows: pages of all columns are read side by side.
@@ -80,7 +99,8 @@ final class ParquetEvents {
         withUnsafeTemporaryAllocation(of: EventCell.self, capacity: vectors.count) { cell in
           for index in start..<end {
             for (column, vector) in vectors.enumerated() {
-              (cell.baseAddress! + column).initialize(to: Self.cell(vector, index, events.arena))
+              (cell.baseAddress! + column).initialize(
+                to: self.cell(vector, index, forms[column], events.arena))
             }
             row += 1
             events.add(UnsafeBufferPointer(cell), by: cells, number: row)
@@ -93,19 +113,34 @@ final class ParquetEvents {
     return true
   }
 
+  /// What values have to become before they are cells.
+  private enum CellForm {
+    case plain
+    /// Texts that need not be UTF-8.
+    case bytes
+    /// Times on a clock.
+    case local(Int)
+  }
+
   @inline(__always)
-  private static func cell(_ vector: ParquetCells, _ index: Int, _ arena: TextArena) -> EventCell {
+  private func cell(
+    _ vector: ParquetCells, _ index: Int, _ form: CellForm, _ arena: TextArena
+  ) -> EventCell {
     if vector.isNull(index) { return .null }
     switch vector.type {
     case .string:
       let text = vector.bytes(index)
       let copy = arena.allocate(text.count)
       copy.copyMemory(from: text)
+      if case .bytes = form, String(validating: copy, as: UTF8.self) == nil { return .broken }
       return .text(UnsafeRawBufferPointer(copy))
     case .int64: return .int64(Int64(bitPattern: vector.bits(index)))
     case .double: return .double(Double(bitPattern: vector.bits(index)))
     case .bool: return .bool(vector.bits(index) == 1)
-    case .timestamp: return .time(EventTime(microseconds: Int64(bitPattern: vector.bits(index))))
+    case .timestamp:
+      let time = EventTime(microseconds: Int64(bitPattern: vector.bits(index)))
+      if case .local(let clock) = form { return .time(clocks[clock].moment(ofLocal: time)) }
+      return .time(time)
     }
   }
 
@@ -116,13 +151,13 @@ final class ParquetEvents {
     batch.withCells { vectors in
       for (position, column) in shape.columns.enumerated() {
         buffer.appendName(column.label, isFirst: position == 0)
-        guard case .value(let vector, let unit) = column.part else {
+        guard case .value(let vector, let form) = column.part else {
           preconditionFailure("Cannot write a part as a value")
         }
         if vectors[vector].isNull(row) {
           buffer.append(literal: "null")
         } else {
-          append(vectors[vector], row, unit, to: &buffer)
+          append(vectors[vector], row, form, to: &buffer)
         }
       }
     }
@@ -139,7 +174,7 @@ final class ParquetEvents {
   }
 
   private static func append(
-    _ vector: ParquetCells, _ index: Int, _ unit: TimeUnit?, to buffer: inout LineBuffer
+    _ vector: ParquetCells, _ index: Int, _ form: ParquetShape.TimeForm, to buffer: inout LineBuffer
   ) {
     switch vector.type {
     case .string: buffer.append(text: vector.bytes(index))
@@ -147,7 +182,8 @@ final class ParquetEvents {
     case .double: append(Double(bitPattern: vector.bits(index)), to: &buffer)
     case .bool: append(vector.bits(index) == 1, to: &buffer)
     case .timestamp:
-      append(EventTime(microseconds: Int64(bitPattern: vector.bits(index))), unit, to: &buffer)
+      let time = form.moment(EventTime(microseconds: Int64(bitPattern: vector.bits(index))))
+      append(time, form.unit, to: &buffer)
     }
   }
 

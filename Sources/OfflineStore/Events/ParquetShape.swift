@@ -6,13 +6,23 @@ import Parquet
 struct ParquetShape {
   /// A part of the file that is read.
   indirect enum Part {
-    /// The vector of its values, and the unit that times are declared in.
-    case value(vector: Int, TimeUnit?)
+    /// The vector of its values, and how times are declared.
+    case value(vector: Int, TimeForm)
     /// Its named parts, each with its name as JSON.
     case structure([(label: [UInt8], part: Part)], Levels)
     case list(Part, Levels)
     /// The vector of the keys; the values.
     case map(keys: Int, Part, Levels)
+  }
+
+  /// How times are declared.
+  struct TimeForm {
+    var unit: TimeUnit?
+    /// Whose the times are, if the file doesn't say where its clock is.
+    var clock: WallClock?
+
+    /// A file's time as the declaration has it.
+    func moment(_ time: EventTime) -> EventTime { clock.map { $0.moment(ofLocal: time) } ?? time }
   }
 
   /// The levels of a part that has others inside.
@@ -39,6 +49,8 @@ struct ParquetShape {
   private(set) var columns: [Column] = []
   /// The leaves that are read, in the order of the vectors.
   private(set) var leaves: [Int] = []
+  /// Those of them that are read as integers, where the file has doubles.
+  private(set) var integers: Set<Int> = []
   /// Which of the schema's columns each of these is; nil if some have others inside, or none is read.
   private(set) var cells: [Int]?
 
@@ -63,6 +75,7 @@ struct ParquetShape {
           name: part.name, label: LineBuffer.label(part.name),
           part: try match.part(part, own, named: part.name)))
       leaves = match.leaves
+      integers.formUnion(match.integers)
     }
     guard schema.hasCells, !columns.isEmpty else { return }
     let names = columns.map(\.name)
@@ -94,6 +107,7 @@ private struct Match {
   let each: FieldPath?
   let path: String
   var leaves: [Int]
+  var integers: Set<Int> = []
 
   mutating func part(
     _ part: ParquetPart, _ wanted: [ParquetShape.Wanted], named name: String
@@ -156,14 +170,18 @@ private struct Match {
     for wanted in wanted where wanted.column != nil {
       guard wanted.steps.isEmpty else { throw mismatch(name, "\(type)", "values inside of it", wanted) }
     }
-    for own in declared where !Self.fits(type, own) {
+    for own in declared where !part.isNothing && !Self.fits(type, own) {
       throw TableError(
         path: path, problem: "column '\(name)' is \(type), and the definitions declare \(own.type.rawValue)",
         remedy: own.type == .timestamp
           ? "write timestamps, or \(own.unit?.textForms ?? "texts")"
           : "declare it as it is, or cast it when the file is written")
     }
-    if type == .timestamp, let other = declared.first(where: { $0.unit != column.unit }) {
+    if part.holdsIntegers, column.type == .int64 { integers.insert(leaf) }
+    let isOther = { (other: EventSchema.Column) in
+      other.unit != column.unit || part.isLocal && other.clock != column.clock
+    }
+    if type == .timestamp, let other = declared.first(where: isOther) {
       throw TableError(
         path: path,
         problem:
@@ -171,7 +189,8 @@ private struct Match {
         remedy: "declare one unit: a Parquet timestamp fits any")
     }
     leaves.append(leaf)
-    return .value(vector: leaves.count - 1, column.unit)
+    let form = ParquetShape.TimeForm(unit: column.unit, clock: part.isLocal ? column.clock : nil)
+    return .value(vector: leaves.count - 1, form)
   }
 
   /// The names that are wanted inside of a structure or a map, in the order of declaration.
@@ -313,17 +332,17 @@ struct RowAssembly {
   /// Appends the next value of a part as JSON; false if its leaves don't agree about where there is one.
   mutating func append(
     _ part: ParquetShape.Part, to buffer: inout LineBuffer,
-    _ value: (ParquetCells, Int, TimeUnit?, inout LineBuffer) -> Void
+    _ value: (ParquetCells, Int, ParquetShape.TimeForm, inout LineBuffer) -> Void
   ) -> Bool {
     switch part {
-    case .value(let vector, let unit):
+    case .value(let vector, let form):
       let slot = next[vector]
       guard slot < vectors[vector].count else { return false }
       next[vector] = slot + 1
       if vectors[vector].isNull(slot) {
         buffer.append(literal: "null")
       } else {
-        value(vectors[vector], slot, unit, &buffer)
+        value(vectors[vector], slot, form, &buffer)
       }
       return true
     case .structure(let parts, let levels):

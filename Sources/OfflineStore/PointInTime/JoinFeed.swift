@@ -64,6 +64,7 @@ public final class JoinFeed {
     var start = 0
     while start < lines.count {
       let end = min(lines.count, start + source.batch.recordsMax)
+      let known = failures.count
       source.batch.removeAll()
       for position in start..<end {
         guard !lines[position].isOversized else {
@@ -78,6 +79,7 @@ public final class JoinFeed {
           failures.append((position, .undecodable(error)))
         }
       }
+      for case (_, .undecodable(let failure)) in failures[known...] { source.note(failure) }
       source.sift { failures.append((Int($0), .undecodable($1))) }
       source.noteTimes()
       try source.add(source.batch, order: { order + $0 }, place: nil) {
@@ -147,6 +149,8 @@ private final class SourceFeed {
   func sift(_ refuse: (Int64, DecodeFailure) -> Void) {
     if let seen { _ = seen.sift(batch) { refuse($0, seen.conflict) } }
   }
+
+  func note(_ failure: DecodeFailure) { guess.note(failure, batch.schema) }
 
   func noteTimes() {
     for row in 0..<batch.count { guess.note(batch.time(row)) }

@@ -35,9 +35,9 @@ struct SpineColumnType {
     }
     return text.utf8.withUnsafeBytes { bytes in
       switch type {
-      case .scalar(.bool): .bool(text == "true")
-      case .scalar(.int64): NumberText.int64(bytes).map { .int64($0) } ?? .null
-      case .scalar(.double): NumberText.double(bytes).map { .double($0) } ?? .null
+      case .scalar(.bool): CSVText.bool(CSVText.trimmed(bytes)).map { .bool($0) } ?? .null
+      case .scalar(.int64): NumberText.wholeNumber(CSVText.trimmed(bytes)).map { .int64($0) } ?? .null
+      case .scalar(.double): NumberText.double(CSVText.trimmed(bytes)).map { .double($0) } ?? .null
       case .scalar(.string): .string(text)
       case .scalar(.timestamp), .list: .null
       }

@@ -11,8 +11,13 @@ extension SpineTable {
       for (position, vector) in batch.columns.enumerated() {
         try checkText(vector, index, number: first + Int64(index))
         if declared[position] >= 0, !Self.isMissing(vector, index) {
-          row[declared[position]] = try scalar(
-            vector, index, schema.columns[declared[position]], number: first + Int64(index))
+          let column = schema.columns[declared[position]]
+          row[declared[position]] = try scalar(vector, index, column, number: first + Int64(index))
+          if vector.column.isLocal, column.clock != nil {
+            // The moment: as it stands it would be one of UTC's clock.
+            append(FeatureValue(row[declared[position]], column.type))
+            continue
+          }
         }
         append(vector.value(index))
       }
@@ -47,7 +52,7 @@ extension SpineTable {
   func check(_ file: [ParquetColumn]) throws(TableError) {
     for (column, index) in zip(file, declared) where index >= 0 {
       let wanted = schema.columns[index]
-      guard Self.accepts(column.type, as: wanted) else {
+      guard column.isNothing || Self.accepts(column.type, as: wanted) else {
         throw TableError(
           path: path,
           problem:
@@ -63,7 +68,7 @@ extension SpineTable {
     case _ where type == wanted.type: return true
     // An integer column with nulls is one of doubles to pandas.
     case (.int64, .double), (.double, .int64): return true
-    case (.int64, .timestamp): return wanted.unit.map { !$0.isText } ?? false
+    case (.int64, .timestamp), (.double, .timestamp): return wanted.unit.map { !$0.isText } ?? false
     case (.string, .timestamp): return true
     default: return false
     }
@@ -96,8 +101,17 @@ extension SpineTable {
       let count = Int64(bitPattern: vector.bits(index))
       scalar = column.unit.flatMap { EventTime(count, $0) }.map { .int64($0.microseconds) }
     case (.timestamp, .timestamp):
-      let time = EventTime(microseconds: Int64(bitPattern: vector.bits(index)))
+      var time = EventTime(microseconds: Int64(bitPattern: vector.bits(index)))
+      if vector.column.isLocal, let clock = column.clock { time = clock.moment(ofLocal: time) }
       scalar = time.isInRange ? .int64(time.microseconds) : nil
+    case (.double, .timestamp):
+      // By its decimal digits, as events are read.
+      var text = Double(bitPattern: vector.bits(index)).description
+      scalar = text.withUTF8 { bytes in
+        column.unit.flatMap { EventTime.parse(UnsafeRawBufferPointer(bytes), unit: $0) }.map {
+          .int64($0.microseconds)
+        }
+      }
     case (.int64, .double): scalar = .double(Double(Int64(bitPattern: vector.bits(index))))
     case (.double, .int64):
       let value = Double(bitPattern: vector.bits(index))
@@ -111,9 +125,9 @@ extension SpineTable {
     default: scalar = Scalar(bits: vector.bits(index))
     }
     if let scalar { return scalar }
-    let form = column.type == .timestamp ? "time" : column.type.rawValue
     var text: [UInt8] = []
     ValueText.append(anyPlain: vector.value(index), to: &text)
+    let form = text.withUnsafeBytes { Self.form(column, $0) }
     throw TableError(
       path: path,
       problem:

@@ -66,24 +66,32 @@ extension SpineTable {
   func scalar(_ text: Text, _ column: EventSchema.Column, line: Int64) throws(TableError) -> Scalar {
     let bytes = arena.allocate(text.utf8.count)
     bytes.copyBytes(from: text.utf8)
-    let value = UnsafeRawBufferPointer(bytes)
+    let value = CSVText.trimmed(UnsafeRawBufferPointer(bytes))
     let scalar: Scalar? =
       switch column.type {
-      case .string: .text(value)
+      case .string: .text(UnsafeRawBufferPointer(bytes))
       case .int64: try integer(value, column, line: line).map(Scalar.int64)
       case .double: NumberText.double(value).map(Scalar.double)
-      case .bool: text == "true" ? .bool(true) : text == "false" ? .bool(false) : nil
+      case .bool: CSVText.bool(value).map(Scalar.bool)
       case .timestamp:
         column.unit.flatMap { EventTime.parse(value, unit: $0, clock: column.clock) }.map {
           .int64($0.microseconds)
         }
       }
     if let scalar { return scalar }
-    let form = column.type == .timestamp ? "time" : column.type.rawValue
     throw TableError(
       path: path, line: line,
-      problem: "column '\(column.name)': '\(Self.clipped(text.description))' is no \(form)",
+      problem:
+        "column '\(column.name)': '\(Self.clipped(text.description))' is no \(Self.form(column, value))",
       remedy: column.unit.map { "write \($0.textForms)" } ?? "write it as the definitions declare it")
+  }
+
+  /// What a value had to be, for a message.
+  static func form(_ column: EventSchema.Column, _ text: UnsafeRawBufferPointer) -> String {
+    guard column.type == .timestamp, let unit = column.unit else { return column.type.rawValue }
+    let finer = UnitGuess.finer(text, than: unit)
+    return finer.map { "time in \(unit.rawValue), and would be one of this century in \($0.rawValue)" }
+      ?? "time"
   }
 
   /// The beginning of a text, for a message.

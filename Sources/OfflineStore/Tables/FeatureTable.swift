@@ -20,11 +20,12 @@ public enum FeatureTableFormat: String, Sendable, CaseIterable {
   /// The form of a file by its name: Parquet or CSV if it ends so, else NDJSON. An ending of another form is an error, not a
   /// file that is not what it is called.
   public init(path: String) throws(TableError) {
-    if path.hasSuffix(".parquet") {
+    let name = path.lowercased()
+    if name.hasSuffix(".parquet") {
       self = .parquet
-    } else if path.hasSuffix(".csv") {
+    } else if name.hasSuffix(".csv") {
       self = .csv
-    } else if let other = Self.others.first(where: path.hasSuffix) {
+    } else if let other = Self.others.first(where: name.hasSuffix) {
       throw TableError(
         path: path, problem: "tables are not written as \(other)", remedy: "name it .parquet, .csv or .ndjson"
       )

@@ -3,10 +3,13 @@ struct FormatProblem: Error {
   var text: String
   /// The bytes ended early: with more of them it may be readable.
   var isTruncation = false
+  /// What to do, if the file is not damaged.
+  var remedy: String?
 
-  init(_ text: String, isTruncation: Bool = false) {
+  init(_ text: String, isTruncation: Bool = false, remedy: String? = nil) {
     self.text = text
     self.isTruncation = isTruncation
+    self.remedy = remedy
   }
 }
 

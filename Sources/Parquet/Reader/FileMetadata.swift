@@ -45,8 +45,8 @@ struct SchemaElement {
   enum Logical: Equatable {
     case string, list, date, unknown, uuid, float16
     case decimal(scale: Int32, precision: Int32)
-    /// Ticks a second: 1,000, 1,000,000 or 1,000,000,000.
-    case timestamp(ticks: Int64)
+    /// Ticks a second: 1,000, 1,000,000 or 1,000,000,000. A local one is what a clock shows, wherever that is.
+    case timestamp(ticks: Int64, isLocal: Bool)
     case integer(bits: Int8, isSigned: Bool)
     /// The field id in the union.
     case other(Int16)
@@ -110,8 +110,10 @@ struct SchemaElement {
 
   private static func timestamp(_ thrift: inout ThriftReader) throws(FormatProblem) -> Logical {
     var ticks: Int64 = 0
+    var isLocal = false
     var latest: Int16 = 0
     while let field = try thrift.field(after: &latest) {
+      if field.id == 1 { isLocal = field.kind == .false_ }
       guard field.id == 2 && field.kind == .structure else {
         try thrift.skip(field.kind)
         continue
@@ -122,7 +124,7 @@ struct SchemaElement {
         try thrift.skip(unit.kind)
       }
     }
-    return ticks == 0 ? .other(LogicalTypeField.timestamp) : .timestamp(ticks: ticks)
+    return ticks == 0 ? .other(LogicalTypeField.timestamp) : .timestamp(ticks: ticks, isLocal: isLocal)
   }
 
   private static func decimal(_ thrift: inout ThriftReader) throws(FormatProblem) -> Logical {

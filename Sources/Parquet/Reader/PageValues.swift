@@ -170,7 +170,7 @@ struct PageValues {
     }
     if leaf.column.valueType == .int64 {
       guard let integer = Int64(exactly: value) else {
-        throw FormatProblem("the decimal \(value) does not fit int64")
+        throw FormatProblem("the decimal \(value) does not fit int64", remedy: Self.tooLarge)
       }
       return UInt64(bitPattern: integer)
     }
@@ -182,6 +182,9 @@ struct PageValues {
     }
     return double.bitPattern
   }
+
+  private static let tooLarge =
+    "cast the column to text or double when the file is written, and declare it so"
 
   private static let powersOfTen: [Double] = [
     1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18,
@@ -220,7 +223,9 @@ struct PageValues {
   private func convert(word bits: UInt64) throws(FormatProblem) -> UInt64 {
     switch leaf.conversion {
     case .unsigned64:
-      guard bits <= UInt64(Int64.max) else { throw FormatProblem("the unsigned \(bits) does not fit int64") }
+      guard bits <= UInt64(Int64.max) else {
+        throw FormatProblem("the unsigned \(bits) does not fit int64", remedy: Self.tooLarge)
+      }
       return bits
     case .decimal: return try decimal(Int128(Int64(bitPattern: bits)))
     case .timestamp(ticks: 1_000): return try Self.microseconds(Int64(bitPattern: bits), times: 1_000)

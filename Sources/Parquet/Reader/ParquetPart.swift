@@ -28,6 +28,12 @@ public struct ParquetPart: Sendable {
   public private(set) var elementRepetition: UInt8 = 0
   /// Why its values cannot be read.
   public private(set) var problem: String?
+  /// Of values, whether times are what a clock shows, and nobody says where.
+  public fileprivate(set) var isLocal = false
+  /// Of values, whether there are none, so that the type says nothing.
+  public fileprivate(set) var isNothing = false
+  /// Whether doubles are integers that may need more than 64 bits. They can be read as integers, if they don't.
+  public fileprivate(set) var holdsIntegers = false
 }
 
 /// Builds the parts of a schema whose tree `SchemaWalk` has found whole.
@@ -146,8 +152,12 @@ struct PartWalk {
       })
     switch values {
     case .success(let readable):
-      return ParquetPart(
+      var part = ParquetPart(
         name: element.name, kind: .value(leaf: leaf, type: readable.type), definition: level.definition)
+      part.isLocal = element.isLocal
+      part.isNothing = element.logical == .unknown
+      part.holdsIntegers = readable.type == .double && readable.conversion == .decimal(scale: 0)
+      return part
     case .failure(let why):
       var part = ParquetPart(
         name: element.name, kind: .value(leaf: leaf, type: nil), definition: level.definition)

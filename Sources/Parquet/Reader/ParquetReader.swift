@@ -1,3 +1,5 @@
+import FeatureCore
+
 /// Reads a Parquet file (https://github.com/apache/parquet-format) in batches of rows: one page of each column is in memory
 /// at a time.
 ///
@@ -5,7 +7,7 @@
 /// them in every physical type, UTF-8 or any bytes; every encoding but BIT_PACKED; data pages of both versions; no compression,
 /// Snappy, gzip, zstd, Brotli and LZ4_RAW. INT32 becomes int64, DECIMAL double, or int64 if it has neither a fraction nor more than
 /// 18 digits, UUID text, FLOAT double, DATE a timestamp at midnight; timestamps of any unit become
-/// microseconds, rounded down; those without a time zone are taken for UTC. What is damaged or not supported is an
+/// microseconds, rounded down; those without a time zone are taken for UTC, and told as such. What is damaged or not supported is an
 /// error that names the column, never a trap.
 public struct ParquetReader: ~Copyable {
   /// List elements of a column in a batch, at most.
@@ -36,10 +38,11 @@ public struct ParquetReader: ~Copyable {
   private var chunks: [ChunkReader] = []
 
   /// Reads the footer. `names` chooses columns and their order; all of them when nil. Behind them come the leaves of
-  /// `parts`, by their numbers, which must be readable: slot by slot, with their levels.
+  /// `parts`, by their numbers, which must be readable: slot by slot, with their levels. `integers` are those of them
+  /// that hold integers, and are read as such.
   public init(
     _ input: consuming ParquetInput, columns names: [String]? = nil, parts: [Int] = [],
-    batchRowsMax: Int = 4096
+    integers: Set<Int> = [], batchRowsMax: Int = 4096
   ) throws(ParquetError) {
     precondition(batchRowsMax > 0, "Cannot read batches without rows")
     let path = input.path
@@ -59,7 +62,7 @@ public struct ParquetReader: ~Copyable {
       guard !overflow, sum == footer.rowCount else {
         throw FormatProblem("the footer's count of rows is not that of its row groups")
       }
-      chosen = try Self.choose(names, leaves, path) + Self.leaves(parts, footer.schema)
+      chosen = try Self.choose(names, leaves, path) + Self.leaves(parts, integers, footer.schema)
     } catch {
       throw ParquetError(path: path, problem: error.text, remedy: Self.damaged)
     }
@@ -106,12 +109,19 @@ public struct ParquetReader: ~Copyable {
     return PartWalk.parts(footer.schema).parts
   }
 
-  private static func leaves(_ numbers: [Int], _ schema: [SchemaElement]) -> [(Int, SchemaLeaf.Readable)] {
+  private static func leaves(
+    _ numbers: [Int], _ integers: Set<Int>, _ schema: [SchemaElement]
+  ) -> [(Int, SchemaLeaf.Readable)] {
     guard !numbers.isEmpty else { return [] }
     let leaves = PartWalk.parts(schema).leaves
     return numbers.map { number in
-      guard case .success(let readable) = leaves[number] else {
+      guard case .success(var readable) = leaves[number] else {
         preconditionFailure("Cannot read a leaf that can't be read")
+      }
+      if integers.contains(number) {
+        precondition(
+          readable.conversion == .decimal(scale: 0), "Cannot read a leaf as integers that holds none")
+        readable.column = ParquetColumn(readable.column.name, .scalar(.int64))
       }
       return (number, readable)
     }
@@ -164,7 +174,7 @@ public struct ParquetReader: ~Copyable {
   private func columnError(_ column: ParquetColumn, _ problem: FormatProblem) -> ParquetError {
     ParquetError(
       path: input.path, problem: "column \(column.name), row group \(nextGroup): \(problem.text)",
-      remedy: Self.damaged)
+      remedy: problem.remedy ?? Self.damaged)
   }
 
   private static func choose(

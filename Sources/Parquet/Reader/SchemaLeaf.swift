@@ -44,6 +44,14 @@ struct SchemaLeaf {
   }
 }
 
+extension SchemaElement {
+  /// Whether times are what a clock shows, and nobody says where: timestamps without a zone, and dates.
+  var isLocal: Bool {
+    if case .timestamp(_, isLocal: true)? = logical { return true }
+    return logical == .date || logical == nil && converted == ConvertedType.date
+  }
+}
+
 /// Finds the columns in the flattened schema.
 struct SchemaWalk {
   private static let depthMax = 64
@@ -95,7 +103,8 @@ struct SchemaWalk {
     return Self.values(element).map { type, physical, conversion in
       SchemaLeaf.Readable(
         column: ParquetColumn(
-          element.name, .scalar(type), isRequired: isRequired, isBinary: conversion == .bytes),
+          element.name, .scalar(type), isRequired: isRequired, isBinary: conversion == .bytes,
+          isLocal: element.isLocal, isNothing: element.logical == .unknown),
         physical: physical, conversion: conversion,
         levels: Levels(definitionMax: isRequired ? 0 : 1, repetitionMax: 0, emptyList: 0),
         width: Int(element.width))
@@ -188,7 +197,7 @@ struct SchemaWalk {
 
   private static func ticks(_ element: SchemaElement) -> Int64? {
     switch (element.logical, element.converted) {
-    case (.timestamp(let ticks)?, _): ticks
+    case (.timestamp(let ticks, _)?, _): ticks
     case (nil, ConvertedType.timestampMilliseconds): 1_000
     case (nil, ConvertedType.timestampMicroseconds): 1_000_000
     default: nil

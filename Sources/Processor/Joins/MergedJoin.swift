@@ -118,8 +118,14 @@ public final class MergedJoin {
     let stream = streams[index]
     let batch = stream.batch
     batch.removeAll()
-    try batch.append(bytes, sequence: place.line) { failure in
-      output(.letter(DeadLetter(failure, stream.source.schema, bytes, sequence: place.line), place))
+    do throws(DecodeFailure) {
+      try batch.append(bytes, sequence: place.line) { failure in
+        stream.guess.note(failure, batch.schema)
+        output(.letter(DeadLetter(failure, stream.source.schema, bytes, sequence: place.line), place))
+      }
+    } catch {
+      stream.guess.note(error, batch.schema)
+      throw error
     }
     for row in 0..<batch.count { stream.guess.note(batch.time(row)) }
     if let seen = stream.seen {

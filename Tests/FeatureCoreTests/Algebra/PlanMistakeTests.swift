@@ -93,6 +93,7 @@ import Testing
   @Test(
     arguments: [
       ("user.id", nil, "a field named 'user.id' would never be there"),
+      ("x", "$.user.id", "'$.user.id' begins like JSONPath"),
       ("x", "user.", "'user.' is no path"), ("x", "n", "'x' and 'n' are read from the same place, n"),
       ("x", "n.a", "n is read whole, and n.a is a part of it"),
       ("x", "a[20000]", "the path goes beyond element 9999"),

@@ -16,6 +16,42 @@ import Testing
         + "2023-11-14T22:13:20Z")
   }
 
+  /// The declared unit may be off by more than one step.
+  @Test(
+    arguments: [
+      (TimeUnit.microseconds, 1, TimeUnit.seconds), (.nanoseconds, 1, .milliseconds),
+      (.microseconds, 1_000, .milliseconds),
+    ] as [(TimeUnit, Int64, TimeUnit)])
+  func anyCoarserUnitIsNoticed(_ unit: TimeUnit, _ scale: Int64, _ expected: TimeUnit) throws {
+    var guess = UnitGuess(unit)
+    for second in [Self.seconds, Self.seconds + 86_400] { guess.note(second * scale) }
+    #expect(guess.fitting == expected)
+    #expect(
+      guess.problem?.hasSuffix("the first is 2023-11-14T22:13:20Z") == true, "\(guess.problem ?? "none")")
+  }
+
+  /// Times beyond the year 9999 are none; if there are no others, the unit that fits is named.
+  @Test func unitsThatAreTooLargeAreNoticed() throws {
+    let reader = EventReader(
+      Source(
+        "s", topic: "s", timestamp: .init(field: "ts", unit: .seconds), fields: [.init("at", .timestamp)]))
+    func failure(_ record: String) throws -> DecodeFailure {
+      try #require(throws: DecodeFailure.self) { _ = try reader.read(record) }
+    }
+    let (schema, far) = (reader.schema, try failure(#"{"ts":1700000000000}"#))
+    var guess = UnitGuess(.seconds)
+    guess.note(try failure(#"{"ts":1700000000,"at":1700000000000}"#), schema)
+    #expect(guess.problem == nil, "another field")
+    guess.note(far, schema)
+    #expect(
+      guess.problem
+        == "no time lies in the years 1 to 9999: read in ms instead of s, they are of this century")
+    var other = UnitGuess(.seconds)
+    other.note(Self.record)
+    other.note(guess)
+    #expect(other.problem == nil, "one time is meant")
+  }
+
   @Test func oneTimeThatIsMeantIsEnough() {
     var guess = UnitGuess(.milliseconds)
     #expect(guess.fitting == nil)
