@@ -245,7 +245,9 @@ final class Audit {
     // What a dead instance has left open hides what comes after it, until it times out.
     if let open = broker.openPlace { found.append((open.logged.description, "has an open transaction")) }
     for deployment in deployments where !deployment.isRetired {
-      if deployment.isBereft { found.append((deployment.group, "has not seen that its topic is another one")) }
+      if deployment.isBereft {
+        found.append((deployment.group, "has not seen that its topic is another one"))
+      }
       for oracle in deployment.oracles {
         // The marks of transactions are passed, too: retention removes them like records.
         let end = broker.log(oracle.place).end
