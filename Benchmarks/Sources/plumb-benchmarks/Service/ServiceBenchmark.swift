@@ -60,6 +60,11 @@ struct ServiceBenchmark {
       pairs.append((try service("\(topic)\(pair)"), try baseline("\(topic)-raw\(pair)", load)))
     }
     printRates(pairs)
+    let two = try (1...repetitions).map { try service("\(topic)-two\($0)", workers: 2) }
+    let rate = median(two, \.rate) / median(pairs.map(\.service), \.rate)
+    let cpu = median(two, \.cpu) / median(pairs.map(\.service), \.cpu)
+    print(
+      "Two workers / one, medians of \(two.count): events/s \(decimals(rate, 2)), CPU \(decimals(cpu, 2))")
   }
 
   private func fill() {
@@ -75,10 +80,10 @@ struct ServiceBenchmark {
 
   // MARK: One run
 
-  private func service(_ application: String) throws -> CatchUp {
+  private func service(_ application: String, workers: Int = 1) throws -> CatchUp {
     let definitions = try site.prepare(
       application, topic: topic, snapshotsHaveValues: workload.snapshotsHaveValues)
-    return try measure(application) { try site.run(definitions) }
+    return try measure(application) { try site.run(definitions, workers: workers) }
   }
 
   private func baseline(_ application: String, _ load: RawPipeline.Load) throws -> CatchUp {
@@ -135,6 +140,10 @@ struct ServiceBenchmark {
 
   // MARK: The tables
 
+  private func median(_ runs: [CatchUp], _ value: (CatchUp) -> Double) -> Double {
+    runs.map(value).sorted()[runs.count / 2]
+  }
+
   private func printRates(_ pairs: [(service: CatchUp, baseline: CatchUp)]) {
     print(
       "\n| CPU in µs an event | events/s | all processes | own thread | librdkafka | broker | Redis |\n"
@@ -151,11 +160,10 @@ struct ServiceBenchmark {
   }
 
   private func printRow(_ name: String, _ runs: [CatchUp]) {
-    func median(_ value: (CatchUp) -> Double) -> Double { runs.map(value).sorted()[runs.count / 2] }
     let parts: [(CatchUp) -> Double] = [\.process.own, \.process.library, \.broker, \.redis]
-    let cells = parts.map { part in decimals(median { part($0) * 1e6 / Double($0.events) }, 2) }
+    let cells = parts.map { part in decimals(median(runs) { part($0) * 1e6 / Double($0.events) }, 2) }
     print(
-      "| \(name) | \(decimals(median(\.rate), 0)) | \(decimals(median(\.cpu), 2)) | \(cells.joined(separator: " | ")) |"
+      "| \(name) | \(decimals(median(runs, \.rate), 0)) | \(decimals(median(runs, \.cpu), 2)) | \(cells.joined(separator: " | ")) |"
     )
   }
 }

@@ -101,12 +101,12 @@ final class Site {
   }
 
   /// Starts the service.
-  func run(_ definitions: String, commitInterval: Int = 100) throws -> Process {
+  func run(_ definitions: String, commitInterval: Int = 100, workers: Int = 1) throws -> Process {
     try Self.start(
       plumb,
       [
         "run", "-d", definitions, "--brokers", brokers, "--redis", "unix://\(redisPath)",
-        "--commit-interval", "\(commitInterval)",
+        "--commit-interval", "\(commitInterval)", "--workers", "\(workers)",
       ], output: FileHandle.nullDevice)
   }
 }
