@@ -82,12 +82,12 @@ final class Audit {
     if committed == nil, !task.covered.isEmpty, !oracle.isOfJoin {
       world.violate("the store has states of \(oracle.name), of which nothing is committed")
     }
-    if !deployment.redis.setBack.contains(oracle.name), task.covered.count < task.states.count {
+    if !deployment.redis.setBack.contains(oracle.name), task.hasUncovered {
       world.violate("the store has states of \(oracle.name) that its position \(position) does not cover")
     }
     let found = task.covered
     var expected = oracle.states(at: position)
-    // What its past has left under a position that was set back is never read, and written over on the way.
+    // What its past has left, or removed, under a position that was set back is never looked for, and written over on the way.
     for (key, state) in task.states where state.position > position { expected[key] = nil }
     guard found != expected else { return }
     let keys = Set(found.keys).union(expected.keys).filter { found[$0] != expected[$0] }

@@ -115,6 +115,7 @@ public final class Simulation {
     calm()
     world.runOthers = nil
     world.delayed = []
+    for errand in world.errands { errand.forget() }
     world.errands = []
     return SimulationOutcome(
       seed: seed, violation: world.violation, coverage: world.coverage, turns: turns)

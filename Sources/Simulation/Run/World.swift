@@ -42,7 +42,7 @@ final class World {
   /// Requests that are still under way, though nobody waits for them.
   var delayed: [() -> Void] = []
   /// Commits that other threads are to make.
-  var errands: [() -> Void] = []
+  var errands: [any PendingErrand] = []
   private var suspensions = 0
   private let sink: ((String) -> Void)?
 
@@ -85,7 +85,7 @@ final class World {
 
   /// Lets some of the other threads get on, in any order.
   func runErrands() {
-    while !errands.isEmpty, draws.oneIn(3) { errands.remove(at: draws.below(errands.count))() }
+    while !errands.isEmpty, draws.oneIn(3) { errands.remove(at: draws.below(errands.count)).run() }
   }
 
   enum Port { case log, store }

@@ -5,15 +5,18 @@ final class SimulatedRedis {
   struct Task {
     var epoch: Int64?
     var position: Int64?
+    /// And what was removed, without bytes: a server knows nothing of it, the audit does.
     var states: [[UInt8]: Stored] = [:]
 
     /// The states that the task's position covers.
     var covered: [[UInt8]: [UInt8]] {
-      states.filter { $0.value.position <= position ?? .min }.mapValues(\.bytes)
+      states.filter { $0.value.position <= position ?? .min && !$0.value.bytes.isEmpty }.mapValues(\.bytes)
     }
+    /// Whether there are others.
+    var hasUncovered: Bool { covered.count < states.count { !$0.value.bytes.isEmpty } }
   }
 
-  /// A state, and the position that it was written with.
+  /// A state, and the position that it was written or removed with.
   struct Stored {
     var bytes: [UInt8]
     var position: Int64
@@ -59,9 +62,8 @@ final class SimulatedRedis {
   ) {
     record(task, states.map(\.key))
     for (key, value) in states {
-      if value.isEmpty, tasks[task]?.states[key] != nil { world.coverage.hit(.removed) }
-      let stored = Stored(bytes: value, position: folded ?? position)
-      tasks[task, default: Task()].states[key] = value.isEmpty ? nil : stored
+      if value.isEmpty, tasks[task]?.states[key]?.bytes.isEmpty == false { world.coverage.hit(.removed) }
+      tasks[task, default: Task()].states[key] = Stored(bytes: value, position: folded ?? position)
     }
     if movesPosition { tasks[task, default: Task()].position = position }
     changed.insert(task)

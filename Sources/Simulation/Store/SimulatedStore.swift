@@ -56,7 +56,7 @@ final class SimulatedStore: StateStorePort {
             .moved, .loadMoved, task, "position \(position ?? -1), found \(stored?.position ?? -1)")
         }
         for index in start..<end {
-          guard let state = keys.withBytes(index, { stored?.states[Array($0)] }) else {
+          guard let state = keys.withBytes(index, { stored?.states[Array($0)] }), !state.bytes.isEmpty else {
             body(index, .none)
             continue
           }
