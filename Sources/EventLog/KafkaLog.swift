@@ -179,8 +179,8 @@ public final class KafkaLog: EventLogPort {
     try producer.send(topic: topic, partition: partition, key: key, value: value)
   }
 
-  /// See `EventLogPort`. Lasts no longer than a full queue is waited for, the request's deadline and twice the transaction's. Without transactions it is done
-  /// when it returns.
+  /// See `EventLogPort`. Lasts no longer than a full queue is waited for, the request's deadline and twice the transaction's.
+  /// Without transactions it is done when it returns.
   public func startCommit(
     _ offsets: [(partition: TopicPartition, offset: Int64)], _ changes: [SealedChanges]
   ) throws(LogError) -> Bool {

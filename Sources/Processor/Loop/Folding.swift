@@ -292,10 +292,7 @@ extension ProcessorLoop {
     bytesSinceCommit += emitted.byteCount
     try emitted.withBytes(0) { (recordKey, bytes) throws(LoopFault) in
       try snapshot.write(view.fold.view, key: key, state, bytes, at: position) { (value) throws(LoopFault) in
-        try beginTransaction()
-        try onLog { () throws(LogError) in
-          try log.send(topic: routing.snapshotTopic, partition: nil, key: recordKey, value: value)
-        }
+        try send(topic: routing.snapshotTopic, key: recordKey, value: value)
       }
     }
     counts.snapshots += 1
@@ -356,9 +353,7 @@ extension ProcessorLoop {
         writer.forwarded(records[record], schema)
         try send(topic: forward.topic, key: key)
       } else {
-        try onLog { () throws(LogError) in
-          try log.send(topic: forward.topic, partition: nil, key: key, value: records[record].value)
-        }
+        try send(topic: forward.topic, key: key, value: records[record].value)
       }
       counts.forwarded += 1
     }
@@ -372,6 +367,14 @@ extension ProcessorLoop {
         try log.send(topic: topic, partition: nil, key: key, value: bytes)
       }
     }
+  }
+
+  /// Sends a record in the transaction that is open, or in the next.
+  func send(
+    topic: String, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
+  ) throws(LoopFault) {
+    try beginTransaction()
+    try onLog { () throws(LogError) in try log.send(topic: topic, partition: nil, key: key, value: value) }
   }
 
   func beginTransaction() throws(LoopFault) {

@@ -44,10 +44,7 @@ extension ProcessorLoop {
   private func send(_ output: JoinFold.Output, _ task: WorkerTask, _ join: JoinFold) throws(LoopFault) {
     switch output {
     case .record(let key, let value):
-      try beginTransaction()
-      try onLog { () throws(LogError) in
-        try log.send(topic: join.topic, partition: nil, key: key, value: value)
-      }
+      try send(topic: join.topic, key: key, value: value)
       counts.joined += 1
       foldsSinceCommit += 1
       bytesSinceCommit += value.count
