@@ -6,12 +6,12 @@ import Processor
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// `plumb archive` keeps what a topic held, and `plumb verify --archive` reads both as one.
   @Suite struct ArchiveTests {}
 }
 
-extension Integration.ArchiveTests {
+extension Journeys.ArchiveTests {
   @Test func isTheTopicAfterKills() async throws {
     try await Integration.expectNone {
       let seed = Integration.seed()

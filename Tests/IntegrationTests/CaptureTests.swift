@@ -1,7 +1,7 @@
 import Foundation
 import Testing
 
-extension Integration {
+extension Journeys {
   /// `plumb capture` of a real PostgreSQL.
   @Suite(.enabled(if: Postgres.programs != nil, "there is no PostgreSQL: install postgresql-15"))
   struct CaptureTests {}
@@ -15,7 +15,7 @@ private enum Postgres {
   }()
 }
 
-extension Integration.CaptureTests {
+extension Journeys.CaptureTests {
   /// Random transactions of four sessions while capture, broker and PostgreSQL are killed: each key's records are what
   /// triggers remembered, in order.
   @Test func killsLoseAndRepeatNothing() throws {
@@ -35,7 +35,7 @@ extension Integration.CaptureTests {
   }
 }
 
-extension Integration {
+extension Journeys {
   /// `plumb capture` of what has no log of changes.
   @Suite struct ComparedCaptureTests {
     /// An SQLite table and two files change while capture and broker are killed: the topics come to what they are, and no

@@ -2,7 +2,7 @@ import Foundation
 import TestSupport
 import Testing
 
-extension Integration {
+extension Journeys {
   /// `./examples/ctr/run` at a tenth of its size, with everything killed on the way.
   @Suite(
     .enabled(
@@ -11,7 +11,7 @@ extension Integration {
   struct ClickModelTests {}
 }
 
-extension Integration.ClickModelTests {
+extension Journeys.ClickModelTests {
   /// The service, the feature server and the follower of triggers are killed amid serving, and again while a model is trained: the
   /// trigger fires at the hop and for the values that it has without kills, and every claim of the example holds.
   @Test func killsChangeNothingOfWhatAModelGoesThrough() async throws {

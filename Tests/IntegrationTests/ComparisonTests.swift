@@ -3,12 +3,12 @@ import Foundation
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// `plumb training-set --report` finds what a service that was away has not served, and what came late.
   @Suite struct ComparisonTests {}
 }
 
-extension Integration.ComparisonTests {
+extension Journeys.ComparisonTests {
   @Test func causesAreThoseThatWereMade() async throws {
     try await Integration.expectNone {
       try Self.run()

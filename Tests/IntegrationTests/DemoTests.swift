@@ -2,12 +2,12 @@ import Foundation
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// `./Compose/demo` with the binary under test. However it ends, nothing is left behind.
   @Suite struct DemoTests {}
 }
 
-extension Integration.DemoTests {
+extension Journeys.DemoTests {
   @Test func verifiesWhatItDid() async throws {
     try await Integration.expectNone {
       let demo = try Demo(["--for", "5s", "--rate", "300"])

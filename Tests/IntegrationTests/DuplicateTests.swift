@@ -2,13 +2,13 @@ import Foundation
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// Orders that are sent again, to a service that is killed: each counts once, in Redis, by way of a repartition topic, in
   /// training rows and in the eyes of `verify`.
   @Suite struct DuplicateTests {}
 }
 
-extension Integration.DuplicateTests {
+extension Journeys.DuplicateTests {
   private static let definitions = """
     name: shop
     version: 1

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// `plumb export` of a service at work, killed again and again: every snapshot becomes one row.
   @Suite(
     .enabled(
@@ -11,7 +11,7 @@ extension Integration {
   struct ExportTests {}
 }
 
-extension Integration.ExportTests {
+extension Journeys.ExportTests {
   @Test func killsLoseAndRepeatNothing() async throws {
     try await Integration.expectNone {
       try Self.underKills()

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// The repository that `plumb feast export` writes, with the real Feast, over `plumb serve`.
   @Suite(
     .enabled(
@@ -11,7 +11,7 @@ extension Integration {
   struct FeastServerTests {}
 }
 
-extension Integration.FeastServerTests {
+extension Journeys.FeastServerTests {
   /// Every type, alone and in lists, with keys of one column and of two.
   private static let definitions = """
     name: kinds

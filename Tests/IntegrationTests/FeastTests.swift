@@ -2,7 +2,7 @@ import Foundation
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// A Feast repository over an export, with the real Feast.
   @Suite(
     .enabled(
@@ -11,7 +11,7 @@ extension Integration {
   struct FeastTests {}
 }
 
-extension Integration.FeastTests {
+extension Journeys.FeastTests {
   /// The shop's, with what people are told, and a service over two views.
   private static let definitions =
     ShopEvents.definitions.replacing(

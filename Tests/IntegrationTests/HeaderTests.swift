@@ -3,14 +3,14 @@ import Foundation
 import TestSupport
 import Testing
 
-extension Integration {
+extension Journeys {
   /// Fields that are headers of the records, as another client writes them: in Redis, by way of a repartition topic, in dead
   /// letters, an archive, training rows and the eyes of `verify`.
   @Suite(.enabled(if: Python.has("confluent_kafka"), "needs confluent_kafka in PLUMB_PYTHON"))
   struct HeaderTests {}
 }
 
-extension Integration.HeaderTests {
+extension Journeys.HeaderTests {
   private static let definitions = """
     name: shop
     version: 1

@@ -2,8 +2,8 @@ import Foundation
 import Testing
 import TestSupport
 
-/// The real binary with a real broker and a real Redis. One test at a time: each runs several processes, and the
-/// faults' timing should come from the tests.
+/// The real binary with a real broker and a real Redis, and what befalls them. One test at a time: each runs several
+/// processes, and the faults' timing should come from the tests.
 @Suite(
   .serialized, .timeLimit(.minutes(30)),
   .enabled(if: RedisProcess.executable != nil, "redis-server is missing: install it to run these tests"))
@@ -32,3 +32,10 @@ enum Integration {
     return [site.logs, "seed \(seed), \(problems.count) problems:"] + problems.prefix(5)
   }
 }
+
+/// What people do with the real binary from the first event to the last answer. One at a time as well, but beside
+/// `Integration`: both wait most of the time.
+@Suite(
+  .serialized, .timeLimit(.minutes(30)),
+  .enabled(if: RedisProcess.executable != nil, "redis-server is missing: install it to run these tests"))
+enum Journeys {}

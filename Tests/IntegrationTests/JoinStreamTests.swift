@@ -4,12 +4,12 @@ import Processor
 import TestSupport
 import Testing
 
-extension Integration {
+extension Journeys {
   /// Two topics that a join reads: however they come in, and when one stands still.
   @Suite struct JoinStreamTests {}
 }
 
-extension Integration.JoinStreamTests {
+extension Journeys.JoinStreamTests {
   private static let definitions = """
     name: shop
     version: 1

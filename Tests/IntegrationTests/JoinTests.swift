@@ -4,12 +4,12 @@ import Processor
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// Joins of a real service, under kill -9: each left event has one outcome, the one that plain search finds.
   @Suite struct JoinTests {}
 }
 
-extension Integration.JoinTests {
+extension Journeys.JoinTests {
   private static let definitions = """
     name: shop
     version: 1

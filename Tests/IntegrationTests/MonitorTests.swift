@@ -4,12 +4,12 @@ import Processor
 import TestSupport
 import Testing
 
-extension Integration {
+extension Journeys {
   /// A model of a real service: what `plumb monitor` and `/metrics` say of it.
   @Suite struct MonitorTests {}
 }
 
-extension Integration.MonitorTests {
+extension Journeys.MonitorTests {
   private static let baseline = """
     {"plumb_baseline": 1, "rows": 100, "measures": {"auc": 0.9, "log_loss": 0.3},
      "columns": {"price": {"edges": [10], "counts": [50, 50]}, "score": {"edges": [0.5], "counts": [50, 50]}}}

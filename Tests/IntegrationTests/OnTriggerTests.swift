@@ -3,12 +3,12 @@ import Processor
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// `plumb on-trigger` with a real broker and real commands, killed and stopped.
   @Suite struct OnTriggerTests {}
 }
 
-extension Integration.OnTriggerTests {
+extension Journeys.OnTriggerTests {
   private static let definitions = ShopEvents.definitions.replacing(
     "    entity: user\n",
     with: "    entity: user\n    triggers: { seen: { when: events_lifetime > 0, every: 10m } }\n")

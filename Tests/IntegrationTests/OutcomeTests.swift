@@ -5,12 +5,12 @@ import Processor
 import TestSupport
 import Testing
 
-extension Integration {
+extension Journeys {
   /// Outcomes of real events in disorder: those of `training-set --label` and of a join in SQL.
   @Suite(.enabled(if: Python.has("duckdb"), "the Python of PLUMB_PYTHON lacks duckdb")) struct OutcomeTests {}
 }
 
-extension Integration.OutcomeTests {
+extension Journeys.OutcomeTests {
   @Test(arguments: OutcomeLog.all) func outcomesAreTrainingRowsAndSQL(_ log: OutcomeLog)
     async throws
   {

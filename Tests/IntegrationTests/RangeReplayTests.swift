@@ -5,12 +5,12 @@ import Processor
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// `plumb replay --from --until`: ranges of the topics, compared with a plain fold of their records.
   @Suite struct RangeReplayTests {}
 }
 
-extension Integration.RangeReplayTests {
+extension Journeys.RangeReplayTests {
   @Test func rangesAreFolded() async throws {
     try await Integration.expectNone {
       let seed = Integration.seed()

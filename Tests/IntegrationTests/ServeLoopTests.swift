@@ -2,13 +2,13 @@ import Foundation
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// The whole way of an answer while everything runs: events are folded, clients are answered, answers are logged,
   /// verified, and become rows.
   @Suite struct ServeLoopTests {}
 }
 
-extension Integration.ServeLoopTests {
+extension Journeys.ServeLoopTests {
   @Test func answersAreVerifiedAndBecomeTheirRows() async throws {
     try await Integration.expectNone {
       let seed = Integration.seed()

@@ -3,12 +3,12 @@ import Processor
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// Rows that clients of the feature server write to a source's topic, with the service that folds them.
   @Suite struct ServePredictionTests {}
 }
 
-extension Integration.ServePredictionTests {
+extension Journeys.ServePredictionTests {
   private static let definitions = """
     name: shop
     version: 1

@@ -4,12 +4,12 @@ import Processor
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// `plumb serve` beside `plumb run`, asked by plain HTTP and by Feast's client.
   @Suite struct ServeTests {}
 }
 
-extension Integration.ServeTests {
+extension Journeys.ServeTests {
   @Test func answersAreWhatIsInTheStore() async throws {
     try await Integration.expectNone {
       let site = try Site(ServedShop.definitions)

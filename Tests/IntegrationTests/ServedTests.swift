@@ -7,12 +7,12 @@ import SwiftProtobuf
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// The topic of answers, read again: what was answered is what the log says, and what rows hold.
   @Suite struct ServedTests {}
 }
 
-extension Integration.ServedTests {
+extension Journeys.ServedTests {
   /// The shop's, with a service whose answers are logged.
   private static let definitions =
     ShopEvents.definitions + """

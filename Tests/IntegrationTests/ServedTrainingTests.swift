@@ -2,13 +2,13 @@ import Foundation
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// `plumb training-set --as served` makes what `plumb get` had answered, from the topic and from an export, also when
   /// another version has run beside.
   @Suite struct ServedTrainingTests {}
 }
 
-extension Integration.ServedTrainingTests {
+extension Journeys.ServedTrainingTests {
   @Test func rowsAreWhatWasRead() async throws {
     try await Integration.expectNone {
       try Self.run()

@@ -5,12 +5,12 @@ import Processor
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// A real shop's events through Kafka: every state is the one that a fold of the file gives.
   @Suite struct ShopLogTests {}
 }
 
-extension Integration.ShopLogTests {
+extension Journeys.ShopLogTests {
   private static let file = ProcessInfo.processInfo.environment["PLUMB_TEST_DATA"].map {
     "\($0)/jd/events.ndjson.zst"
   }

@@ -6,12 +6,12 @@ import Processor
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// `plumb replay --into redis`: a store that was lost comes back byte for byte.
   @Suite struct StoreReplayTests {}
 }
 
-extension Integration.StoreReplayTests {
+extension Journeys.StoreReplayTests {
   @Test func aLostStoreIsFoldedAgain() async throws {
     try await Integration.expectNone(Self.folding)
   }

@@ -4,13 +4,13 @@ import SQLiteTables
 import TestSupport
 import Testing
 
-extension Integration {
+extension Journeys {
   /// Rows of a captured table and aggregates of events in one answer: live, in training rows, in a store that comes back, and in
   /// another version.
   @Suite struct TableServiceTests {}
 }
 
-extension Integration.TableServiceTests {
+extension Journeys.TableServiceTests {
   private static func definitions(_ version: Int, _ database: String) -> String {
     """
     name: shop

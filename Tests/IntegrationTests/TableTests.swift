@@ -2,12 +2,12 @@ import Foundation
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// The rows of a table's topic as features: served, verified, and in training rows.
   @Suite struct TableTests {}
 }
 
-extension Integration.TableTests {
+extension Journeys.TableTests {
   /// Who writes the topic, and how.
   enum Form: String, CaseIterable {
     /// Keys placed by murmur2: views fold straight from the source.

@@ -5,12 +5,12 @@ import Processor
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// `plumb snapshots tail` and `plumb dead-letters tail` of what a real service wrote.
   @Suite struct TailTests {}
 }
 
-extension Integration.TailTests {
+extension Journeys.TailTests {
   @Test func rowsAreTheTopics() async throws {
     try await Integration.expectNone {
       try Self.run()

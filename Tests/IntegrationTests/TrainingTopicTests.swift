@@ -3,12 +3,12 @@ import Foundation
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// `plumb training-set --as happened` reads topics, and an archive that goes on in them, as the service folds them.
   @Suite struct TrainingTopicTests {}
 }
 
-extension Integration.TrainingTopicTests {
+extension Journeys.TrainingTopicTests {
   private static let users = (0..<60).map { "u\($0)" }
 
   @Test func archiveAndTopicsAreOneLog() async throws {

@@ -6,12 +6,12 @@ import Synchronization
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// A new version of the definitions is filled, promoted, and the old one retired, while events come and readers read.
   @Suite struct UpgradeTests {}
 }
 
-extension Integration.UpgradeTests {
+extension Journeys.UpgradeTests {
   /// Definitions whose values tell their version: `scaled` is so many times `total`.
   private static func definitions(_ version: Int, factor: Int) -> String {
     """

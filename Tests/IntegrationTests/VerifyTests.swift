@@ -5,12 +5,12 @@ import Processor
 import Testing
 import TestSupport
 
-extension Integration {
+extension Journeys {
   /// `plumb verify` finds nothing where nothing is wrong, and finds what was tampered with.
   @Suite struct VerifyTests {}
 }
 
-extension Integration.VerifyTests {
+extension Journeys.VerifyTests {
   @Test func findsNothingUnderLoad() async throws {
     try await Integration.expectNone {
       let seed = Integration.seed()

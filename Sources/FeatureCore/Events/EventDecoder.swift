@@ -14,6 +14,8 @@ public struct EventDecoder {
   private let keyColumn: Int
   /// Whether the time and the key are read from elements.
   private let isTimeOfElement: Bool
+  /// Whether a record has more than its object's members: elements, kept values, or what stands outside of the JSON.
+  private let hasMore: Bool
   /// Owns what the pointers below point to, which the loop reads without touching reference counts.
   private let shape: RecordShape
   private let format: Source.Format
@@ -41,6 +43,7 @@ public struct EventDecoder {
     tokens = keys.tokenMemory
     startSlot = keys.start
     recordColumns = shape.recordColumns
+    hasMore = !schema.isPlain || !shape.recordColumns.isEmpty
   }
 
   /// Reads one event, or of a record with elements what they have in common. `row` holds as many scalars as the schema has
@@ -53,15 +56,13 @@ public struct EventDecoder {
     guard let json = JSONBytes(payload) else { throw DecodeFailure(.empty, offset: 0) }
     guard payload.count <= Limits.recordBytesMax else { throw .oversized }
     for column in 0..<columnCount { row[column] = .null }
-    shape.eachStart.pointee = -1
-    shape.keptStart.pointee = -1
+    if hasMore { (shape.eachStart.pointee, shape.keptStart.pointee) = (-1, -1) }
     let start = json.skipSpace(0)
     guard json[start] == Byte.openBrace else { throw json.malformed(start, .expectedObject) }
     let end = json.skipSpace(
       try members(json, start, node: 0, slots, tokens, startSlot, depth: 1, row, arena))
     guard end == json.count else { throw json.malformed(end, .trailingBytes) }
-    if !recordColumns.isEmpty { try read(record, row, arena) }
-    if shape.keptStart.pointee >= 0 { try keep(json, shape.keptStart.pointee, row, arena) }
+    if hasMore { try readMore(json, record, row, arena) }
     guard isTimeOfElement || row[timeColumn].isValue else {
       throw DecodeFailure(.missingTime, column: timeColumn, offset: 0)
     }
@@ -184,6 +185,14 @@ public struct EventDecoder {
       at = json.skipSpace(string.end + 1)
       if json[at] == Byte.comma { at = json.skipSpace(at + 1) }
     }
+  }
+
+  @inline(never)
+  private func readMore(
+    _ json: JSONBytes, _ record: RecordFields, _ row: UnsafeMutablePointer<Scalar>, _ arena: TextArena
+  ) throws(DecodeFailure) {
+    if !recordColumns.isEmpty { try read(record, row, arena) }
+    if shape.keptStart.pointee >= 0 { try keep(json, shape.keptStart.pointee, row, arena) }
   }
 
   /// Reads what is no part of the JSON.

@@ -156,9 +156,12 @@ public struct EventSchema: Sendable {
   /// what its elements' times are judged by.
   public var forwardsRecord: Bool { needsRecord || isTable || hasElementTimes }
 
+  /// Whether a record is one row, which says nothing of others.
+  var isPlain: Bool { each == nil && !isTable && format == .json }
+
   /// Whether a record has nothing that a table's row of single values has not.
   public var hasCells: Bool {
-    each == nil && !isTable && format == .json
+    isPlain
       && columns.allSatisfy {
         if case .json(let path) = $0.origin { path.steps.count == 1 } else { true }
       }

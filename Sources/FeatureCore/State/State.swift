@@ -211,32 +211,31 @@ extension State {
     if index == columns.count { return }
     if row.isNew { insert(row, level, place) }
     let start = place.words + row.position * level.stride
-    let cellStart = place.cells + row.position * level.cellCount
-    if level.cellCount == 0 {
-      words.withUnsafeMutableBufferPointer { words in
-        let row = words.baseAddress! + start
-        while index < columns.count {
-          if columns[index].accumulator.takes(registers) {
-            _ = columns[index].fold(registers, time: time, index, row, layout.bucketTables)
-          }
-          index += 1
-        }
-      }
-      return
+    if level.cellCount > 0 {
+      foldCells(registers, time: time, columns, start, place.cells + row.position * level.cellCount)
     }
-    while index < columns.count {
-      let column = columns[index]
-      if column.accumulator.takes(registers) {
-        let fresh = words.withUnsafeMutableBufferPointer { words in
-          column.fold(registers, time: time, index, words.baseAddress! + start, layout.bucketTables)
+    words.withUnsafeMutableBufferPointer { words in
+      let row = words.baseAddress! + start
+      while index < columns.count {
+        if columns[index].accumulator.takes(registers) {
+          columns[index].fold(registers, time: time, index, row, layout.bucketTables)
         }
-        if column.cell >= 0 {
-          column.accumulator.fold(
-            column.accumulator.input(registers), time: time, fresh: fresh,
-            into: &cells[cellStart + column.cell])
-        }
+        index += 1
       }
-      index += 1
+    }
+  }
+
+  /// Folds the event into a row's cells: before its words, which say what is fresh.
+  private mutating func foldCells(
+    _ registers: UnsafePointer<Scalar>, time: Int64, _ columns: UnsafeBufferPointer<Column>, _ start: Int,
+    _ cellStart: Int
+  ) {
+    for (index, column) in columns.enumerated() where column.cell >= 0 {
+      let accumulator = column.accumulator
+      guard accumulator.takes(registers) else { continue }
+      let fresh = words[start + 1 + (index >> 6)] & (1 << UInt64(index & 63)) == 0
+      accumulator.fold(
+        accumulator.input(registers), time: time, fresh: fresh, into: &cells[cellStart + column.cell])
     }
   }
 }
@@ -258,26 +257,23 @@ extension Accumulator {
 }
 
 extension Column {
-  /// Folds an event into the column's words, if it has any, and sets its bit in the row's mask. Returns whether
-  /// the bit was clear.
+  /// Folds an event into the column's words, if it has any, and sets its bit in the row's mask.
   @inline(__always)
   func fold(
     _ registers: UnsafePointer<Scalar>, time: Int64, _ index: Int, _ row: UnsafeMutablePointer<UInt64>,
     _ bucketTables: [BucketTable]
-  ) -> Bool {
+  ) {
     let mask = row + 1 + (index >> 6)
     let bit = UInt64(1) << UInt64(index & 63)
     let fresh = mask.pointee & bit == 0
     let input = accumulator.input(registers)
-    if accumulator.isOfRow, !input.isValue {
+    if !input.isValue, accumulator.isOfRow {
       // Only a table's row takes a null: it has no value now.
       mask.pointee &= ~bit
       for empty in 0..<accumulator.wordCount { row[word + empty] = 0 }
-      return fresh
+      return
     }
     mask.pointee |= bit
-    accumulator.fold(
-      input, time: time, fresh: fresh, bucketTables: bucketTables, into: row + word)
-    return fresh
+    accumulator.fold(input, time: time, fresh: fresh, bucketTables: bucketTables, into: row + word)
   }
 }

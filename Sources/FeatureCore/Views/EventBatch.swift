@@ -20,6 +20,7 @@ public final class EventBatch {
   private let computer: RowComputer?
   /// What the schema has to say for every row.
   private let hasCells: Bool
+  private let isPlain: Bool
   private let timeColumn: Int
   /// The time's if there is no key: both have to be there.
   private let keyColumn: Int
@@ -37,6 +38,7 @@ public final class EventBatch {
     decoder = EventDecoder(schema)
     computer = schema.computations.isEmpty ? nil : RowComputer(schema.computations)
     hasCells = schema.hasCells
+    isPlain = schema.isPlain
     timeColumn = schema.timeColumn
     keyColumn = schema.keyColumn ?? schema.timeColumn
   }
@@ -53,17 +55,14 @@ public final class EventBatch {
     _ payload: UnsafeRawBufferPointer, sequence: Int64, record: RecordFields = .none,
     refuse: (DecodeFailure) -> Void = { _ in }
   ) throws(DecodeFailure) {
-    if schema.each != nil { return try appendElements(payload, sequence, record, refuse) }
+    guard isPlain else { return try appendOther(payload, sequence, record, refuse) }
     precondition(count < capacity, "Cannot append to a full batch")
-    if schema.format != .json {
-      guard try decoder.decodeChange(payload, record, into: scalars + count * width, arena: arena) else {
-        return
-      }
-    } else if schema.isTable, payload.isEmpty {
-      try decoder.decodeDeletion(record, into: scalars + count * width)
-    } else {
-      try decoder.decode(payload, record, into: scalars + count * width, arena: arena)
-    }
+    try decoder.decode(payload, record, into: scalars + count * width, arena: arena)
+    try finishRow(sequence)
+  }
+
+  @inline(__always)
+  private func finishRow(_ sequence: Int64) throws(DecodeFailure) {
     if let computer { try computer.run(scalars + count * width, arena: arena) }
     sequences[count] = sequence
     count += 1
@@ -90,6 +89,23 @@ public final class EventBatch {
     sequences[count] = sequence
     count += 1
     return true
+  }
+
+  private func appendOther(
+    _ payload: UnsafeRawBufferPointer, _ sequence: Int64, _ record: RecordFields,
+    _ refuse: (DecodeFailure) -> Void
+  ) throws(DecodeFailure) {
+    if schema.each != nil { return try appendElements(payload, sequence, record, refuse) }
+    precondition(count < capacity, "Cannot append to a full batch")
+    let row = scalars + count * width
+    if schema.format != .json {
+      guard try decoder.decodeChange(payload, record, into: row, arena: arena) else { return }
+    } else if payload.isEmpty {
+      try decoder.decodeDeletion(record, into: row)
+    } else {
+      try decoder.decode(payload, record, into: row, arena: arena)
+    }
+    try finishRow(sequence)
   }
 
   private func appendElements(
@@ -169,7 +185,7 @@ public final class EventBatch {
 
   /// The event time of a row, in microseconds.
   @inline(__always)
-  public func time(_ index: Int) -> Int64 { scalars[index * width + schema.timeColumn].int64 }
+  public func time(_ index: Int) -> Int64 { scalars[index * width + timeColumn].int64 }
 
   /// The place of a row in its log.
   public func sequence(_ index: Int) -> Int64 { sequences[index] }

@@ -13,12 +13,12 @@ from confluent_kafka import Consumer, TopicPartition
 PATIENCE = 120
 
 
-def wait_until(what, condition):
+def wait_until(what, condition, pause=0.02):
     deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
             raise SystemExit(f"waited in vain until {what}")
-        time.sleep(0.02)
+        time.sleep(pause)
 
 
 def free_port():
