@@ -8,6 +8,8 @@ struct Options {
   var manyUsers = 1_000_000
   /// The binary that `service` measures.
   var plumb = ".build/release/plumb"
+  /// Milliseconds from a transaction's end to its markers, in `service`: 0 is the local broker's way, some are a cluster's.
+  var markerDelay = 0
   /// A Python with duckdb, polars, pandas and pyarrow, for `training` and `files`.
   var python = ProcessInfo.processInfo.environment["PLUMB_PYTHON"] ?? "python3"
   var groups: Set<String> = []
@@ -24,6 +26,7 @@ struct Options {
       case "--events": events = Self.number(rest.popFirst())
       case "--repetitions": repetitions = Self.number(rest.popFirst())
       case "--users": manyUsers = Self.number(rest.popFirst())
+      case "--marker-delay": markerDelay = Self.number(rest.popFirst())
       case "--plumb": plumb = rest.popFirst() ?? ""
       case "--python": python = rest.popFirst() ?? ""
       case "offline": groups.formUnion(OfflineBenchmark.groups)
@@ -40,10 +43,14 @@ struct Options {
   }
 
   private static func exitWithUsage() -> Never {
-    fatalError(
-      "usage: plumb-benchmarks [--events N] [--repetitions N] [--users N] [--plumb PATH] [--python PATH] "
-        + "[events] [folds] [states] [replay] [footprint] [parquet] [joins] [duplicates] [service] [offline | training files memory backfill]"
-    )
+    FileHandle.standardError.write(
+      Data(
+        """
+        usage: plumb-benchmarks [--events N] [--repetitions N] [--users N] [--plumb PATH] [--python PATH] [--marker-delay MS] \
+        [events] [folds] [states] [replay] [footprint] [parquet] [joins] [duplicates] [service] [offline | training files memory backfill]
+
+        """.utf8))
+    exit(64)
   }
 }
 

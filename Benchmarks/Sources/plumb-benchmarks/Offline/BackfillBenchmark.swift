@@ -16,7 +16,7 @@ struct BackfillBenchmark {
     try definitions.replacing("name: training", with: "name: everyevent")
       .replacing("entity: user_id", with: "entity: user_id\n    emit: event")
       .write(toFile: everyEvent, atomically: false, encoding: .utf8)
-    site = try Site(plumb: options.plumb, topics: ["clicks"])
+    site = try Site(options, topics: ["clicks"])
   }
 
   func run() throws {

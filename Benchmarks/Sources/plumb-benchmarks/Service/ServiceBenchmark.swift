@@ -32,7 +32,7 @@ struct ServiceBenchmark {
 
   /// Measures catching up on each workload, and the latencies with the first.
   static func run(_ options: Options, _ workloads: [Workload]) throws {
-    let site = try Site(plumb: options.plumb, topics: workloads.map(\.name))
+    let site = try Site(options, topics: workloads.map(\.name))
     defer { site.stop() }
     for workload in workloads {
       try ServiceBenchmark(repetitions: options.repetitions, workload: workload, site: site).measureCatchUp()

@@ -16,7 +16,8 @@ final class Site {
   let connection: UnsafeMutableRawPointer
   static let partitions = 4
 
-  init(plumb: String, topics: [String]) throws {
+  init(_ options: Options, topics: [String]) throws {
+    let plumb = options.plumb
     guard FileManager.default.isExecutableFile(atPath: plumb) else {
       throw Failure(
         description: "no binary at \(plumb): swift build -c release --product plumb, or --plumb PATH")
@@ -34,6 +35,7 @@ final class Site {
       [
         "broker", "--port", "0", "--memory-limit", "8192", "--topics",
         topics.map { "\($0):\(Self.partitions)" }.joined(separator: ","),
+        "--marker-delay", "\(options.markerDelay)",
       ], output: pipe)
     let line = String(decoding: pipe.fileHandleForReading.availableData, as: UTF8.self)
     guard let address = line.split(whereSeparator: \.isWhitespace).last else {
