@@ -15,6 +15,7 @@ let package = Package(
     .library(name: "FeatureCore", targets: ["FeatureCore"]),
     .library(name: "DefinitionFiles", targets: ["DefinitionFiles"]),
     .library(name: "EventFiles", targets: ["EventFiles"]),
+    .library(name: "OfflineStore", targets: ["OfflineStore"]),
     .library(name: "Parquet", targets: ["Parquet"]),
     .library(name: "Clickstream", targets: ["Clickstream"]),
     .library(name: "Processor", targets: ["Processor"]),
@@ -145,7 +146,9 @@ let package = Package(
       path: "examples/reader",
       swiftSettings: strict),
     // What several test targets need.
-    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+    .target(
+      name: "TestSupport", dependencies: ["FeatureCore", "Processor"], path: "Tests/TestSupport",
+      swiftSettings: strict),
     .testTarget(
       name: "FeatureCoreTests", dependencies: ["FeatureCore", "TestSupport"], swiftSettings: strict),
     .testTarget(
