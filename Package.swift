@@ -79,6 +79,8 @@ let package = Package(
     .target(
       name: "Capture", dependencies: ["FeatureCore", "Processor", "OfflineStore"], swiftSettings: strict),
     .target(
+      name: "CaptureTopics", dependencies: ["Capture", "EventLog", "Processor"], swiftSettings: strict),
+    .target(
       name: "PostgresTables", dependencies: ["FeatureCore", "Capture", "Processor", "CLibPQ"],
       swiftSettings: strict),
     .target(
@@ -109,7 +111,7 @@ let package = Package(
     .target(
       name: "Telemetry",
       dependencies: [
-        "FeatureCore", "Processor", .product(name: "Logging", package: "swift-log"),
+        "FeatureCore", "Processor", "Capture", .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"), "HTTPListener", "ModelMonitor",
       ], swiftSettings: strict),
     .target(
@@ -134,7 +136,8 @@ let package = Package(
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
         "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Simulation", "Telemetry",
-        "LiveView", "ServiceConfiguration", "Verification", "FeastDefinitions", "Capture", "PostgresTables",
+        "LiveView", "ServiceConfiguration", "Verification", "FeastDefinitions", "Capture", "CaptureTopics",
+        "PostgresTables",
         "SQLiteTables", "FileTables", "FeatureServer", "HTTPListener", "Replay", "ModelMonitor",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -40,7 +40,7 @@ let layers: [String: AllowedImports] = [
   "TLSServer": .only(["COpenSSL", "NIOCore", "Glibc", "Synchronization"]),
   "HTTPListener": .only(["TLSServer", "NIOCore", "NIOPosix", "NIOHTTP1", "Glibc", "Synchronization"]),
   "Telemetry": .only([
-    "FeatureCore", "Processor", "HTTPListener", "ModelMonitor", "Logging", "Metrics", "Foundation",
+    "FeatureCore", "Processor", "Capture", "HTTPListener", "ModelMonitor", "Logging", "Metrics", "Foundation",
     "Synchronization",
   ]),
   "FeatureServer": .only([
@@ -48,6 +48,7 @@ let layers: [String: AllowedImports] = [
     "Logging", "Metrics", "SwiftProtobuf", "Foundation", "FoundationEssentials", "Synchronization",
   ]),
   "Capture": .only(["FeatureCore", "Processor", "OfflineStore"]),
+  "CaptureTopics": .only(["Capture", "EventLog", "Processor"]),
   "PostgresTables": .only(["FeatureCore", "Capture", "CLibPQ", "Glibc"]),
   "FileTables": .only(["FeatureCore", "Capture", "EventFiles", "OfflineStore", "Glibc"]),
   "SQLiteTables": .only(["FeatureCore", "Capture", "CSQLite", "Glibc"]),
@@ -62,7 +63,8 @@ let floors: [(name: String, targets: [String])] = [
     "adapters",
     [
       "EventLog", "OnlineStore", "OfflineStore", "EventFiles", "Parquet", "DefinitionFiles", "Capture",
-      "PostgresTables", "SQLiteTables", "FileTables", "LocalBroker", "OutputRecords", "Telemetry",
+      "CaptureTopics", "PostgresTables", "SQLiteTables", "FileTables", "LocalBroker", "OutputRecords",
+      "Telemetry",
       "HTTPListener", "TLSServer", "TLSClient", "CallThread",
     ]
   ),
