@@ -69,6 +69,7 @@ let package = Package(
     .target(
       name: "Simulation", dependencies: ["FeatureCore", "Processor", "BrokerCore"], swiftSettings: strict),
     .target(name: "CallThread", swiftSettings: strict),
+    .target(name: "Commands", dependencies: ["Processor"], swiftSettings: strict),
     .target(name: "TLSClient", dependencies: ["COpenSSL"], swiftSettings: strict),
     .target(
       name: "OnlineStore", dependencies: ["FeatureCore", "Processor", "CallThread", "TLSClient", "CHiredis"],
@@ -135,7 +136,8 @@ let package = Package(
       name: "plumb",
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
-        "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Simulation", "Telemetry",
+        "BrokerCore", "LocalBroker", "Commands", "EventLog", "OnlineStore", "OutputRecords", "Simulation",
+        "Telemetry",
         "LiveView", "ServiceConfiguration", "Verification", "FeastDefinitions", "Capture", "CaptureTopics",
         "PostgresTables",
         "SQLiteTables", "FileTables", "FeatureServer", "HTTPListener", "Replay", "ModelMonitor",

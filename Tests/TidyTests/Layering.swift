@@ -21,6 +21,7 @@ let layers: [String: AllowedImports] = [
   "ModelMonitor": .only(["FeatureCore"]),
   "Processor": .only(["FeatureCore"]),
   "Simulation": .only(["FeatureCore", "Processor", "BrokerCore"]),
+  "Commands": .only(["Processor", "Glibc"]),
   "CallThread": .only(["Dispatch", "Glibc", "Synchronization"]),
   "TLSClient": .only(["COpenSSL", "Glibc"]),
   "OnlineStore": .only([
@@ -65,7 +66,7 @@ let floors: [(name: String, targets: [String])] = [
       "EventLog", "OnlineStore", "OfflineStore", "EventFiles", "Parquet", "DefinitionFiles", "Capture",
       "CaptureTopics", "PostgresTables", "SQLiteTables", "FileTables", "LocalBroker", "OutputRecords",
       "Telemetry",
-      "HTTPListener", "TLSServer", "TLSClient", "CallThread",
+      "HTTPListener", "TLSServer", "TLSClient", "CallThread", "Commands",
     ]
   ),
   ("rereading", ["Replay", "Verification"]),
