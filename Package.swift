@@ -72,7 +72,8 @@ let package = Package(
     .target(name: "Commands", dependencies: ["Processor"], swiftSettings: strict),
     .target(name: "TLSClient", dependencies: ["COpenSSL"], swiftSettings: strict),
     .target(
-      name: "OnlineStore", dependencies: ["FeatureCore", "Processor", "CallThread", "TLSClient", "CHiredis"],
+      name: "OnlineStore",
+      dependencies: ["FeatureCore", "Processor", "ModelMonitor", "CallThread", "TLSClient", "CHiredis"],
       swiftSettings: strict),
     .target(
       name: "EventLog", dependencies: ["FeatureCore", "Processor", "CallThread", "CRDKafka"],
@@ -103,7 +104,7 @@ let package = Package(
       name: "Replay",
       dependencies: [
         "FeatureCore", "Processor", "EventFiles", "EventLog", "OnlineStore", "OfflineStore", "OutputRecords",
-        "Parquet", "Verification", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+        "Parquet", "ModelMonitor", "Verification", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ],
       swiftSettings: strict),
     .target(

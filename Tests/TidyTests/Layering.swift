@@ -25,7 +25,7 @@ let layers: [String: AllowedImports] = [
   "CallThread": .only(["Dispatch", "Glibc", "Synchronization"]),
   "TLSClient": .only(["COpenSSL", "Glibc"]),
   "OnlineStore": .only([
-    "FeatureCore", "Processor", "CallThread", "TLSClient", "CHiredis", "Glibc", "Dispatch",
+    "FeatureCore", "Processor", "ModelMonitor", "CallThread", "TLSClient", "CHiredis", "Glibc", "Dispatch",
     "Synchronization",
   ]),
   "EventLog": .only(["FeatureCore", "Processor", "CallThread", "CRDKafka", "Glibc", "Synchronization"]),
@@ -35,7 +35,7 @@ let layers: [String: AllowedImports] = [
   ]),
   "Replay": .only([
     "FeatureCore", "Processor", "EventFiles", "EventLog", "OnlineStore", "OfflineStore", "OutputRecords",
-    "Parquet", "Verification", "SwiftProtobuf", "Dispatch", "Foundation", "Synchronization",
+    "Parquet", "ModelMonitor", "Verification", "SwiftProtobuf", "Dispatch", "Foundation", "Synchronization",
   ]),
   "ServiceConfiguration": .only(["FeatureCore", "Yams", "Foundation"]),
   "TLSServer": .only(["COpenSSL", "NIOCore", "Glibc", "Synchronization"]),
