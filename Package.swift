@@ -15,6 +15,7 @@ let package = Package(
     .library(name: "FeatureCore", targets: ["FeatureCore"]),
     .library(name: "DefinitionFiles", targets: ["DefinitionFiles"]),
     .library(name: "EventFiles", targets: ["EventFiles"]),
+    .library(name: "OfflineStore", targets: ["OfflineStore"]),
     .library(name: "Parquet", targets: ["Parquet"]),
     .library(name: "Clickstream", targets: ["Clickstream"]),
     .library(name: "Processor", targets: ["Processor"]),
@@ -68,15 +69,19 @@ let package = Package(
     .target(
       name: "Simulation", dependencies: ["FeatureCore", "Processor", "BrokerCore"], swiftSettings: strict),
     .target(name: "CallThread", swiftSettings: strict),
+    .target(name: "Commands", dependencies: ["Processor"], swiftSettings: strict),
     .target(name: "TLSClient", dependencies: ["COpenSSL"], swiftSettings: strict),
     .target(
-      name: "OnlineStore", dependencies: ["FeatureCore", "Processor", "CallThread", "TLSClient", "CHiredis"],
+      name: "OnlineStore",
+      dependencies: ["FeatureCore", "Processor", "ModelMonitor", "CallThread", "TLSClient", "CHiredis"],
       swiftSettings: strict),
     .target(
       name: "EventLog", dependencies: ["FeatureCore", "Processor", "CallThread", "CRDKafka"],
       swiftSettings: strict),
     .target(
       name: "Capture", dependencies: ["FeatureCore", "Processor", "OfflineStore"], swiftSettings: strict),
+    .target(
+      name: "CaptureTopics", dependencies: ["Capture", "EventLog", "Processor"], swiftSettings: strict),
     .target(
       name: "PostgresTables", dependencies: ["FeatureCore", "Capture", "Processor", "CLibPQ"],
       swiftSettings: strict),
@@ -99,7 +104,7 @@ let package = Package(
       name: "Replay",
       dependencies: [
         "FeatureCore", "Processor", "EventFiles", "EventLog", "OnlineStore", "OfflineStore", "OutputRecords",
-        "Parquet", "Verification", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+        "Parquet", "ModelMonitor", "Verification", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ],
       swiftSettings: strict),
     .target(
@@ -108,7 +113,7 @@ let package = Package(
     .target(
       name: "Telemetry",
       dependencies: [
-        "FeatureCore", "Processor", .product(name: "Logging", package: "swift-log"),
+        "FeatureCore", "Processor", "Capture", .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"), "HTTPListener", "ModelMonitor",
       ], swiftSettings: strict),
     .target(
@@ -132,8 +137,10 @@ let package = Package(
       name: "plumb",
       dependencies: [
         "FeatureCore", "DefinitionFiles", "EventFiles", "OfflineStore", "Clickstream", "Processor",
-        "BrokerCore", "LocalBroker", "EventLog", "OnlineStore", "OutputRecords", "Simulation", "Telemetry",
-        "LiveView", "ServiceConfiguration", "Verification", "FeastDefinitions", "Capture", "PostgresTables",
+        "BrokerCore", "LocalBroker", "Commands", "EventLog", "OnlineStore", "OutputRecords", "Simulation",
+        "Telemetry",
+        "LiveView", "ServiceConfiguration", "Verification", "FeastDefinitions", "Capture", "CaptureTopics",
+        "PostgresTables",
         "SQLiteTables", "FileTables", "FeatureServer", "HTTPListener", "Replay", "ModelMonitor",
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -145,7 +152,9 @@ let package = Package(
       path: "examples/reader",
       swiftSettings: strict),
     // What several test targets need.
-    .target(name: "TestSupport", path: "Tests/TestSupport", swiftSettings: strict),
+    .target(
+      name: "TestSupport", dependencies: ["FeatureCore", "Processor"], path: "Tests/TestSupport",
+      swiftSettings: strict),
     .testTarget(
       name: "FeatureCoreTests", dependencies: ["FeatureCore", "TestSupport"], swiftSettings: strict),
     .testTarget(

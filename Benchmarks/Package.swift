@@ -21,6 +21,7 @@ let package = Package(
         "CAllocationCount", "CPipeline",
         .product(name: "FeatureCore", package: "plumbline"),
         .product(name: "EventFiles", package: "plumbline"),
+        .product(name: "OfflineStore", package: "plumbline"),
         .product(name: "Clickstream", package: "plumbline"),
         .product(name: "Parquet", package: "plumbline"),
         .product(name: "Processor", package: "plumbline"),

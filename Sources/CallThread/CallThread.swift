@@ -1,5 +1,4 @@
 import Dispatch
-import Glibc
 import Synchronization
 
 /// A thread that makes one call at a time, while whoever asked for it goes on. It ends when nobody has it any more.
@@ -43,7 +42,7 @@ public final class CallThread<Failure: Error> {
   private let startThread: (@escaping @Sendable () -> Void) -> Bool
 
   /// A thread that begins with the first call.
-  public convenience init() { self.init(startThread: ThreadBody.start) }
+  public convenience init() { self.init(startThread: DetachedThread.start) }
 
   init(startThread: @escaping (@escaping @Sendable () -> Void) -> Bool) { self.startThread = startThread }
 
@@ -75,31 +74,6 @@ public final class CallThread<Failure: Error> {
       preconditionFailure("A call has ended without an outcome")
     }
     try outcome.get()
-    return true
-  }
-}
-
-/// What a thread runs: a C function can't know of type parameters.
-private final class ThreadBody: Sendable {
-  private let run: @Sendable () -> Void
-
-  private init(_ run: @escaping @Sendable () -> Void) { self.run = run }
-
-  /// Whether there is a thread: a limit of the system may leave none.
-  static func start(_ run: @escaping @Sendable () -> Void) -> Bool {
-    let argument = Unmanaged.passRetained(ThreadBody(run))
-    var thread = pthread_t()
-    let code = pthread_create(
-      &thread, nil,
-      { argument in
-        if let argument { Unmanaged<ThreadBody>.fromOpaque(argument).takeRetainedValue().run() }
-        return nil
-      }, argument.toOpaque())
-    guard code == 0 else {
-      argument.release()
-      return false
-    }
-    pthread_detach(thread)
     return true
   }
 }

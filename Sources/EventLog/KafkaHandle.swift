@@ -1,4 +1,5 @@
 import CRDKafka
+import CallThread
 import Processor
 
 /// The owner of a librdkafka client.

@@ -21,14 +21,11 @@ public struct RunCounts: Hashable, Sendable {
   public init() {}
 }
 
-/// Decodes the records of one source in batches and folds them into the states of some of its views.
+/// Folds the records of one source, decoded in batches, into the states of some of its views.
 ///
-/// The fold of a log whatever it is read from: records are pushed in, in log order. The size of a batch
-/// changes no result; it lets cache misses overlap.
+/// The fold of a log whatever it is read from: batches come in log order. The size of a batch changes no result; it lets
+/// cache misses overlap.
 public final class BatchProcessor {
-  /// Records of a batch: as many as keep their rows in the level 2 cache.
-  public static let batchRecordsDefault = 256
-
   /// The source.
   public let source: SourcePlan
   /// The views.
@@ -37,10 +34,8 @@ public final class BatchProcessor {
   /// Called with every trigger of a view that fires.
   public var onFiring: ((ViewPlan, Firing) -> Void)?
 
-  private let batch: EventBatch
   private let folds: [ViewFold]
   private let tables: [TableBox]
-  @exclusivity(unchecked) private var payloads = RecordPayloads()
   private let deadLetter: (DeadLetter) -> Void
   private let until: EventTime
   /// What the times of the events look like.
@@ -62,43 +57,15 @@ public final class BatchProcessor {
   /// `hashSecret` is as in `WorkerLimits`.
   public init(
     _ source: SourcePlan, views: [ViewPlan], until: EventTime = EventTime(microseconds: .max),
-    batchRecords: Int = BatchProcessor.batchRecordsDefault, hashSecret: UInt64 = 0,
-    deadLetter: @escaping (DeadLetter) -> Void
+    hashSecret: UInt64 = 0, deadLetter: @escaping (DeadLetter) -> Void
   ) {
     self.source = source
     self.until = until
     unitGuess = UnitGuess(source.source.timestamp.unit)
-    batch = EventBatch(source.schema, capacity: batchRecords)
     seen = SeenEvents(source, hashSecret: hashSecret)
     folds = views.map(ViewFold.init)
     tables = views.map { _ in TableBox(secret: hashSecret) }
-    payloads.reserve(batchRecords)
     self.deadLetter = deadLetter
-  }
-
-  /// Adds the next record of the log, whose sequence is larger than the last one's. Its bytes must stay valid until the next `flush`.
-  public func add(_ payload: UnsafeRawBufferPointer, sequence: Int64) {
-    records += 1
-    if batch.count >= batch.capacity { flush() }
-    do throws(DecodeFailure) {
-      try batch.append(payload, sequence: sequence) { refuse($0, payload, sequence) }
-      payloads.append(payload, number: sequence)
-    } catch {
-      refuse(error, payload, sequence)
-    }
-  }
-
-  private func refuse(_ failure: DecodeFailure, _ payload: UnsafeRawBufferPointer, _ sequence: Int64) {
-    undecodable += 1
-    unitGuess.note(failure, source.schema)
-    send(DeadLetter(failure, source.schema, payload, sequence: sequence))
-  }
-
-  /// Folds what has been added; afterwards no payload is referred to any more.
-  public func flush() {
-    fold(batch) { payloads[payloads.index(of: $0)] }
-    batch.removeAll()
-    payloads.removeAll()
   }
 
   /// Folds the next records of the log, which have been decoded by the source's schema: the rows of a batch, and what could not
@@ -110,6 +77,12 @@ public final class BatchProcessor {
     records += count
     for (sequence, failure) in failures { refuse(failure, payload(sequence), sequence) }
     fold(batch, payload)
+  }
+
+  private func refuse(_ failure: DecodeFailure, _ payload: UnsafeRawBufferPointer, _ sequence: Int64) {
+    undecodable += 1
+    unitGuess.note(failure, source.schema)
+    send(DeadLetter(failure, source.schema, payload, sequence: sequence))
   }
 
   /// What was done so far.

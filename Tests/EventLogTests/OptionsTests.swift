@@ -1,12 +1,8 @@
 import CRDKafka
-import Glibc
 import Processor
-import Synchronization
 import Testing
 
 @testable import EventLog
-
-private final class Flag: Sendable { let value = Atomic(false) }
 
 /// What needs no broker.
 @Suite struct OptionsTests {
@@ -184,17 +180,5 @@ private final class Flag: Sendable { let value = Atomic(false) }
       idle(#"{"brokers":{"a":{"rxidle":700,"x":1},"b":{"rxidle":-1},"c":{"txidle":3,"rxidle":52}}}"#) == 52)
     #expect(idle(#"{"brokers":{"a":{"rxidle":-1}}}"#) == nil)
     #expect(idle(#"{"rxidle":"#) == nil && idle("") == nil)
-  }
-
-  /// As librdkafka's threads sometimes do.
-  @Test func aCallThatNeverReturnsIsLeftBehind() {
-    let isReleased = Flag()
-    let start = ContinuousClock.now
-    let isOver = Deadline.run(milliseconds: 50) {
-      while !isReleased.value.load(ordering: .relaxed) { usleep(1_000) }
-    }
-    #expect(!isOver && .now - start < .seconds(30))
-    isReleased.value.store(true, ordering: .relaxed)
-    #expect(Deadline.run(milliseconds: 60_000) {})
   }
 }

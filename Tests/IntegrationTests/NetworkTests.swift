@@ -14,9 +14,8 @@ extension Integration.NetworkTests {
   /// Between the feature server and Redis: 503 within the time of a request, told once, and well again by itself.
   @Test func theServerOutlivesACutToRedis() async throws {
     try await Integration.expectNone {
-      let site = try Site(ServedShop.definitions)
       let seed = Integration.seed()
-      try ServedShop.fill(site, seed)
+      let site = try ServedShop.site(seed)
       let wire = try site.wireToRedis()
       defer { wire.stop() }
       let server = try Server(
@@ -45,9 +44,8 @@ extension Integration.NetworkTests {
   /// Between clients and the feature server: whoever is cut off is closed in time, and nobody else waits for it.
   @Test func theServerOutlivesACutToItsClients() async throws {
     try await Integration.expectNone {
-      let site = try Site(ServedShop.definitions)
       let seed = Integration.seed()
-      try ServedShop.fill(site, seed)
+      let site = try ServedShop.site(seed)
       let server = try Server(
         site, ["--client-timeout-s", "2", "--idle-timeout-s", "2", "--connections-max", "32"])
       let wire = try Wire(to: .port(server.port))

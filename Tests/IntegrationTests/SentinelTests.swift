@@ -58,9 +58,8 @@ extension Integration.SentinelTests {
 
   private static func servingThroughFailover() throws -> [String] {
     let seed = Integration.seed()
-    let site = try Site(ServedShop.definitions, redis: .sentinels)
+    let site = try ServedShop.site(seed, redis: .sentinels)
     guard let sentinels = site.redis.sentinels else { throw Failure("no sentinels") }
-    try ServedShop.fill(site, seed)
     // The address is a secret, which no argument shows.
     let address = site.path("redis-address")
     try site.redis.url.write(toFile: address, atomically: true, encoding: .utf8)

@@ -14,9 +14,8 @@ extension Integration.ServeFaultTests {
   /// The log of answers is full at once, and answers go on: what is lost is counted, and told once.
   @Test func withoutKafkaAnswersGoOn() async throws {
     try await Integration.expectNone {
-      let site = try Site(ServedShop.definitions)
       let seed = Integration.seed()
-      try ServedShop.fill(site, seed)
+      let site = try ServedShop.site(seed)
       guard try site.terminate("a") == 0 else { return [site.logs] }
       let server = try Server(
         site, ["--served-rows-max", "50", "-X", "producer.queue.buffering.max.messages=100"])
@@ -54,9 +53,8 @@ extension Integration.ServeFaultTests {
   /// it but what it has.
   @Test func aClusterIsReadNodeByNode() async throws {
     try await Integration.expectNone {
-      let site = try Site(ServedShop.definitions, redis: .cluster)
       let seed = Integration.seed()
-      try ServedShop.fill(site, seed)
+      let site = try ServedShop.site(seed, redis: .cluster)
       let server = try Server(site, ["--request-timeout-ms", "500", "--readers", "1"])
       let expected = try ServedShop.expectedRows(site)
       var problems = try server.check("values", expected)

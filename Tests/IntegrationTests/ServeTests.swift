@@ -12,9 +12,8 @@ extension Journeys {
 extension Journeys.ServeTests {
   @Test func answersAreWhatIsInTheStore() async throws {
     try await Integration.expectNone {
-      let site = try Site(ServedShop.definitions)
       let seed = Integration.seed()
-      try ServedShop.fill(site, seed)
+      let site = try ServedShop.site(seed)
       let server = try Server(site, ["--predictions", "clicks"])
       let expected = try ServedShop.expectedRows(site)
       var problems = try server.check("values", expected)
@@ -36,9 +35,8 @@ extension Journeys.ServeTests {
 
   @Test func withoutRedisItSaysSoAndComesBack() async throws {
     try await Integration.expectNone {
-      let site = try Site(ServedShop.definitions)
       let seed = Integration.seed()
-      try ServedShop.fill(site, seed)
+      let site = try ServedShop.site(seed)
       let server = try Server(site, ["--request-timeout-ms", "500"])
       var problems = try server.check("back")
       site.redis.freeze(true)
@@ -61,9 +59,8 @@ extension Journeys.ServeTests {
   /// A flipped bit in one state: its entity's values are null and said to be invalid, and everything else is answered.
   @Test func aDamagedStateIsToldAndAnsweredAsNull() async throws {
     try await Integration.expectNone {
-      let site = try Site(ServedShop.definitions)
       let seed = Integration.seed()
-      try ServedShop.fill(site, seed)
+      let site = try ServedShop.site(seed)
       guard try site.terminate("a") == 0 else { return [site.logs] }
       let users = try site.redis.contents().filter {
         String(decoding: $0.key, as: UTF8.self).contains(":s:users:u")
@@ -86,9 +83,8 @@ extension Journeys.ServeTests {
 
   @Test func aPromotionUnderLoadMixesNothing() async throws {
     try await Integration.expectNone {
-      let site = try Site(ServedShop.definitions)
       let seed = Integration.seed()
-      try ServedShop.fill(site, seed)
+      let site = try ServedShop.site(seed)
       let next = try site.addVersion(
         ServedShop.definitions.replacing("version: 1", with: "version: 2").replacing("1 + 0", with: "1 + 1")
           .replacing(
@@ -121,8 +117,7 @@ extension Journeys.ServeTests {
 
   @Test func tokensAreAskedFor() async throws {
     try await Integration.expectNone {
-      let site = try Site(ServedShop.definitions)
-      try ServedShop.fill(site, Integration.seed())
+      let site = try ServedShop.site(Integration.seed())
       let path = site.path("tokens")
       try "ranking-0123456789 read:ranking\nmetrics-0123456789 metrics\n"
         .write(toFile: path, atomically: true, encoding: .utf8)
@@ -146,8 +141,7 @@ extension Journeys.ServeTests {
 
   @Test func tlsIsSpokenAndItsCertificateRenewed() async throws {
     try await Integration.expectNone {
-      let site = try Site(ServedShop.definitions)
-      try ServedShop.fill(site, Integration.seed())
+      let site = try ServedShop.site(Integration.seed())
       let (certificate, key) = (site.path("server.pem"), site.path("server.key"))
       try Self.certify(certificate, key, site)
       let server = try Server(site, ["--tls-cert", certificate, "--tls-key", key], isPlain: false)

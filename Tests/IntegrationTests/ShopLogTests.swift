@@ -159,11 +159,9 @@ extension Journeys.ShopLogTests {
   /// The states in the store, against those of the file.
   private static func compare(_ site: Site, with written: [WrittenEvent]) throws -> [String] {
     let processor = BatchProcessor(site.plan.sources[0], views: site.plan.views) { _ in }
+    let records = SingleRecords(processor)
     for event in written where !event.refusals.contains(where: { $0.reason == "ahead_of_record" }) {
-      (event.value ?? []).withUnsafeBytes { value in
-        processor.add(value, sequence: 0)
-        processor.flush()
-      }
+      (event.value ?? []).withUnsafeBytes { records.fold($0) }
     }
     var found: [[UInt8]: [UInt8]] = [:]
     for (key, state) in try site.redis.states() {

@@ -2,6 +2,7 @@ import FeatureCore
 import OnlineStore
 import Processor
 import Testing
+import TestSupport
 
 /// The reader that services use.
 @Suite(.enabled(if: RedisServer.isAvailable, "redis-server is not installed"))
@@ -15,13 +16,11 @@ struct FeatureReaderTests {
     server = try RedisServer()
     plan = try Self.plan("shop")
     let processor = BatchProcessor(plan.sources[0], views: plan.views) { _ in }
+    let records = SingleRecords(processor)
     for user in 0..<100 {
       for click in 0..<user {
         let event = #"{"ts":\#(Self.hour + Int64(click)),"user":"u\#(user)","item":"i\#(click)"}"#
-        Array(event.utf8).withUnsafeBytes { event in
-          processor.add(event, sequence: 0)
-          processor.flush()
-        }
+        Array(event.utf8).withUnsafeBytes { records.fold($0) }
       }
     }
     let store = RedisStateStore(

@@ -141,11 +141,9 @@ import TestSupport
     let lines = [(0, "a"), (10, "b"), (10, "a"), (60_000, "a"), (130_000, "a"), (129_000, "b")].map {
       "{\"ts\":\(Self.epoch + Int64($0.0)),\"user\":\"u\",\"order\":\"\($0.1)\",\"item\":\"i\",\"price\":1}"
     }
+    let records = SingleRecords(processor)
     for (index, line) in lines.enumerated() {
-      Array(line.utf8).withUnsafeBytes {
-        processor.add($0, sequence: Int64(index))
-        processor.flush()
-      }
+      Array(line.utf8).withUnsafeBytes { records.fold($0, sequence: Int64(index)) }
     }
     // Another time is another value.
     #expect(processor.counts.duplicates == 2)

@@ -5,29 +5,8 @@ import Testing
 
 /// Right events are kept for as long as a left one may need them, and no longer.
 @Suite struct JoinForgettingTests {
-  private static let second: Int64 = 1_000_000
+  private static let second = OutcomeShop.second
   private static let start: Int64 = 1_700_000_000 * second
-
-  private static func plan(followMax: Int = Limits.joinFollowMax) throws -> Plan {
-    func source(_ name: String) -> Source {
-      Source(
-        name, topic: name, key: "user", timestamp: .init(field: "ts", unit: .microseconds),
-        fields: [.init("user", .string)])
-    }
-    var definitions = Definitions(
-      name: "shop", sources: [source("shown"), source("clicks")],
-      views: [
-        View(
-          "v", source: "outcomes", entity: ["user"],
-          features: [Feature("n", .aggregate(Aggregate(.count, windows: [.lifetime])))])
-      ])
-    definitions.joins = [
-      Join(
-        "outcomes", left: .init("shown"), right: .init("clicks"), on: ["user"],
-        kind: .outcome(within: 10 * second, wait: 2 * second, lateness: 3 * second))
-    ]
-    return try Plan(definitions, joinFollowMax: followMax)
-  }
 
   /// A record of the join's log.
   private struct Written {
@@ -49,13 +28,7 @@ import Testing
 
   /// Both streams have come to a time.
   private static func marks(_ seconds: Int64) -> [Written] {
-    JoinPlan.Side.allCases.map { side in
-      var writer = ProtobufWriter()
-      writer.mark(
-        JoinMark(
-          side: side, partition: 0, count: 1, time: start + seconds * second, isIdle: false, offset: 1))
-      return Written(key: nil, value: writer.bytes)
-    }
+    OutcomeShop.marks(at: start + seconds * second).map { Written(key: nil, value: $0) }
   }
 
   /// Folds records, some at a time.
@@ -97,7 +70,7 @@ import Testing
 
   /// A right event at 5 is over when the clock at the slowest cursor says 20, not when the head's does.
   @Test func anEventIsForgottenWhenNoLeftOneNeedsIt() throws {
-    let plan = try Self.plan()
+    let plan = try OutcomeShop.plan()
     let fold = try Self.taskFold(plan)
     var told: [String] = []
     fold.onDue = { told.append(String(decoding: $0.value ?? .init(start: nil, count: 0), as: UTF8.self)) }
@@ -124,7 +97,7 @@ import Testing
   /// Neither the size of batches nor how far the last place may come with one record of the head shows in the end, and at no
   /// position the size of batches.
   @Test(arguments: [1, 2, 10_000]) func whatIsKeptIsAFunctionOfTheLog(_ followMax: Int) throws {
-    let plan = try Self.plan(followMax: followMax)
+    let plan = try OutcomeShop.plan(followMax: followMax)
     let seed = UInt64.random(in: 0...(.max))
     print("what is kept: seed \(seed)")
     var random = seed

@@ -8,27 +8,6 @@ import Testing
 
 /// What a join can't use goes to the dead letters as its source's record would: with the headers that the source declares.
 @Suite struct JoinLetterTests {
-  private static func plan() throws -> Plan {
-    func source(_ name: String) -> Source {
-      Source(
-        name, topic: name, key: "user", timestamp: .init(field: "ts", unit: .milliseconds),
-        fields: [.init("user", .string), .header("country", "country", .string)])
-    }
-    var definitions = Definitions(
-      name: "shop", sources: [source("shown"), source("clicks")],
-      views: [
-        View(
-          "v", source: "outcomes", entity: ["user"],
-          features: [Feature("n", .aggregate(Aggregate(.count, windows: [.lifetime])))])
-      ])
-    definitions.joins = [
-      Join(
-        "outcomes", left: .init("shown"), right: .init("clicks"), on: ["user"],
-        kind: .outcome(within: 1_000_000, wait: 0, lateness: 0))
-    ]
-    return try Plan(definitions)
-  }
-
   private func fold(
     _ fold: TaskFold, offset: Int64, key: [UInt8]?, value: [UInt8], headers: [UInt8]? = nil
   ) -> [(topic: String, key: [UInt8]?, value: [UInt8])] {
@@ -49,24 +28,19 @@ import Testing
   }
 
   @Test func aLetterHasTheHeadersOfItsEvent() throws {
-    let plan = try Self.plan()
+    let plan = try OutcomeShop.plan(fields: [.header("country", "country", .string)])
     let routing = Routing(plan)
     let shown = try #require(routing.inputs.first { $0.topic == "shown" })
     let sides = try #require(routing.inputs.first { $0.join != nil })
     let headers = Self.header("country", "DE") + Self.header("trace", "x")
     let forwarded = fold(
       TaskFold(plan, shown, 0, of: 1, from: 0), offset: 0, key: [0x75],
-      value: Array(#"{"user":"u","ts":1700000000000}"#.utf8), headers: headers
+      value: Array(#"{"user":"u","ts":1700000000000000}"#.utf8), headers: headers
     ).filter { $0.topic == sides.topic }
     let event = try #require(forwarded.first)
     let join = TaskFold(plan, sides, 0, of: 1, from: 0)
     // Both streams have passed the event's outcome when it comes.
-    var writer = ProtobufWriter()
-    for (offset, side) in [JoinPlan.Side.left, .right].enumerated() {
-      writer.mark(
-        JoinMark(
-          side: side, partition: 0, count: 1, time: 1_800_000_000_000_000, isIdle: false, offset: 1))
-      let mark = writer.bytes
+    for (offset, mark) in OutcomeShop.marks(at: 1_800_000_000_000_000).enumerated() {
       #expect(fold(join, offset: Int64(offset), key: nil, value: mark).isEmpty)
     }
     let letters = fold(join, offset: 2, key: event.key, value: event.value).filter {

@@ -21,10 +21,11 @@ let layers: [String: AllowedImports] = [
   "ModelMonitor": .only(["FeatureCore"]),
   "Processor": .only(["FeatureCore"]),
   "Simulation": .only(["FeatureCore", "Processor", "BrokerCore"]),
+  "Commands": .only(["Processor", "Glibc"]),
   "CallThread": .only(["Dispatch", "Glibc", "Synchronization"]),
   "TLSClient": .only(["COpenSSL", "Glibc"]),
   "OnlineStore": .only([
-    "FeatureCore", "Processor", "CallThread", "TLSClient", "CHiredis", "Glibc", "Dispatch",
+    "FeatureCore", "Processor", "ModelMonitor", "CallThread", "TLSClient", "CHiredis", "Glibc", "Dispatch",
     "Synchronization",
   ]),
   "EventLog": .only(["FeatureCore", "Processor", "CallThread", "CRDKafka", "Glibc", "Synchronization"]),
@@ -34,13 +35,13 @@ let layers: [String: AllowedImports] = [
   ]),
   "Replay": .only([
     "FeatureCore", "Processor", "EventFiles", "EventLog", "OnlineStore", "OfflineStore", "OutputRecords",
-    "Parquet", "Verification", "SwiftProtobuf", "Dispatch", "Foundation", "Synchronization",
+    "Parquet", "ModelMonitor", "Verification", "SwiftProtobuf", "Dispatch", "Foundation", "Synchronization",
   ]),
   "ServiceConfiguration": .only(["FeatureCore", "Yams", "Foundation"]),
   "TLSServer": .only(["COpenSSL", "NIOCore", "Glibc", "Synchronization"]),
   "HTTPListener": .only(["TLSServer", "NIOCore", "NIOPosix", "NIOHTTP1", "Glibc", "Synchronization"]),
   "Telemetry": .only([
-    "FeatureCore", "Processor", "HTTPListener", "ModelMonitor", "Logging", "Metrics", "Foundation",
+    "FeatureCore", "Processor", "Capture", "HTTPListener", "ModelMonitor", "Logging", "Metrics", "Foundation",
     "Synchronization",
   ]),
   "FeatureServer": .only([
@@ -48,6 +49,7 @@ let layers: [String: AllowedImports] = [
     "Logging", "Metrics", "SwiftProtobuf", "Foundation", "FoundationEssentials", "Synchronization",
   ]),
   "Capture": .only(["FeatureCore", "Processor", "OfflineStore"]),
+  "CaptureTopics": .only(["Capture", "EventLog", "Processor"]),
   "PostgresTables": .only(["FeatureCore", "Capture", "CLibPQ", "Glibc"]),
   "FileTables": .only(["FeatureCore", "Capture", "EventFiles", "OfflineStore", "Glibc"]),
   "SQLiteTables": .only(["FeatureCore", "Capture", "CSQLite", "Glibc"]),
@@ -62,8 +64,9 @@ let floors: [(name: String, targets: [String])] = [
     "adapters",
     [
       "EventLog", "OnlineStore", "OfflineStore", "EventFiles", "Parquet", "DefinitionFiles", "Capture",
-      "PostgresTables", "SQLiteTables", "FileTables", "LocalBroker", "OutputRecords", "Telemetry",
-      "HTTPListener", "TLSServer", "TLSClient", "CallThread",
+      "CaptureTopics", "PostgresTables", "SQLiteTables", "FileTables", "LocalBroker", "OutputRecords",
+      "Telemetry",
+      "HTTPListener", "TLSServer", "TLSClient", "CallThread", "Commands",
     ]
   ),
   ("rereading", ["Replay", "Verification"]),

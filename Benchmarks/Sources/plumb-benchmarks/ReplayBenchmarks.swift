@@ -1,6 +1,7 @@
 import EventFiles
 import FeatureCore
 import Glibc
+import OfflineStore
 import Processor
 
 /// From bytes to states: what `plumb replay` does for each event, on one thread.
@@ -50,12 +51,16 @@ enum ReplayBenchmarks {
 
   private static func replayFile(_ plan: Plan, _ path: String) -> BatchProcessor {
     let processor = makeProcessor(plan)
+    let decoded = DecodedEvents(plan.sources[0].schema)
     do {
-      var reader = try LineReader(path: path)
-      while let lines = try reader.next() {
-        for line in lines { processor.add(line.bytes, sequence: line.number) }
-        processor.flush()
-      }
+      var reader = try EventFileReader(EventFile.all(path)[0], plan.sources[0].schema)
+      while try reader.next(
+        take: { decoded },
+        give: { events in
+          processor.fold(
+            events.batch, records: events.count, failures: events.failures, payload: events.payload)
+        })
+      {}
     } catch {
       fatalError("Cannot read \(path): \(error)")
     }
@@ -72,8 +77,22 @@ enum ReplayBenchmarks {
 /// Folds events in memory.
 func replay(_ plan: Plan, _ events: EventBytes) -> BatchProcessor {
   let processor = makeProcessor(plan)
-  events.forEachLine { line, number in processor.add(line, sequence: Int64(number)) }
-  processor.flush()
+  let batch = EventBatch(plan.sources[0].schema, capacity: 1_024)
+  func fold() {
+    processor.fold(batch, records: batch.count, failures: []) { number in
+      fatalError("Cannot fold record \(number)")
+    }
+    batch.removeAll()
+  }
+  events.forEachLine { line, number in
+    do throws(DecodeFailure) {
+      try batch.append(line, sequence: Int64(number))
+    } catch {
+      fatalError("Cannot use record \(number): \(error)")
+    }
+    if batch.count == batch.capacity { fold() }
+  }
+  fold()
   return processor
 }
 

@@ -104,3 +104,12 @@ public enum ValueText {
     buffer.append(contentsOf: RFC3339.format(time).utf8)
   }
 }
+
+extension FeatureValue {
+  /// As people read it.
+  public var plainText: String {
+    var bytes: [UInt8] = []
+    ValueText.append(anyPlain: self, to: &bytes)
+    return String(decoding: bytes, as: UTF8.self)
+  }
+}

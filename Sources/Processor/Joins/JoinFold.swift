@@ -82,19 +82,19 @@ final class JoinFold {
   }
 
   /// What the store has of a key.
-  func insert(_ key: Text, _ bytes: UnsafeRawBufferPointer) throws(StateError) {
+  func insert(_ key: [UInt8], _ bytes: UnsafeRawBufferPointer) throws(StateError) {
     if isTable {
       let state = try plan.right.decode(bytes)
-      key.utf8.withUnsafeBytes { rows.young.insert($0, state) }
+      key.withUnsafeBytes { rows.young.insert($0, state) }
     } else {
       let events = try RightEvents(bytes, plan)
-      key.utf8.withUnsafeBytes { rights.insert($0, events) }
+      key.withUnsafeBytes { rights.insert($0, events) }
     }
   }
 
   /// The store has nothing of a key.
-  func insertNothing(_ key: Text) {
-    if !isTable { key.utf8.withUnsafeBytes { rights.insert($0, RightEvents()) } }
+  func insertNothing(_ key: [UInt8]) {
+    if !isTable { key.withUnsafeBytes { rights.insert($0, RightEvents()) } }
   }
 
   /// Whether what the store has of a key is in memory.
@@ -105,8 +105,8 @@ final class JoinFold {
   }
 
   /// What the store has of a key can't be read.
-  func insertDamaged(_ key: Text) {
-    key.utf8.withUnsafeBytes { bytes in
+  func insertDamaged(_ key: [UInt8]) {
+    key.withUnsafeBytes { bytes in
       if isTable { rows.young.insertDamaged(bytes) } else { rights.insertDamaged(bytes) }
     }
   }

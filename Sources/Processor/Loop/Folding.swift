@@ -166,51 +166,8 @@ extension ProcessorLoop {
       return false
     }
     counts.cacheHits += task.batch.count - keys.count
-    // Of a task that began with nothing, all that it has folded is in memory until something is dropped. Its claim need not
-    // be proved for that: what is in memory is the fold of the log, whoever has the task.
-    if keys.isEmpty || task.beginsAnew && !view.cache.hasEvicted { return true }
-    counts.cacheMisses += keys.count
-    let plan = view.fold.view
-    var corrupt: String?
-    var isSetBack = false
-    var damaged: [(key: [UInt8], reason: String)] = []
-    try onStore(task.partition) { () throws(StoreError) in
-      try store.load(
-        task.name, epoch: task.epoch, position: task.stored, next: task.sealed,
-        ByteStrings(keys.map { view.keyPrefix + $0 })
-      ) { index, stored in
-        switch stored {
-        case .none: break
-        case .state(_, let position) where !task.covers(position): isSetBack = isSetBack || !task.beginsAnew
-        case .state(let bytes, _):
-          do throws(StateError) {
-            let state = try plan.decode(bytes)
-            keys[index].withUnsafeBytes { view.cache.young.insert($0, state) }
-          } catch {
-            corrupt = "task \(task.name), view '\(plan.name)', entity '\(Text(utf8: keys[index]))': \(error)"
-          }
-        case .damaged(let reason): damaged.append((keys[index], reason))
-        }
-      }
-    }
-    if let corrupt { throw .stop(corrupt) }
-    if isSetBack { throw .setBack(task.partition) }
-    for (key, reason) in damaged { setAside(key, reason, view, task) }
+    try load(keys, of: view, task)
     return true
-  }
-
-  /// Leaves an entity out whose state in the store is damaged: its events become dead letters, and the others go on.
-  private func setAside(_ key: [UInt8], _ reason: String, _ view: WorkerTask.TaskView, _ task: WorkerTask) {
-    key.withUnsafeBytes { view.cache.young.insertDamaged($0) }
-    let name = view.keyPrefix + key
-    if task.reportedEntities.count < WorkerTask.reportedEntitiesMax,
-      task.reportedEntities.insert(name).inserted
-    {
-      report(
-        "task \(task.name): the store's state of entity '\(Text(utf8: key))' in view '\(view.fold.view.name)' is damaged: "
-          + "\(reason). Its events go to '\(routing.deadLetterTopic)' until it is restored: stop the service, then plumb "
-          + "replay -d FILE --into redis --from beginning")
-    }
   }
 
   private func foldViews(

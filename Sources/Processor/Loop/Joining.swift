@@ -54,39 +54,7 @@ extension ProcessorLoop {
 
   /// Has the right events, or the rows, of keys in memory.
   private func load(_ keys: [Text], _ task: WorkerTask, _ join: JoinFold) throws(LoopFault) {
-    let missing = keys.filter { !join.hasInMemory($0) }
-    let hasEvicted = join.isTable ? join.rows.hasEvicted : join.rights.hasEvicted
-    if missing.isEmpty || task.beginsAnew && !hasEvicted { return }
-    counts.cacheMisses += missing.count
-    let prefix = StateKey.prefix(view: join.plan.name)
-    var isSetBack = false
-    try onStore(task.partition) { () throws(StoreError) in
-      try store.load(
-        task.name, epoch: task.epoch, position: task.stored, next: task.sealed,
-        ByteStrings(missing.map { prefix + $0.utf8 })
-      ) { index, stored in
-        switch stored {
-        case .none: join.insertNothing(missing[index])
-        case .state(_, let position) where !task.covers(position): isSetBack = isSetBack || !task.beginsAnew
-        case .state(let bytes, _):
-          do throws(StateError) {
-            try join.insert(missing[index], bytes)
-          } catch { damaged(missing[index], "\(error)", task, join) }
-        case .damaged(let reason): damaged(missing[index], reason, task, join)
-        }
-      }
-    }
-    if isSetBack { throw .setBack(task.partition) }
-  }
-
-  private func damaged(_ key: Text, _ reason: String, _ task: WorkerTask, _ join: JoinFold) {
-    join.insertDamaged(key)
-    guard task.reportedEntities.count < WorkerTask.reportedEntitiesMax,
-      task.reportedEntities.insert(key.utf8).inserted
-    else { return }
-    report(
-      "task \(task.name): what the store has of key '\(key)' in join '\(join.plan.name)' is damaged: \(reason). Its events go to "
-        + "'\(routing.deadLetterTopic)' until a new version is filled")
+    try load(keys.filter { !join.hasInMemory($0) }.map(\.utf8), of: join, task)
   }
 
   /// Reads how far a join's task has come, unless it begins with nothing.
@@ -117,7 +85,7 @@ extension ProcessorLoop {
 
   /// Adds what has changed of a join's task to what is stored.
   func encode(_ join: JoinFold, of task: WorkerTask, into states: inout KeyedStates) {
-    let prefix = StateKey.prefix(view: join.plan.name)
+    let prefix = join.keyPrefix
     join.forEachChanged { key, write in states.append(prefix, key, write) }
     guard join.hasProgressed, task.stored != task.position else { return }
     states.append(StateKey.progress(of: join.plan.name), UnsafeRawBufferPointer(start: nil, count: 0)) {

@@ -1,6 +1,7 @@
 import FeatureCore
 
-/// One partition of an input: the single writer of all its states.
+/// One partition of an input: the single writer of all its states. It folds records into its operators, which are the views of the
+/// input or a join (`TaskOperator`).
 final class WorkerTask {
   let partition: TopicPartition
   let input: Routing.Input
@@ -125,7 +126,7 @@ final class WorkerTask {
 
   /// Counts changes anew from here on: those before are on their way to the store.
   func seal(cacheBytesMax: Int) {
-    for view in views { view.cache.seal(bytesMax: cacheBytesMax) }
+    for view in views { view.seal(bytesMax: cacheBytesMax) }
     join?.seal(bytesMax: cacheBytesMax)
   }
 

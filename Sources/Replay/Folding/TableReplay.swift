@@ -1,3 +1,4 @@
+import EventLog
 public import FeatureCore
 public import OfflineStore
 import Parquet

@@ -1,3 +1,4 @@
+import EventLog
 public import FeatureCore
 import Processor
 import Verification

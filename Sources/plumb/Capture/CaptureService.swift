@@ -45,7 +45,7 @@ struct CaptureService {
       finished.enter()
       Thread.detachNewThread {
         do throws(ProcessorError) {
-          try CaptureRunner(plan, settings, source, board, logger: logger, once: once) {
+          try SourceCapture(plan, settings, source, board, logger: logger, once: once) {
             Interruption.isRequested || isStopping.isSet
           }.run()
         } catch {

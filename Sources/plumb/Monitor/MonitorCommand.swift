@@ -5,6 +5,7 @@ import ModelMonitor
 import OfflineStore
 import OnlineStore
 import Processor
+import Replay
 import ServiceConfiguration
 
 struct MonitorCommand: ParsableCommand {
@@ -55,7 +56,7 @@ struct MonitorCommand: ParsableCommand {
       let plan = try DefinitionFile.compile(path: definitions)
       let shape = ModelShape(try named(plan), plan)
       let settings = try service.settings()
-      if let plot { return try ModelPlot(plan, shape, settings).draw(try drawn(shape), into: plot) }
+      if let plot { return try draw(plan, shape, settings, into: plot) }
       guard let views = shape.views(by: by, plan) else {
         let known = shape.model.inputs.dropFirst().compactMap { plan.view($0)?.entity.last?.name }
         throw ValidationError(
@@ -85,6 +86,18 @@ struct MonitorCommand: ParsableCommand {
       Suggestion.didYouMean(model, among: models.map(\.name))
       ?? "there are \(models.map(\.name).joined(separator: ", "))"
     throw ValidationError("There is no model '\(model)': \(meant)")
+  }
+
+  private func draw(
+    _ plan: Plan, _ shape: ModelShape, _ settings: ServiceSettings, into path: String
+  ) throws {
+    let options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).monitor")
+    let history = try ModelHistoryFeed(plan, shape, options, report: reportKafka).read(window: drawn(shape))
+    if history.isEmpty {
+      return StandardError.print(
+        "plumb: the topic '\(Routing(plan).snapshotTopic)' has no snapshot of the model '\(model)' yet")
+    }
+    try WholeFile.write(history.chart.svg, to: path)
   }
 
   private func drawn(_ shape: ModelShape) throws(ValidationError) -> String {
@@ -136,77 +149,9 @@ struct MonitorCommand: ParsableCommand {
   }
 }
 
-extension FeatureValue {
-  /// As people read it.
-  var plainText: String {
-    var bytes: [UInt8] = []
-    ValueText.append(anyPlain: self, to: &bytes)
-    return String(decoding: bytes, as: UTF8.self)
-  }
-}
-
 extension String {
   /// Without spaces at its end.
   fileprivate var trimmingSpaces: String {
     String(decoding: utf8.reversed().drop { $0 == UInt8(ascii: " ") }.reversed(), as: UTF8.self)
-  }
-}
-
-/// A model's states in Redis, evaluated.
-struct ModelStates {
-  /// Those of one version, and of one value of a further column.
-  struct Version {
-    let entity: [FeatureValue]
-    var inputs: ModelReport.Stage?
-    var quality: ModelReport.Stage?
-  }
-
-  /// Those whose predictions came last are first.
-  let versions: [Version]
-
-  init(
-    _ plan: Plan, _ views: (inputs: ViewPlan, quality: ViewPlan?), _ redis: RedisOptions, at time: EventTime
-  ) throws {
-    var found: [[UInt8]: Version] = [:]
-    let all = [views.inputs] + (views.quality.map { [$0] } ?? [])
-    let keys = StoreKeys(name: plan.name, version: plan.version)
-    try StateScan(redis, keys: keys).forEachSlice(of: Set(all.map(\.name))) { states throws(StoreError) in
-      for (stateKey, bytes) in states {
-        guard let view = all.first(where: { $0.name == StateKey.view(of: stateKey) }) else { continue }
-        let key = Array(stateKey.dropFirst(view.name.utf8.count + 1))
-        guard let entity = key.withUnsafeBytes({ EntityKey.values(of: $0, view.entity) }) else { continue }
-        let stage = try Self.stage(bytes, of: view, at: time)
-        var version = found[key] ?? Version(entity: entity)
-        if view.name == views.inputs.name { version.inputs = stage } else { version.quality = stage }
-        found[key] = version
-      }
-    }
-    versions = found.sorted { left, right in
-      let (one, other) = (left.value.latest, right.value.latest)
-      return one != other ? one > other : left.key.lexicographicallyPrecedes(right.key)
-    }.map(\.value)
-  }
-
-  private static func stage(
-    _ bytes: [UInt8], of view: ViewPlan, at time: EventTime
-  ) throws(StoreError) -> ModelReport.Stage {
-    do throws(StateError) {
-      let state = try bytes.span.bytes.withUnsafeBytes { (bytes: UnsafeRawBufferPointer) throws(StateError) in
-        try view.decode(bytes)
-      }
-      let columns = view.numbers(view.evaluate(state, at: max(time, state.asOf)))
-      return ModelReport.Stage(asOf: state.asOf, columns: columns)
-    } catch {
-      throw StoreError(
-        .fatal,
-        "a state of the view '\(view.name)' can't be read: \(error); are these the definitions of 'plumb run'?"
-      )
-    }
-  }
-}
-
-extension ModelStates.Version {
-  fileprivate var latest: EventTime {
-    max(inputs?.asOf ?? EventTime(microseconds: .min), quality?.asOf ?? EventTime(microseconds: .min))
   }
 }

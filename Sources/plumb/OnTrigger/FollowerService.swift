@@ -1,3 +1,4 @@
+import Commands
 import EventLog
 import FeatureCore
 import Foundation
@@ -6,7 +7,7 @@ import Processor
 import ServiceConfiguration
 import Telemetry
 
-/// `plumb on-trigger`: a follower, and a new log for it whenever the group has to be joined anew.
+/// `plumb on-trigger`: the command, the group, and a follower that runs the one for what the other reads.
 struct FollowerService {
   private let plan: Plan
   private let settings: ServiceSettings
@@ -17,13 +18,8 @@ struct FollowerService {
   private let logger: Logger
   private let start = ContinuousClock.now
 
-  /// Between two looks at the command and the topic.
-  private static let pollMilliseconds = 100
-  /// Between two attempts to join the group.
-  private static let joinPauseMilliseconds: UInt32 = 1_000
-  /// New logs within half a minute beyond which somebody else answers each with one.
-  private static let joinsMax = 4
-  private static let joinsMilliseconds: Int64 = 30_000
+  /// Between two questions after topics that there aren't yet.
+  private static let pauseMilliseconds: UInt32 = 1_000
   /// How long one attempt at the brokers may take: in between the command is looked after.
   private static let attemptMilliseconds = 5_000
 
@@ -41,9 +37,6 @@ struct FollowerService {
   }
 
   private var instance: String { settings.instance ?? ProcessInfo.processInfo.hostName }
-  private var now: Int64 { Int64(start.duration(to: .now) / .milliseconds(1)) }
-  private var time: EventTime { EventTime(microseconds: Int64(Date().timeIntervalSince1970 * 1e6)) }
-
   /// Those who follow the same triggers share a group: one of them is at work, the others stand by.
   private var group: String {
     let names = (followed.views.sorted() + followed.triggers.sorted()).joined(separator: "-")
@@ -66,16 +59,11 @@ struct FollowerService {
       metadata: [
         "name": "\(plan.name)", "version": "\(plan.version)", "group": "\(group)", "instance": "\(instance)",
       ])
-    var joins: [Int64] = []
-    while !Interruption.isRequested {
-      try follow(command, options)
-      joins = joins.filter { $0 > now - Self.joinsMilliseconds } + [now]
-      guard joins.count > Self.joinsMax, !Interruption.isRequested else { continue }
-      throw ProcessorError(
-        remedy: .stop,
-        description:
-          "taken over \(joins.count) times within \(Self.joinsMilliseconds / 1_000) s: another live process has the same instance "
-          + "name, '\(instance)'; give each its own (--instance)")
+    try runner(options).run { log in
+      TriggerFollower(
+        log, command, followed, trainingTopic: Routing(plan).trainingTopic, arguments: arguments,
+        instance: instance, startsAtEnd: startsAtEnd, limits: limits, report: { logger.warning("\($0)") },
+        note: { logger.info("\($0)") })
     }
     logger.info("stopped")
   }
@@ -89,47 +77,15 @@ struct FollowerService {
     return options
   }
 
-  /// Waits until there is a log; nil if a signal comes first.
-  private func makeLog(_ options: KafkaOptions) throws(LogError) -> KafkaLog? {
+  private func runner(_ options: KafkaOptions) -> FollowerRunner<KafkaLog> {
     let logger = logger
-    var told: String?
-    while !Interruption.isRequested {
-      do throws(LogError) {
-        return try KafkaLog(options, topics: [Routing(plan).triggerTopic]) { logger.kafka($0, $1) }
-      } catch {
-        guard error.remedy != .fatal else { throw error }
-        if told != error.message { logger.warning("\(error.message); trying again") }
-        told = error.message
-        pause()
-      }
+    let clock = FollowerClock(
+      now: { Int64(start.duration(to: .now) / .milliseconds(1)) }, time: { .now },
+      pause: { usleep(UInt32($0) * 1_000) }, isStopping: { Interruption.isRequested })
+    return FollowerRunner(instance: instance, clock, report: { logger.warning("\($0)") }) {
+      () throws(LogError) -> KafkaLog in
+      try KafkaLog(options, topics: [Routing(plan).triggerTopic]) { logger.kafka($0, $1) }
     }
-    return nil
-  }
-
-  /// Joins the group and follows until a signal comes, or it has to be joined anew.
-  private func follow(_ command: ShellCommand, _ options: KafkaOptions) throws {
-    let logger = logger
-    guard let log = try makeLog(options) else { return }
-    defer { log.close(timeoutMilliseconds: Self.attemptMilliseconds) }
-    let follower = TriggerFollower(
-      log, command, followed, trainingTopic: Routing(plan).trainingTopic, arguments: arguments,
-      instance: instance, startsAtEnd: startsAtEnd, limits: limits, report: { logger.warning("\($0)") },
-      note: { logger.info("\($0)") })
-    do throws(LogError) {
-      while !Interruption.isRequested {
-        try follower.step(now: now, time: time, pollMilliseconds: Self.pollMilliseconds)
-      }
-    } catch {
-      while !follower.finish(now: now, time: time) { usleep(20_000) }
-      guard error.remedy == .fenced else { throw error }
-      logger.warning("joining the group anew: \(error.message)")
-      return pause()
-    }
-    while !follower.finish(now: now, time: time) { usleep(20_000) }
-  }
-
-  private func pause() {
-    if !Interruption.isRequested { usleep(Self.joinPauseMilliseconds * 1_000) }
   }
 
   /// Both topics have to be there, and the triggers in one partition: else two processes could run commands beside each other.
@@ -154,7 +110,7 @@ struct FollowerService {
         guard error.remedy == .retry else { throw error }
         if !isTold { logger.warning("waiting: \(error.message)") }
         isTold = true
-        pause()
+        if !Interruption.isRequested { usleep(Self.pauseMilliseconds * 1_000) }
       }
     }
   }

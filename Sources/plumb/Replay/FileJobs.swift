@@ -1,4 +1,8 @@
 import ArgumentParser
+import FeatureCore
+import OfflineStore
+import Processor
+import Replay
 
 /// `plumb replay --features-at`: event files into the features of a view.
 struct FeaturesOfFiles: ReplayJob {
@@ -13,8 +17,15 @@ struct FeaturesOfFiles: ReplayJob {
   func run() throws {
     let format = try command.tableFormat(out)
     try command.overFiles { _, selection, letters in
-      try FeaturesReplay(selection, at: command.featuresAt ?? "end")
-        .run(command.events, out: out, format: format, letters: letters)
+      let (view, time) = try (selection.onlyView(), selection.source.time(command.featuresAt ?? "end"))
+      let (counts, entities) = try FeaturesReplay(
+        selection.source, view, at: time, progress: Progress.init
+      ).run(command.events, out: out, format: format, letters: letters)
+      let duplicates =
+        selection.source.source.duplicates == nil ? "" : ", \(counted(counts.duplicates, "duplicate"))"
+      return
+        "\(counted(counts.records, "event")), \(counted(entities, "entity", "entities")), \(counts.late) late\(duplicates); "
+        + letters.summary
     }
   }
 }
@@ -35,8 +46,13 @@ struct RowsOfSpine: ReplayJob {
   func run() throws {
     let format = try command.tableFormat(out)
     try command.overFiles { plan, selection, letters in
-      try SpineReplay(plan, selection, path: spine, timeColumn: command.spineTime)
-        .run(command.events, out: out, format: format, letters: letters)
+      let column = command.spineTime ?? selection.source.source.timestamp.field
+      let replay = SpineReplay(
+        plan, selection.views, time: SpineTime(column, like: selection.source), .ofCommand())
+      let (events, rows) = try replay.run(
+        command.events, spine: spine, out: out, format: format, letters: letters, progress: Progress.init,
+        tell: StandardError.print)
+      return "\(counted(events, "event")), \(counted(rows, "row")); \(letters.summary)"
     }
   }
 }
@@ -53,5 +69,20 @@ extension ReplayCommand {
     if spineTime != nil, spine == nil { throw ValidationError("--spine-time goes with --spine.") }
     try refuseClash(inputs: events + [spine], outputs: [out, deadLetters])
     return out
+  }
+}
+
+extension SourcePlan {
+  /// A time as a command is told it; nil for `end`.
+  func time(_ text: String) throws(ValidationError) -> EventTime? {
+    if text == "end" { return nil }
+    var text = text
+    let unit = source.timestamp.unit
+    let clock = schema.columns[schema.timeColumn].clock
+    let parsed = text.withUTF8 { EventTime.parse(UnsafeRawBufferPointer($0), unit: unit, clock: clock) }
+    guard let parsed else {
+      throw ValidationError("'\(text)' is no time: write \(unit.textForms), or 'end'.")
+    }
+    return parsed
   }
 }

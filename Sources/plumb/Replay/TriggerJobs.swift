@@ -1,5 +1,7 @@
 import ArgumentParser
 import DefinitionFiles
+import FeatureCore
+import OfflineStore
 import Replay
 
 /// `plumb replay --triggers --events`: the triggers that would have fired over event files.
@@ -15,8 +17,13 @@ struct TriggersOfFiles: ReplayJob {
 
   func run() throws {
     try command.overFiles { plan, selection, letters in
-      try TriggerReplay(plan, selection)
-        .run(command.events, of: selection.source, out: command.out ?? "-", letters: letters)
+      let views = try selection.viewsWithTriggers()
+      let files = TriggerFiles(plan, selection.source, views, progress: Progress.init)
+      // Before a file is made anew.
+      try selection.source.requireLines()
+      let lines = try TriggerLines(command.out ?? "-")
+      let events = try files.run(command.events, letters, onDue: lines.add, afterSome: lines.flush)
+      return "\(counted(events, "event")), \(lines.summary); \(letters.summary)"
     }
   }
 }
@@ -39,10 +46,13 @@ struct TriggersOfTopics: ReplayJob {
       let plan = try DefinitionFile.compile(path: command.definitions)
       let selection = try Selection(plan, source: command.source, views: command.view, orAll: true)
       let topics = command.topics
-      StandardError.print(
-        try TriggerReplay(plan, selection).run(
-          topics.environment(plan), from: topics.from ?? .beginning, until: topics.until ?? .end,
-          out: command.out ?? "-"))
+      let views = try selection.viewsWithTriggers()
+      let environment = try topics.environment(plan)
+      let lines = try TriggerLines(command.out ?? "-")
+      let records = try TriggerRange(plan, views, environment).run(
+        from: topics.from ?? .beginning, until: topics.until ?? .end, onDue: lines.add, afterSome: lines.flush
+      )
+      StandardError.print("\(counted(records, "record")), \(lines.summary)")
     }
   }
 }
@@ -54,4 +64,37 @@ extension ReplayCommand {
         "--triggers writes triggers alone: leave --into, --features-at, --spine and --format out.")
     }
   }
+}
+
+extension Selection {
+  /// The views that may fire, of which there is one.
+  fileprivate func viewsWithTriggers() throws(ValidationError) -> [ViewPlan] {
+    let found = views.filter { !$0.triggers.isEmpty }
+    if !found.isEmpty { return found }
+    let names = views.map(\.name).joined(separator: ", ")
+    throw ValidationError("No trigger is declared in \(names): add 'triggers' to a view.")
+  }
+}
+
+/// Records of triggers as lines of a file.
+private final class TriggerLines {
+  private var output: LineOutput
+  private var count = 0
+
+  init(_ path: String) throws(TableError) {
+    let output = try LineOutput(path: path)
+    self.output = output
+  }
+
+  func add(_ value: UnsafeRawBufferPointer) {
+    output.buffer += value
+    output.buffer.append(UInt8(ascii: "\n"))
+    count += 1
+  }
+
+  func flush() throws {
+    guard try output.flush(unless: { _ in false }) else { throw ExitCode.success }
+  }
+
+  var summary: String { counted(count, "trigger fired", "triggers fired") }
 }

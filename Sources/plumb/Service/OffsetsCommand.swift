@@ -33,7 +33,7 @@ struct OffsetsCommand: ParsableCommand {
       let settings = try service.settings()
       let options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).offsets")
       if setToStore { try refuseMembers(options) }
-      let rows = try Self.rows(plan, settings, options)
+      let rows = try TaskPlaces(plan, options, settings.redisOptions(), report: reportKafka).all()
       print("partition  redis  group  log begins  log ends  then")
       for row in rows { print(row.text) }
       let refused = rows.filter { if case .refuse = $0.repair { true } else { false } }
@@ -65,48 +65,20 @@ struct OffsetsCommand: ParsableCommand {
           + "(\(members[0])); stop it first")
     }
   }
+}
 
-  /// One partition of an input.
-  private struct Row {
-    var partition: TopicPartition
-    var stored: Int64?
-    var committed: Int64?
-    var low: Int64
-    var high: Int64
-
-    var repair: OffsetRepair { OffsetRepair.make(stored: stored, committed: committed, low: low, high: high) }
-
-    var outcome: String {
-      switch repair {
-      case .keep: "stays"
-      case .set(let offset): "\(offset)"
-      case .refuse(let reason): reason
-      }
-    }
-
-    var text: String {
-      func shown(_ offset: Int64?) -> String { offset.map { "\($0)" } ?? "-" }
-      let then = if case .refuse = repair { "refused" } else { outcome }
-      return "\(partition)  \(shown(stored))  \(shown(committed))  \(low)  \(high)  \(then)"
+extension TaskPlaces.Place {
+  fileprivate var outcome: String {
+    switch repair {
+    case .keep: "stays"
+    case .set(let offset): "\(offset)"
+    case .refuse(let reason): reason
     }
   }
 
-  private static func rows(_ plan: Plan, _ settings: ServiceSettings, _ options: KafkaOptions) throws -> [Row]
-  {
-    let counts = try TopicSurvey(plan, settings).inputPartitions()
-    let log = try ReplayLog(options, ends: [:], report: reportKafka)
-    let store = OnlineReader(
-      try settings.redisOptions(), keys: StoreKeys(name: plan.name, version: plan.version))
-    return try Routing(plan).inputs.flatMap { input in
-      let partitions = (0..<(counts[input.name] ?? 0)).map { TopicPartition(input.topic, $0) }
-      let committed = try log.groupOffsets(partitions)
-      return try zip(partitions, committed).map { partition, committed in
-        let marks = try log.watermarks(partition)
-        let task = StoreKeys.task(source: input.name, partition: partition.partition)
-        return Row(
-          partition: partition, stored: try store.position(of: task), committed: committed, low: marks.low,
-          high: marks.high)
-      }
-    }
+  fileprivate var text: String {
+    func shown(_ offset: Int64?) -> String { offset.map { "\($0)" } ?? "-" }
+    let then = if case .refuse = repair { "refused" } else { outcome }
+    return "\(partition)  \(shown(stored))  \(shown(committed))  \(low)  \(high)  \(then)"
   }
 }

@@ -4,6 +4,7 @@ import EventLog
 import FeatureCore
 import OnlineStore
 import Processor
+import Replay
 import ServiceConfiguration
 
 struct PromoteCommand: ParsableCommand {
@@ -61,21 +62,7 @@ struct PromoteCommand: ParsableCommand {
           + "service runs with" + zoneHint(plan.fingerprintZones))
     }
     let options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).promote")
-    let topics = try TopicReader(options, report: reportKafka)
-    var lag: Int64 = 0
-    for input in Routing(plan).inputs {
-      for range in try topics.ranges(of: [input.topic], from: .beginning) {
-        let task = StoreKeys.task(source: input.name, partition: range.partition.partition)
-        guard let position = try reader.position(of: task), position >= 0 else {
-          throw ProcessorError(
-            remedy: .stop,
-            description:
-              "version \(version) has nothing of \(range.partition): fill it with plumb run --until end")
-        }
-        lag += max(0, (range.to ?? position) - position)
-      }
-    }
-    return lag
+    return try TaskPlaces(plan, options, redis, report: reportKafka).lag()
   }
 }
 

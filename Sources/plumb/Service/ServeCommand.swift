@@ -180,7 +180,9 @@ struct Serving {
     logger.info("listening", metadata: ["host": "\(settings.listen.host)", "port": "\(server.port)"])
     signals.wait()
     server.stop(milliseconds: Int64(Self.stopMilliseconds))
-    topic?.finish(milliseconds: Self.stopMilliseconds)
+    if let topic, !topic.finish(milliseconds: Self.stopMilliseconds) {
+      logger.error("the last answers could not be logged in time")
+    }
     logger.info("stopped")
   }
 
@@ -188,9 +190,12 @@ struct Serving {
   private func predictions() throws(Predictions.Failure) -> Predictions? {
     guard !settings.predictions.isEmpty else { return nil }
     let options = settings.kafkaOptions(plans[0], transactionalID: "\(plans[0].name).predictions")
-    let topics = PredictionTopics(options, timeoutMilliseconds: settings.requestTimeoutMilliseconds, logger)
-    return try Predictions(plans, settings.predictions, rowsMax: settings.predictionRowsMax) {
-      topics.write($0)
+    let logger = logger
+    let topics = RenewedWriter(options, timeoutMilliseconds: settings.requestTimeoutMilliseconds) {
+      logger.kafka($0, $1)
+    }
+    return try Predictions(plans, settings.predictions, rowsMax: settings.predictionRowsMax) { records in
+      topics.write(records.map { .init(topic: $0.topic, key: $0.key, value: $0.value) }).map { $0?.message }
     }
   }
 
@@ -218,14 +223,14 @@ struct Serving {
   }
 
   /// The topic of answers, if a service of a version logs any.
-  private func servedTopic() -> ServedTopic? {
+  private func servedTopic() -> BestEffortWriter? {
     guard let plan = plans.first(where: { $0.services.contains { $0.service.servedShare ?? 0 > 0 } }) else {
       return nil
     }
     let options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).served")
     let topic = Routing(plan).servedTopic
     let logger = logger
-    return ServedTopic(logger) { () throws(LogError) -> TopicWriter in
+    return BestEffortWriter { () throws(LogError) -> TopicWriter in
       try TopicWriter(options, topic: topic, report: { logger.kafka($0, $1) })
     }
   }

@@ -52,8 +52,11 @@ struct Service {
     for index in 0..<settings.workers {
       group.start { (isStopping) throws(ProcessorError) in try work(index, metadata, isStopping) }
     }
-    let watch = GroupWatch(plan, settings, metadata, instance: instance, logger: logger)
-    group.start { (isStopping) throws(ProcessorError) in try watch.run(isStopping) }
+    let watch = watch(metadata)
+    group.start { (isStopping) throws(ProcessorError) in
+      try watch.run { sleep(until: .now + .milliseconds($0), unless: isStopping) }
+      return LoopCounts()
+    }
     logger.info(
       "running",
       metadata: [
@@ -95,6 +98,22 @@ struct Service {
       plan, settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).until"), redis,
       archive,
       report: { logger.kafka($0, $1) })
+  }
+
+  private func watch(_ metadata: StoreMetadata) -> GroupWatch {
+    let logger = logger
+    return GroupWatch(
+      plan, settings.kafkaOptions(plan, transactionalID: "\(plan.name).\(plan.version).\(instance).watch"),
+      counts: metadata.partitions, own: Set((0..<settings.workers).map { "\(instance)-\($0)" }),
+      report: { logger.kafka($0, $1) }
+    ) { news in
+      switch news {
+      case .warning(let text): logger.warning("\(text)")
+      case .over(let milliseconds):
+        logger.info(
+          "every partition has an owner again", metadata: ["after_seconds": "\(milliseconds / 1_000)"])
+      }
+    }
   }
 
   private func listen() throws -> AdminServer? {
@@ -203,7 +222,11 @@ struct Service {
         health.report(worker: index, contact, status, now: now)
         metrics.update(counts, status, contact) { log?.base.lag($0) }
         if contact.isMember { models.keep(status.owned, worker: index) }
-        if let log { pulse.beat(status, log.base.base, store, now: now) }
+        if let log {
+          pulse.beat(status, store, now: now, time: { .now }) { (partitions, timeout) throws(LogError) in
+            try log.base.base.ends(of: partitions, timeoutMilliseconds: timeout)
+          }
+        }
       }
     ) { () throws(LogError) -> ObservedLog<ArchivedEventLog<KafkaLog>> in
       // A topic that has gone shows as a transaction that times out, and its producer then as fenced by another.

@@ -5,7 +5,6 @@ import Foundation
 import Logging
 import OnlineStore
 import Processor
-import Replay
 import ServiceConfiguration
 
 /// Flags that override settings of the service's file and of the environment.

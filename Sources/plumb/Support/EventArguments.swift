@@ -9,7 +9,7 @@ struct EventArguments {
   let named: [Int]
 
   /// `source` is that of files without a source's name.
-  init(_ arguments: [String], _ plan: Plan, source: String?) throws(ValidationError) {
+  init(_ arguments: [String], _ plan: Plan, source: String?) throws {
     var files: [SourceFiles] = []
     var named: [Int] = []
     for argument in arguments {
@@ -36,12 +36,6 @@ struct EventArguments {
     for file in files { try plan.sources[file.source].requireLines() }
   }
 
-  /// Files of one source.
-  init(_ paths: [String], source: Int) {
-    files = [SourceFiles(source: source, paths: paths)]
-    named = []
-  }
-
   var isEmpty: Bool { files.isEmpty }
 
   /// The paths alone, as far as they can be told without definitions.
@@ -65,15 +59,5 @@ struct EventArguments {
       return files.append(SourceFiles(source: source, paths: [path]))
     }
     files[known].paths.append(path)
-  }
-}
-
-extension SourcePlan {
-  /// Refuses a source that lines of files can't be events of.
-  func requireLines() throws(ValidationError) {
-    guard schema.needsRecord else { return }
-    throw ValidationError(
-      "Source '\(source.name)' reads timestamps, keys or headers of a topic's records, which event files don't have: read its "
-        + "topic.")
   }
 }

@@ -1,6 +1,6 @@
 import ArgumentParser
 import DefinitionFiles
-import Replay
+import EventLog
 
 struct TopicsCommand: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,9 +1,10 @@
 import ArgumentParser
 import FeatureCore
+import Foundation
 import OfflineStore
 
 /// Where the rows of a training set come from.
-struct TrainingRows: ParsableArguments {
+struct RowFlags: ParsableArguments {
   @Option(help: "The rows to join: .parquet, .csv or .ndjson, the latter also .gz or .zst.")
   var spine: String?
   @Option(
@@ -92,5 +93,15 @@ struct ByteCount: ExpressibleByArgument, CustomStringConvertible {
 
   var description: String {
     bytes % (1 << 20) == 0 ? "\(bytes >> 20)M" : "\(bytes)"
+  }
+}
+
+extension JoinResources {
+  /// What commands use: the machine has other work.
+  static func ofCommand(memory: Int? = nil) -> JoinResources {
+    var resources = JoinResources()
+    if let memory { resources.memoryBytes = memory }
+    resources.workers = ProcessInfo.processInfo.activeProcessorCount >= 2 ? 2 : 1
+    return resources
   }
 }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import FeatureCore
 import OfflineStore
+import Replay
 
 /// What the rows of a training set are about, and what they are joined with.
 struct TrainingSelection {
@@ -47,6 +48,16 @@ struct TrainingSelection {
     throw ValidationError("\(option) is about one source: name it with --source.")
   }
 
+  /// The rows that flags ask for.
+  func rows(_ flags: RowFlags) throws(ValidationError) -> TrainingRows {
+    if let spine = flags.spine { return .spine(path: spine) }
+    let source = try theSource(for: "--spine-events")
+    let entity = (views.first { $0.source == source } ?? views[0]).entity.map(\.name)
+    let filter = try plan.sources[source].events(
+      where: flags.spineEvents ?? "", key: entity, name: "rows", options: "--spine-events")
+    return .events(filter, source: source)
+  }
+
   /// A source's index.
   static func index(_ name: String, _ plan: Plan) throws(ValidationError) -> Int {
     let names = plan.sources.map(\.source.name)
@@ -82,5 +93,19 @@ struct TrainingSelection {
         "The sources (\(names)) write times in different units: say with --source whose unit the spine has.")
     }
     return SpineTime(column ?? times[0].field, like: plan.sources[sources[0]])
+  }
+}
+
+extension SourcePlan {
+  /// As `events(where:key:name:)`; `options` are where a mistake is.
+  func events(
+    where expression: String, key: [String], name: String, options: String
+  ) throws(ValidationError) -> ViewPlan {
+    do throws(DefinitionMistakes) {
+      return try events(where: expression, key: key, name: name)
+    } catch {
+      let reasons = error.mistakes.map { "\($0.message)\($0.suggestion.map { " (\($0))" } ?? "")" }
+      throw ValidationError("\(options): \(reasons.joined(separator: "; ")).")
+    }
   }
 }

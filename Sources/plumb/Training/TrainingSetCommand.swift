@@ -49,7 +49,7 @@ struct TrainingSetCommand: ParsableCommand {
   @Option(name: [.customShort("d"), .long], help: "The definitions file.")
   var definitions: String
   @OptionGroup var log: LogOptions
-  @OptionGroup var rows: TrainingRows
+  @OptionGroup var rows: RowFlags
   @Option(name: .customLong("as"), help: "Whose features: 'happened' (event time) or 'served' (commit time).")
   var view: TrainingView?
   @Option(
@@ -157,79 +157,12 @@ struct TrainingSetCommand: ParsableCommand {
         plan, source: source, named: events.named, views: views, service: service, time: rows.spineTime)
       let letters = try DeadLetterFile(path: deadLetters)
       if let report {
-        let comparison = try TrainingReport(
-          selection, events: events, archive: archive, try feed(plan), try log.settings(),
-          allowsMissing: allowMissing, .ofCommand(memory: memory.bytes))
-        try comparison.run(rows, letters, to: report)
+        try compare(selection, events, letters, to: report)
       } else if let view, let out {
         try makeTable(selection, events, view, letters, to: out)
       }
       if letters.areLost { throw Outcome.lostRecords }
     }
-  }
-
-  private func feed(_ plan: Plan) throws -> SnapshotFeed {
-    if let snapshots { return .export(folder: snapshots) }
-    return .topic(
-      try log.settings().kafkaOptions(plan, transactionalID: "\(plan.name).training-set"), report: reportKafka
-    )
-  }
-
-  private func makeTable(
-    _ selection: TrainingSelection, _ events: EventArguments, _ view: TrainingView, _ letters: DeadLetterFile,
-    to out: String
-  ) throws {
-    let plan = selection.plan
-    let label = try label.rule(selection)
-    let joined = selection.views.map { JoinedView($0, source: plan.sources[$0.source], view.moment) }
-    let set = TrainingSet(
-      selection: selection, events: events, archive: archive, settings: try log.settings(),
-      join: TrainingJoin(
-        joined, version: plan.version, label: label, service: selection.service, time: selection.time,
-        allowsMissing: allowMissing,
-        resources: .ofCommand(memory: memory.bytes)))
-    var sources: Set<Int> = view == .happened ? Set(selection.views.map(\.source)) : []
-    if let label { sources.insert(label.sourceIndex) }
-    if let path = rows.spine {
-      try set.readSpine(path: path)
-    } else {
-      try set.takeRows(where: rows.spineEvents ?? "")
-      sources.insert(try selection.theSource(for: "--spine-events"))
-    }
-    let records = try sources.isEmpty ? nil : set.addEvents(of: sources.sorted(), letters)
-    if view == .served { try feed(plan).add(to: set.join, plan, selection.views) }
-    try write(TrainingTable(try set.join.rows()), letters, to: out)
-    for note in set.join.leftOut + set.join.lacking { StandardError.print(note) }
-    StandardError.print("\(summary(set.join, records)); \(letters.summary)")
-  }
-
-  private func makeServedTable(_ plan: Plan, _ name: String, _ events: EventArguments, to out: String) throws
-  {
-    let letters = try DeadLetterFile(path: deadLetters)
-    let set = try ServedTrainingSet(
-      plan, service: name, label: label, events: events, archive: archive, try log.settings(),
-      .ofCommand(memory: memory.bytes))
-    let summary = try set.read(letters)
-    try write(TrainingTable(try set.join.rows()), letters, to: out)
-    for note in set.join.leftOut + set.join.lacking { StandardError.print(note) }
-    StandardError.print("\(summary); \(letters.summary)")
-    if letters.areLost { throw Outcome.lostRecords }
-  }
-
-  private func write(_ table: TrainingTable, _ letters: DeadLetterFile, to out: String) throws {
-    // Before the rows: whoever sees those can read why others are missing.
-    try letters.finish()
-    try table.write(path: out, format: FeatureTableFormat(path: out))
-  }
-
-  private func summary(_ join: TrainingJoin, _ records: Int?) -> String {
-    var parts = records.map { [counted($0, "event")] } ?? []
-    if view == .served { parts.append(counted(join.snapshots, "snapshot")) }
-    for (version, count) in join.otherVersions.sorted(by: { $0.key < $1.key }) {
-      parts.append("\(count) more made by version \(version) (use its definitions for rows of its time)")
-    }
-    if join.foreign > 0 { parts.append("\(join.foreign) more made by other definitions of this version") }
-    return (parts + [counted(join.count, "row")]).joined(separator: ", ")
   }
 }
 

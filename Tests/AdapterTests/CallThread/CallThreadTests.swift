@@ -88,4 +88,14 @@ import Testing
     #expect(try thread.finish(waiting: true))
     #expect(asked.load(ordering: .relaxed) == 4)
   }
+
+  /// As librdkafka's threads sometimes do.
+  @Test func aCallThatNeverReturnsIsLeftBehind() {
+    let gate = Gate()
+    let start = ContinuousClock.now
+    #expect(!Deadline.run(milliseconds: 50) { gate.pass() })
+    #expect(.now - start < .seconds(30))
+    gate.isOpen.store(true, ordering: .releasing)
+    #expect(Deadline.run(milliseconds: 60_000) {})
+  }
 }

@@ -220,6 +220,7 @@ import Testing
     var reader = try EventFileReader(EventFile.all(path)[0], plan.sources[0].schema)
     var kept: [UInt8]? = []
     let outcome = try outcome(plan, isNumbered: isNumbered) { processor in
+      let records = SingleRecords(processor)
       while try reader.next({ lines in
         for line in lines {
           if line.isOversized {
@@ -229,10 +230,9 @@ import Testing
           } else {
             kept?.append(contentsOf: line.bytes)
             kept?.append(UInt8(ascii: "\n"))
-            processor.add(line.bytes, sequence: line.number)
+            records.fold(line.bytes, sequence: line.number)
           }
         }
-        processor.flush()
       }) {}
     }
     return (outcome, kept)

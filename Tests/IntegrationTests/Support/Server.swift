@@ -29,12 +29,14 @@ enum ServedShop {
 
       """
 
-  /// Runs the service until it has folded some events; it goes on running.
-  static func fill(_ site: Site, _ seed: UInt64) throws {
+  /// A site whose service has folded some events, and goes on running.
+  static func site(_ seed: UInt64, redis: Redis.Kind = .memory) throws -> Site {
+    let site = try Site(definitions, redis: redis)
     let events = try ShopEvents(site, seed: seed)
     try site.start(Site.Instance("a"))
     for _ in 0..<10 { try events.produce(200) }
     _ = try Audit(site, seconds: 120)
+    return site
   }
 
   /// Rows of users and items, some of which nobody knows, as `plumb get --service` reads them.

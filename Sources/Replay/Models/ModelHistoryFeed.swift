@@ -1,30 +1,35 @@
-import EventLog
-import FeatureCore
-import ModelMonitor
+public import EventLog
+public import FeatureCore
+public import ModelMonitor
 import OfflineStore
 import Processor
-import ServiceConfiguration
 
-/// `plumb monitor --plot`: a model's curves, from the topics of snapshots and triggers.
-struct ModelPlot {
+/// A model's history, from the topics of snapshots and triggers as they are now: `plumb monitor --plot`.
+public struct ModelHistoryFeed {
   private let plan: Plan
   private let shape: ModelShape
   private let options: KafkaOptions
+  private let report: @Sendable (KafkaSeverity, String) -> Void
   private let routing: Routing
   private let views: [String: ViewPlan]
 
-  init(_ plan: Plan, _ shape: ModelShape, _ settings: ServiceSettings) {
+  /// The topics of a plan; `report` hears what the client library says, from any thread.
+  public init(
+    _ plan: Plan, _ shape: ModelShape, _ options: KafkaOptions,
+    report: @escaping @Sendable (KafkaSeverity, String) -> Void
+  ) {
     self.plan = plan
     self.shape = shape
-    options = settings.kafkaOptions(plan, transactionalID: "\(plan.name).monitor")
+    self.options = options
+    self.report = report
     routing = Routing(plan)
     let pair = shape.views(by: nil, plan)
     let own = [pair?.inputs, pair?.quality].compactMap(\.self)
     views = Dictionary(uniqueKeysWithValues: own.map { ($0.name, $0) })
   }
 
-  /// Draws what the topics hold by one window.
-  func draw(_ window: String, into path: String) throws {
+  /// What the topics hold by one window; empty if there is no snapshot of the model.
+  public func read(window: String) throws -> ModelHistory {
     var history = ModelHistory(shape, window: window)
     try read(routing.snapshotTopic) { record in
       guard let snapshot = record.value.flatMap(SnapshotRecord.init), let view = view(of: record),
@@ -33,11 +38,7 @@ struct ModelPlot {
       else { return }
       history.add(version: version, at: snapshot.asOf, view.numbers(values))
     }
-    if history.isEmpty {
-      return StandardError.print(
-        "plumb: the topic '\(routing.snapshotTopic)' has no snapshot of the model '\(shape.model.name)' yet")
-    }
-    if views.values.contains(where: { !$0.triggers.isEmpty }) {
+    if !history.isEmpty, views.values.contains(where: { !$0.triggers.isEmpty }) {
       let reader = TriggerReader()
       try read(routing.triggerTopic) { record in
         guard let view = view(of: record), let value = record.value, let found = reader.read(value),
@@ -46,7 +47,7 @@ struct ModelPlot {
         history.add(trigger: found.trigger, version: version, at: found.at)
       }
     }
-    try WholeFile.write(history.chart.svg, to: path)
+    return history
   }
 
   private func view(of record: LogRecord) -> ViewPlan? {
@@ -63,7 +64,7 @@ struct ModelPlot {
 
   /// Every committed record of a topic.
   private func read(_ topic: String, _ body: (LogRecord) -> Void) throws {
-    let reader = try TopicReader(options, report: reportKafka)
+    let reader = try TopicReader(options, report: report)
     try reader.open(try reader.ranges(of: [topic], from: .beginning))
     while let poll = try reader.poll(recordsMax: 4_096, timeoutMilliseconds: 100) {
       for record in poll.records { body(record) }

@@ -1,11 +1,11 @@
 import Glibc
-import Processor
+public import Processor
 
 /// A command as a child process in a group of its own. One thread.
 ///
 /// It holds a lock for as long as it runs, by a descriptor that it inherits: when this process is killed and begins again, the lock tells
 /// that the command of the killed one still runs.
-final class ShellCommand: CommandPort {
+public final class ShellCommand: CommandPort {
   private let arguments: [String]
   private let lock: Int32
   private let say: (String) -> Void
@@ -20,7 +20,9 @@ final class ShellCommand: CommandPort {
   private var lastLine: [UInt8] = []
 
   /// `lockPath` is a file that is made; `say` is told every line that the command prints.
-  init(_ arguments: [String], lockPath: String, say: @escaping (String) -> Void) throws(ProcessorError) {
+  public init(
+    _ arguments: [String], lockPath: String, say: @escaping (String) -> Void
+  ) throws(ProcessorError) {
     self.arguments = arguments
     self.say = say
     // A command that reads nothing must not end this process.
@@ -38,9 +40,11 @@ final class ShellCommand: CommandPort {
     _ = close(lock)
   }
 
-  func isFree() -> Bool { flock(lock, LOCK_EX | LOCK_NB) == 0 }
+  /// See `CommandPort`.
+  public func isFree() -> Bool { flock(lock, LOCK_EX | LOCK_NB) == 0 }
 
-  func start(input text: [UInt8], environment: [String: String]) {
+  /// See `CommandPort`.
+  public func start(input text: [UInt8], environment: [String: String]) {
     precondition(process == 0, "Cannot run two commands at a time")
     (problem, line, lastLine, pending) = (nil, [], [], text[...])
     var (toChild, fromChild): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
@@ -98,7 +102,8 @@ final class ShellCommand: CommandPort {
     return code
   }
 
-  func poll() -> CommandEnd? {
+  /// See `CommandPort`.
+  public func poll() -> CommandEnd? {
     if let problem { return ended(CommandEnd(problem: problem)) }
     feed()
     drain()
@@ -115,9 +120,11 @@ final class ShellCommand: CommandPort {
       signal == 0 ? CommandEnd(exitStatus: (status >> 8) & 0xFF) : CommandEnd(signal: signal))
   }
 
-  func terminate() { if process > 0 { _ = Glibc.kill(-process, SIGTERM) } }
+  /// See `CommandPort`.
+  public func terminate() { if process > 0 { _ = Glibc.kill(-process, SIGTERM) } }
 
-  func kill() { if process > 0 { _ = Glibc.kill(-process, SIGKILL) } }
+  /// See `CommandPort`.
+  public func kill() { if process > 0 { _ = Glibc.kill(-process, SIGKILL) } }
 
   private func ended(_ end: CommandEnd) -> CommandEnd {
     var end = end

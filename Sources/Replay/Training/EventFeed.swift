@@ -83,6 +83,14 @@ public struct EventFeed {
 }
 
 extension SourcePlan {
+  /// Refuses a source that lines of files can't be events of.
+  public func requireLines() throws(ReplayError) {
+    guard schema.needsRecord else { return }
+    throw ReplayError(
+      "Source '\(source.name)' reads timestamps, keys or headers of a topic's records, which event files don't have: read its "
+        + "topic.")
+  }
+
   /// Refuses event files whose times are all in another unit than the declared one.
   public func checkUnit(_ guess: UnitGuess) throws(ReplayError) {
     guard !source.timestamp.isAny, let problem = guess.problem else { return }

@@ -1,12 +1,10 @@
-import Capture
-import FeatureCore
-import Foundation
+public import Capture
+public import FeatureCore
 import Metrics
 import Synchronization
-import Telemetry
 
 /// What the captures of a process last said of themselves, as metrics and for probes. Any thread.
-final class CaptureBoard: Sendable {
+public final class CaptureBoard: Sendable {
   private struct Entry: Sendable {
     var status = CaptureStatus()
     /// What the capture waits for to be over; nil if nothing.
@@ -44,7 +42,8 @@ final class CaptureBoard: Sendable {
   /// Before a topic was ever known to be complete, its lag counts from here. Microseconds since 1970.
   private let start: Int64
 
-  init(_ sources: [Source], _ registry: PrometheusRegistry, now: Int64) {
+  /// The captures of some sources, of which none has said anything. Times are in microseconds since 1970.
+  public init(_ sources: [Source], _ registry: PrometheusRegistry, now: Int64) {
     start = now
     entries = Mutex(
       Dictionary(
@@ -57,7 +56,7 @@ final class CaptureBoard: Sendable {
   }
 
   /// Takes over how far a capture is.
-  func update(_ source: String, _ status: CaptureStatus) {
+  public func update(_ source: String, _ status: CaptureStatus) {
     change(source) { entry in
       let (old, series) = (entry.status, entry.series)
       series.rowsRead.increment(by: status.rowsRead - old.rowsRead)
@@ -71,11 +70,11 @@ final class CaptureBoard: Sendable {
   }
 
   /// A capture has met what has to pass by itself.
-  func waits(_ source: String, for problem: String) { change(source) { $0.problem = problem } }
+  public func waits(_ source: String, for problem: String) { change(source) { $0.problem = problem } }
 
   /// What stands against it, a line for each source that has something; empty if all is well. A capture that is alive and can't
   /// go on ends its process.
-  func objections(_ question: Health.Question, now: Int64) -> [String] {
+  public func objections(_ question: Health.Question, now: Int64) -> [String] {
     if question == .alive { return [] }
     return entries.withLock { entries in
       entries.sorted { $0.key < $1.key }.compactMap { source, entry in

@@ -1,4 +1,3 @@
-public import EventLog
 public import FeatureCore
 import Processor
 

@@ -1,4 +1,5 @@
 import Capture
+import CaptureTopics
 import EventLog
 import FeatureCore
 import FileTables
@@ -8,9 +9,10 @@ import PostgresTables
 import Processor
 import SQLiteTables
 import ServiceConfiguration
+import Telemetry
 
-/// Captures one table, and begins anew after what passes by itself. One thread.
-struct CaptureRunner {
+/// The capture of one source: from where its rows are into its topic. One thread.
+struct SourceCapture {
   private let plan: Plan
   private let settings: ServiceSettings
   private let source: Source
@@ -18,9 +20,10 @@ struct CaptureRunner {
   private let logger: Logger
   private let once: Bool
   private let isStopping: () -> Bool
+  private let start = ContinuousClock.now
 
-  /// Between two attempts, in milliseconds; the pause doubles from the first to the last.
-  private static let pauses = (first: 200, last: 10_000)
+  private typealias Runner = CaptureRunner<KafkaCaptureLog>
+
   /// Longer than a database's largest transaction takes to arrive; brokers refuse more than 15 minutes.
   private static let transactionTimeoutMilliseconds = "600000"
 
@@ -39,6 +42,9 @@ struct CaptureRunner {
     self.isStopping = isStopping
   }
 
+  /// Milliseconds since the start.
+  private var now: Int64 { Int64(start.duration(to: .now) / .milliseconds(1)) }
+
   func run() throws(ProcessorError) {
     let table: CapturedTable
     do throws(CaptureError) { table = try CapturedTable(source) } catch { throw stop(error.description) }
@@ -46,75 +52,37 @@ struct CaptureRunner {
       preconditionFailure("Cannot capture a source without 'capture'")
     }
     let attempt = try attempt(table, capture)
-    var status = CaptureStatus()
-    var mustCompare: String?
-    var outage: (message: String, since: ContinuousClock.Instant)?
-    var pause = Self.pauses.first
     var progress = CopyProgress(logger)
-    while !isStopping() {
-      do throws(CaptureFault) {
-        let log: KafkaCaptureLog
-        do throws(LogError) { log = try makeLog() } catch { throw .log(error) }
-        try attempt(
-          Attempt(
-            log: log, status: status, mustCompare: mustCompare,
-            observe: { now in
-              if now.phase != .connecting, let past = outage {
-                logger.info("capturing again after \(past.since.duration(to: .now).formatted())")
-                outage = nil
-                pause = Self.pauses.first
-              }
-              status = now
-              board.update(source.name, now)
-              progress.update(now)
-            }))
-        return done(status)
-      } catch {
-        let message: String
-        switch error {
-        case .stopping: return done(status)
-        case .database(let error):
-          guard error.remedy != .stop else { throw stop(error.description) }
-          mustCompare = nil
-          if error.remedy == .compare {
-            guard capture.onTruncate == .delete else {
-              throw stop("\(error.description): set \"on_truncate: delete\", or capture into a new topic")
-            }
-            mustCompare = error.description
-          }
-          message = error.description
-        case .log(let error):
-          guard error.remedy == .retry || error.remedy == .abort else { throw stop(error.message) }
-          message = error.message
-        }
-        board.waits(source.name, for: message)
-        if outage?.message != message {
-          logger.warning("\(message); trying again until it passes")
-          outage = (message, outage?.since ?? .now)
-        }
-        sleep(until: .now + .milliseconds(pause), unless: isStopping)
-        pause = min(2 * pause, Self.pauses.last)
+    let runner = Runner(
+      mayDeleteAll: capture.onTruncate == .delete, now: { now },
+      pause: { sleep(until: .now + .milliseconds($0), unless: isStopping) }, isStopping: isStopping
+    ) { news in
+      switch news {
+      case .recovered(let milliseconds):
+        logger.info("capturing again after \(Swift.Duration.milliseconds(milliseconds).formatted())")
+      case .progress(let status):
+        board.update(source.name, status)
+        progress.update(status)
+      case .waiting(let problem, let isNew):
+        board.waits(source.name, for: problem)
+        if isNew { logger.warning("\(problem); trying again until it passes") }
       }
     }
-    done(status)
-  }
-
-  /// What a try at capturing is given.
-  private struct Attempt {
-    var log: KafkaCaptureLog
-    var status: CaptureStatus
-    var mustCompare: String?
-    var observe: (CaptureStatus) -> Void
+    let status = try runner.run(makeLog: makeLog, attempt: attempt)
+    logger.info(
+      "stopped",
+      metadata: [
+        "rows_read": "\(status.rowsRead)", "changes": "\(status.changes)", "deletions": "\(status.deletions)",
+      ])
   }
 
   /// What tries to capture from where the rows are.
   private func attempt(
     _ table: CapturedTable, _ capture: TableCapture
-  ) throws(ProcessorError) -> (Attempt) throws(CaptureFault) -> Void {
-    let place = "source '\(source.name)', capture"
+  ) throws(ProcessorError) -> (Runner.Attempt) throws(CaptureFault) -> Void {
     switch (capture.origin, capture.mode) {
     case (.postgres(let text), .replicate):
-      let address = try EnvironmentReference.resolve(text, of: place)
+      let address = try resolve(text)
       let database = PostgresTable(conninfo: address, table: capture.table, as: table, app: plan.name)
       return { (attempt) throws(CaptureFault) in
         try ReplicationCapture(
@@ -123,15 +91,15 @@ struct CaptureRunner {
         ).run(once: once, mustCompare: attempt.mustCompare) { logger.info("\($0)") }
       }
     case (.sqlite(let text), _):
-      let path = try EnvironmentReference.resolve(text, of: place)
+      let path = try resolve(text)
       return comparing(
         SQLiteTable(path: path, table: capture.table, as: table, now: wallClock), table, capture)
     case (.postgres(let text), .diff):
-      let address = try EnvironmentReference.resolve(text, of: place)
+      let address = try resolve(text)
       return comparing(
         PostgresScan(conninfo: address, table: capture.table, as: table), table, capture)
     case (.file(let text), _):
-      let path = try EnvironmentReference.resolve(text, of: place)
+      let path = try resolve(text)
       guard let schema = plan.sources.first(where: { $0.source.name == source.name })?.schema else {
         preconditionFailure("Cannot capture a source that the plan hasn't")
       }
@@ -139,9 +107,15 @@ struct CaptureRunner {
     }
   }
 
+  private func resolve(_ text: String) throws(ProcessorError) -> String {
+    do throws(SettingError) {
+      return try EnvironmentReference.resolve(text, of: "source '\(source.name)', capture")
+    } catch { throw stop(error.description) }
+  }
+
   private func comparing(
     _ scanned: some ScannedTable, _ table: CapturedTable, _ capture: TableCapture
-  ) -> (Attempt) throws(CaptureFault) -> Void {
+  ) -> (Runner.Attempt) throws(CaptureFault) -> Void {
     { (attempt) throws(CaptureFault) in
       try DiffCapture(
         table, scanned, attempt.log, every: capture.every, deletesAll: capture.onTruncate == .delete,
@@ -154,14 +128,6 @@ struct CaptureRunner {
 
   private func stop(_ description: String) -> ProcessorError {
     ProcessorError(remedy: .stop, description: description)
-  }
-
-  private func done(_ status: CaptureStatus) {
-    logger.info(
-      "stopped",
-      metadata: [
-        "rows_read": "\(status.rowsRead)", "changes": "\(status.changes)", "deletions": "\(status.deletions)",
-      ])
   }
 
   private var limits: CaptureLimits {
@@ -179,6 +145,8 @@ struct CaptureRunner {
       brokers: settings.brokers, group: "", transactionalID: "\(plan.name).capture.\(source.topic)",
       properties: properties)
     let logger = logger
-    return try KafkaCaptureLog(options, progressTopic: Routing(plan).capturedTopic) { logger.kafka($0, $1) }
+    return try KafkaCaptureLog(
+      options, progressTopic: Routing(plan).capturedTopic, isStopping: { Interruption.isRequested }
+    ) { logger.kafka($0, $1) }
   }
 }

@@ -1,10 +1,8 @@
-import EventLog
-import FeatureCore
-import OnlineStore
-import Processor
+public import FeatureCore
+public import Processor
 
 /// Tells readers, a few times a minute a task, up to when a worker has caught up. One thread: the worker's.
-final class Pulse {
+public final class Pulse {
   private let names: [String: String]
   private var next = Int64.min
 
@@ -13,14 +11,18 @@ final class Pulse {
   /// The worker folds nothing meanwhile.
   private static let timeoutMilliseconds = 500
 
-  init(_ plan: Plan) {
+  /// Of the tasks of a plan's inputs.
+  public init(_ plan: Plan) {
     let inputs = Routing(plan).inputs
     names = Dictionary(inputs.map { ($0.topic, $0.name) }) { first, _ in first }
   }
 
-  /// Writes what has come true, and asks where the other partitions end. What fails is tried again: a lag that grows is
-  /// what readers have to see then.
-  func beat<Base>(_ status: LoopStatus, _ log: KafkaLog, _ store: Heartbeats<Base>, now: Int64) {
+  /// Writes what has come true, and asks where the other partitions end, within some milliseconds. What fails is tried again: a
+  /// lag that grows is what readers have to see then. `now` is monotonic, in milliseconds; `time` the wall clock.
+  public func beat<Base>(
+    _ status: LoopStatus, _ store: Heartbeats<Base>, now: Int64, time: () -> EventTime,
+    ends: (_ partitions: [TopicPartition], _ timeoutMilliseconds: Int) throws(LogError) -> [Int64?]
+  ) {
     guard !status.isHeld, now >= next else { return }
     next = now + Self.intervalMilliseconds
     try? store.beat()
@@ -31,11 +33,9 @@ final class Pulse {
     }
     let wanted = store.unobserved(tasks.keys.sorted())
     // Before it is asked: whatever was there by then is before the end.
-    let time = EventTime.now.microseconds
+    let time = time().microseconds
     let partitions = wanted.compactMap { tasks[$0] }
-    guard let ends = try? log.ends(of: partitions, timeoutMilliseconds: Self.timeoutMilliseconds) else {
-      return
-    }
+    guard let ends = try? ends(partitions, Self.timeoutMilliseconds) else { return }
     for (task, end) in zip(wanted, ends) {
       if let end { store.observe(task, end: end, at: time) }
     }

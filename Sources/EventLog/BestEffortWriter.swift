@@ -1,27 +1,22 @@
-import EventLog
-import Foundation
-import Logging
-import Processor
+import CallThread
+public import Processor
 
-/// The topic of answers, written by the server's one thread for that. Answers don't wait for Kafka: without it nothing is
-/// logged.
-final class ServedTopic: @unchecked Sendable {
+/// Writes to a topic as far as the brokers take it: whoever writes doesn't wait for them, and what they don't take is lost, and
+/// told. One thread at a time.
+public final class BestEffortWriter: @unchecked Sendable {
   private let make: () throws(LogError) -> TopicWriter
-  private let logger: Logger
   private var writer: TopicWriter?
   private var failure: String?
   private var nextAttempt = ContinuousClock.now
 
-  /// Between two attempts to reach Kafka.
+  /// Between two attempts to reach the brokers.
   private static let retrySeconds = 5
 
-  init(_ logger: Logger, make: @escaping () throws(LogError) -> TopicWriter) {
-    self.logger = logger
-    self.make = make
-  }
+  /// A writer that is made with the first record, and again after a while if that fails.
+  public init(make: @escaping () throws(LogError) -> TopicWriter) { self.make = make }
 
   /// Why the record could not be taken; nil if it was.
-  func write(_ key: [UInt8], _ value: [UInt8]) -> String? {
+  public func write(_ key: [UInt8], _ value: [UInt8]) -> String? {
     if writer == nil, let failure, ContinuousClock.now < nextAttempt { return failure }
     do throws(LogError) {
       let writer = if let writer { writer } else { try make() }
@@ -39,22 +34,15 @@ final class ServedTopic: @unchecked Sendable {
     }
   }
 
-  /// Waits until what was taken is delivered, but not for ever.
-  func finish(milliseconds: Int) {
-    guard let writer else { return }
-    // Never let go of: that would wait for the brokers once more.
+  /// Waits until what was taken is delivered, so long at most; whether it is. Nothing may be written any more.
+  public func finish(milliseconds: Int) -> Bool {
+    guard let writer else { return true }
+    // Unless it ends in time it is never let go of: that would wait for the brokers once more.
     let kept = Unmanaged.passRetained(writer)
-    let done = DispatchSemaphore(value: 0)
     let job = Flushing(writer: writer)
-    Thread.detachNewThread {
-      try? job.writer.flush()
-      done.signal()
-    }
-    if done.wait(timeout: .now() + .milliseconds(milliseconds)) == .success {
-      kept.release()
-    } else {
-      logger.error("the last answers could not be logged in time")
-    }
+    let isOver = Deadline.run(milliseconds: milliseconds) { try? job.writer.flush() }
+    if isOver { kept.release() }
+    return isOver
   }
 
   /// The writer on its way to the thread that flushes it; no other uses it any more.
