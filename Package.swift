@@ -81,7 +81,11 @@ let package = Package(
     .target(
       name: "Capture", dependencies: ["FeatureCore", "Processor", "OfflineStore"], swiftSettings: strict),
     .target(
-      name: "CaptureTopics", dependencies: ["Capture", "EventLog", "Processor"], swiftSettings: strict),
+      name: "CaptureTopics",
+      dependencies: [
+        "Capture", "EventLog", "FeatureCore", "Processor", "Telemetry",
+        .product(name: "Metrics", package: "swift-metrics"),
+      ], swiftSettings: strict),
     .target(
       name: "PostgresTables", dependencies: ["FeatureCore", "Capture", "Processor", "CLibPQ"],
       swiftSettings: strict),
@@ -113,7 +117,7 @@ let package = Package(
     .target(
       name: "Telemetry",
       dependencies: [
-        "FeatureCore", "Processor", "Capture", .product(name: "Logging", package: "swift-log"),
+        "FeatureCore", "Processor", .product(name: "Logging", package: "swift-log"),
         .product(name: "Metrics", package: "swift-metrics"), "HTTPListener", "ModelMonitor",
       ], swiftSettings: strict),
     .target(

@@ -41,7 +41,7 @@ let layers: [String: AllowedImports] = [
   "TLSServer": .only(["COpenSSL", "NIOCore", "Glibc", "Synchronization"]),
   "HTTPListener": .only(["TLSServer", "NIOCore", "NIOPosix", "NIOHTTP1", "Glibc", "Synchronization"]),
   "Telemetry": .only([
-    "FeatureCore", "Processor", "Capture", "HTTPListener", "ModelMonitor", "Logging", "Metrics", "Foundation",
+    "FeatureCore", "Processor", "HTTPListener", "ModelMonitor", "Logging", "Metrics", "Foundation",
     "Synchronization",
   ]),
   "FeatureServer": .only([
@@ -49,7 +49,9 @@ let layers: [String: AllowedImports] = [
     "Logging", "Metrics", "SwiftProtobuf", "Foundation", "FoundationEssentials", "Synchronization",
   ]),
   "Capture": .only(["FeatureCore", "Processor", "OfflineStore"]),
-  "CaptureTopics": .only(["Capture", "EventLog", "Processor"]),
+  "CaptureTopics": .only([
+    "Capture", "EventLog", "FeatureCore", "Processor", "Telemetry", "Metrics", "Synchronization",
+  ]),
   "PostgresTables": .only(["FeatureCore", "Capture", "CLibPQ", "Glibc"]),
   "FileTables": .only(["FeatureCore", "Capture", "EventFiles", "OfflineStore", "Glibc"]),
   "SQLiteTables": .only(["FeatureCore", "Capture", "CSQLite", "Glibc"]),

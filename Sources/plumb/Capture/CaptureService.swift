@@ -1,4 +1,5 @@
 import Capture
+import CaptureTopics
 import EventLog
 import FeatureCore
 import Foundation

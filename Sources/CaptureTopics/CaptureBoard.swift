@@ -2,6 +2,7 @@ public import Capture
 public import FeatureCore
 import Metrics
 import Synchronization
+public import Telemetry
 
 /// What the captures of a process last said of themselves, as metrics and for probes. Any thread.
 public final class CaptureBoard: Sendable {
