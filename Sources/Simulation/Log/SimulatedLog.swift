@@ -351,7 +351,7 @@ private final class CursorRecords {
 
 extension Record {
   /// As the port has them; nil if there are none.
-  fileprivate var encodedHeaders: [UInt8]? {
+  var encodedHeaders: [UInt8]? {
     if headers.isEmpty { return nil }
     return headers.reduce(into: []) { bytes, header in
       bytes += WireWriter.field(
