@@ -304,7 +304,8 @@ final class SimulatedLog: EventLogPort {
       case .retry: world.coverage.hit(.logRetried)
       case .abort: world.coverage.hit(.logAborted)
       case .fenced: world.coverage.hit(.logFenced)
-      case .outOfRange, .fatal: break
+      case .fatal: life.refused = world.now
+      case .outOfRange: break
       }
       throw error
     }
