@@ -192,7 +192,8 @@ let package = Package(
         .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
     .testTarget(
-      name: "ReplayTests", dependencies: ["Replay", "EventFiles", "FeatureCore", "Processor", "TestSupport"],
+      name: "ReplayTests",
+      dependencies: ["Replay", "EventFiles", "FeatureCore", "Processor", "Simulation", "TestSupport"],
       swiftSettings: strict),
     .testTarget(
       name: "SimulationTests", dependencies: ["Simulation", "TestSupport"], swiftSettings: strict),

@@ -4,6 +4,7 @@ enum BrokerStatistics {
 
   /// Microseconds since any broker has last sent something; nil if none ever has.
   static func idleMicroseconds(_ json: UnsafeRawBufferPointer) -> Int64? {
+    let key = key
     var least: Int64?
     var rest = json[...]
     while let start = rest.firstIndex(of: key[0]) {

@@ -130,30 +130,8 @@ import TestSupport
         wanted
         ?? (pick(0...1) == 0
           ? partition.high : Int64.random(in: (first + 1)...partition.high, using: &random))
-      let size = pick(3...20)
-      for record in written[name] ?? [] where record.offset >= first && record.offset < end {
-        try withBytes(record.key) { key in
-          try withBytes(record.value) { value in
-            try writer.append(
-              ArchivedRecord(
-                offset: record.offset, timestampMilliseconds: record.time, key: key, value: value),
-              first: first)
-          }
-        }
-        if writer.openRecords == size { try writer.cut(next: record.offset + 1, first: first) }
-      }
-      try writer.cut(next: end, first: first)
+      try writer.archive(written[name] ?? [], to: end, first: 0, size: pick(3...20))
       archived[name] = end
-    }
-
-    private func withBytes(
-      _ bytes: [UInt8]?, _ body: (UnsafeRawBufferPointer?) throws -> Void
-    ) throws {
-      guard let bytes else { return try body(nil) }
-      let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, bytes.count), alignment: 1)
-      defer { buffer.deallocate() }
-      buffer.copyBytes(from: bytes)
-      try body(UnsafeRawBufferPointer(rebasing: buffer[..<bytes.count]))
     }
 
     /// Retention deletes what is archived, at the most.

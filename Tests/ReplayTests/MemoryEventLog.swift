@@ -1,3 +1,5 @@
+import EventFiles
+import FeatureCore
 import Processor
 import TestSupport
 
@@ -9,6 +11,7 @@ final class MemoryEventLog: EventLogPort {
     var time: Int64?
     var key: [UInt8]?
     var value: [UInt8]?
+    var headers: [UInt8]?
   }
 
   struct Partition {
@@ -24,12 +27,21 @@ final class MemoryEventLog: EventLogPort {
   }
 
   var partitions: [TopicPartition: Partition] = [:]
-  /// Where reading ends, as a replay's does.
+  /// Where reading ends, as a replay's does: what passes for the group's offsets.
   var ends: [TopicPartition: Int64] = [:]
+  /// What the next poll tells of the group.
+  var assignments: [LogAssignment] = []
   private var random: SplitMix64
   /// What a poll has handed out, with the bytes it borrows from.
   private var given = UnsafeMutableBufferPointer<LogRecord>.allocate(capacity: 0)
   private var bytes: [UnsafeMutableRawBufferPointer] = []
+  /// What each cursor has read last.
+  private var readings: [Cursor: Reading] = [:]
+
+  private struct Cursor: Hashable {
+    var partition: TopicPartition
+    var number: Int
+  }
 
   init(seed: UInt64) { random = SplitMix64(seed: seed) }
 
@@ -43,6 +55,7 @@ final class MemoryEventLog: EventLogPort {
   func poll(recordsMax: Int, timeoutMilliseconds: Int) throws(LogError) -> LogPoll {
     for buffer in bytes { buffer.deallocate() }
     bytes = []
+    defer { assignments = [] }
     var found: [LogRecord] = []
     var named: [TopicPartition] = []
     for (name, partition) in partitions where partition.isAssigned && !partition.isPaused {
@@ -72,22 +85,11 @@ final class MemoryEventLog: EventLogPort {
     given = .allocate(capacity: found.count)
     _ = given.initialize(from: found)
     return LogPoll(
-      assignments: [], partitions: named, records: UnsafeBufferPointer(given), ends: passed)
+      assignments: assignments, partitions: named, records: UnsafeBufferPointer(given), ends: passed)
   }
 
   private func borrowed(_ record: Record, _ partition: Int) -> LogRecord {
-    LogRecord(
-      partition: partition, offset: record.offset, timestampMilliseconds: record.time,
-      key: keep(record.key), value: keep(record.value))
-  }
-
-  private func keep(_ text: [UInt8]?) -> UnsafeRawBufferPointer? {
-    guard let text else { return nil }
-    // An empty one isn't null.
-    let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, text.count), alignment: 1)
-    buffer.copyBytes(from: text)
-    bytes.append(buffer)
-    return UnsafeRawBufferPointer(rebasing: buffer[..<text.count])
+    record.borrowed(partition) { bytes.append($0) }
   }
 
   func assign(_ assigned: [(partition: TopicPartition, offset: Int64)]) throws(LogError) {
@@ -139,9 +141,17 @@ final class MemoryEventLog: EventLogPort {
   // MARK: What the archive takes no part in
 
   func read(
-    _ partition: TopicPartition, cursor: Int, from offset: Int64, recordsMax: Int
-  ) throws(LogError) -> UnsafeBufferPointer<LogRecord> { throw LogError(.fatal, "no cursors here") }
-  func committed(_ partitions: [TopicPartition]) throws(LogError) -> [Int64?] { partitions.map { _ in nil } }
+    _ name: TopicPartition, cursor: Int, from offset: Int64, recordsMax: Int
+  ) throws(LogError) -> UnsafeBufferPointer<LogRecord> {
+    let count = Int.random(in: 1...recordsMax, using: &random)
+    let found = partitions[name]?.records.filter { $0.offset >= offset }.prefix(count) ?? []
+    if found.isEmpty { throw LogError(.fatal, "A cursor finds nothing in \(name) from \(offset) on") }
+    let reading = Reading(found)
+    readings[Cursor(partition: name, number: cursor)] = reading
+    return UnsafeBufferPointer(reading.records)
+  }
+
+  func committed(_ partitions: [TopicPartition]) throws(LogError) -> [Int64?] { partitions.map { ends[$0] } }
   func begin() throws(LogError) {}
   func send(
     topic: String, partition: Int32?, key: UnsafeRawBufferPointer?, value: UnsafeRawBufferPointer?
@@ -152,4 +162,59 @@ final class MemoryEventLog: EventLogPort {
   func finishCommit(waiting: Bool) -> Bool { true }
   func abort() throws(LogError) {}
   func close(timeoutMilliseconds: Int) -> Bool { true }
+}
+
+/// What a cursor has read, until it reads on.
+private final class Reading {
+  let records: UnsafeMutableBufferPointer<LogRecord>
+  private var bytes: [UnsafeMutableRawBufferPointer] = []
+
+  init(_ found: ArraySlice<MemoryEventLog.Record>) {
+    records = .allocate(capacity: found.count)
+    _ = records.initialize(from: found.map { record in record.borrowed(0) { bytes.append($0) } })
+  }
+
+  deinit {
+    records.deallocate()
+    for buffer in bytes { buffer.deallocate() }
+  }
+}
+
+extension MemoryEventLog.Record {
+  /// As a log hands it out; `own` is given the memory that it points to.
+  fileprivate func borrowed(
+    _ partition: Int, _ own: (UnsafeMutableRawBufferPointer) -> Void
+  ) -> LogRecord {
+    func copy(_ text: [UInt8]?) -> UnsafeRawBufferPointer? {
+      guard let text else { return nil }
+      // An empty one isn't null.
+      let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: max(1, text.count), alignment: 1)
+      buffer.copyBytes(from: text)
+      own(buffer)
+      return UnsafeRawBufferPointer(rebasing: buffer[..<text.count])
+    }
+    return LogRecord(
+      partition: partition, offset: offset, timestampMilliseconds: time, key: copy(key), value: copy(value),
+      headers: copy(headers).map(RecordHeaders.init))
+  }
+}
+
+extension ArchiveWriter {
+  /// Archives records as `plumb archive` does: segments of so many, up to an offset. `first` is where the archive begins.
+  func archive(
+    _ records: some Sequence<MemoryEventLog.Record>, to end: Int64, first: Int64, size: Int
+  ) throws {
+    for record in records where record.offset >= next ?? first && record.offset < end {
+      var memory: [UnsafeMutableRawBufferPointer] = []
+      defer { for buffer in memory { buffer.deallocate() } }
+      let borrowed = record.borrowed(0) { memory.append($0) }
+      try append(
+        ArchivedRecord(
+          offset: borrowed.offset, timestampMilliseconds: borrowed.timestampMilliseconds, key: borrowed.key,
+          value: borrowed.value, headers: borrowed.headers),
+        first: first)
+      if openRecords == size { try cut(next: record.offset + 1, first: first) }
+    }
+    try cut(next: end, first: first)
+  }
 }

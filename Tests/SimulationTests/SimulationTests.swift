@@ -19,7 +19,9 @@ import TestSupport
     // Two versions forward to one repartition topic.
     3,
     // An offset that is out of range stops for good.
-    5891,
+    11,
+    // A cursor that fails goes on behind the head.
+    2560,
     // A claim that is over stops for good.
     37,
     // A snapshot that a topic refuses is sent again for ever.

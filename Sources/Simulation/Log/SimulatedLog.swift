@@ -304,7 +304,8 @@ final class SimulatedLog: EventLogPort {
       case .retry: world.coverage.hit(.logRetried)
       case .abort: world.coverage.hit(.logAborted)
       case .fenced: world.coverage.hit(.logFenced)
-      case .outOfRange, .fatal: break
+      case .fatal: life.refused = world.now
+      case .outOfRange: break
       }
       throw error
     }
@@ -351,7 +352,7 @@ private final class CursorRecords {
 
 extension Record {
   /// As the port has them; nil if there are none.
-  fileprivate var encodedHeaders: [UInt8]? {
+  var encodedHeaders: [UInt8]? {
     if headers.isEmpty { return nil }
     return headers.reduce(into: []) { bytes, header in
       bytes += WireWriter.field(

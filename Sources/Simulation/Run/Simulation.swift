@@ -29,7 +29,7 @@ public final class Simulation {
   private var input: InputGenerator
   private var deployments: [Deployment] = []
   /// Those that a new version has not taken the place of.
-  private var live: [Deployment] { deployments.filter { !$0.isRetired } }
+  var live: [Deployment] { deployments.filter { !$0.isRetired } }
   /// Small in some runs, so that states run into it.
   private let stateBytesMax: Int
   private let joinFollowMax: Int

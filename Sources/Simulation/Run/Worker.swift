@@ -135,7 +135,7 @@ final class Worker {
     } else if deployment.isOutgrown {
       world.coverage.hit(.stopsForPartitions)
       deployment.mustBeReplaced = true
-    } else if !deployment.repair(), max(deployment.lastRepair, broker.lastRaised) < start {
+    } else if !deployment.repair(), max(deployment.lastRepair, broker.lastRaised) < min(start, life.refused) {
       world.violate("\(life.name) stopped, and there is nothing that only a person could help with: \(error)")
     }
   }

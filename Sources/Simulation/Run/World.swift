@@ -11,6 +11,8 @@ final class Life {
   var isCommitting = false
   var logCutUntil: Int64 = 0
   var storeCutUntil: Int64 = 0
+  /// When the log last refused something for good: a commit's thread meets that before the loop hears of it.
+  var refused = Int64.max
   /// The store's position of the task that was claimed last: what a begin builds on.
   var claimed: Int64?
   /// Talks to a store that others no longer take for the primary.
