@@ -145,6 +145,7 @@ import Testing
       put("nested.parquet", o=pyarrow.array([{"n": decimal.Decimal(large)}], pyarrow.struct({"n": pyarrow.decimal128(38, 0)})))
       put("beyond.parquet", n=pyarrow.array([decimal.Decimal(2**63)], pyarrow.decimal128(38, 0)))
       put("unsigned.parquet", n=pyarrow.array([2**63], pyarrow.uint64()))
+      put("time.parquet", n=pyarrow.array([datetime.time(1)]))
       summer = datetime.datetime(2024, 7, 1, 12, 0, 0, 250000)
       for name, zone in (("clock", None), ("zoned", "UTC")):
           put(name + ".parquet", at=pyarrow.array([summer, datetime.datetime(2024, 3, 31, 2, 30)], pyarrow.timestamp("us", zone)))
@@ -184,6 +185,12 @@ import Testing
         refused.status == 2 && refused.error.contains("does not fit int64; cast the column"),
         "\(refused.error)")
     }
+    let time = try last("time.parquet", "n: int64", "n")
+    #expect(
+      time.status == 2
+        && time.error.contains(
+          "(TIME) is not supported; cast it when the file is written, or write the file as NDJSON"),
+      "\(time.error)")
     // A clock without a zone is that of the declared one, as in CSV; what has a zone is a moment.
     let berlin = "at: { type: timestamp, unit: text, time_zone: Europe/Berlin }"
     for (file, fields, expected) in [

@@ -165,7 +165,7 @@ private struct Match {
     guard let type else {
       throw TableError(
         path: path, problem: "column '\(name)' cannot be read: \(part.problem ?? "")",
-        remedy: "write what the source declares of it as columns of their own, or the file as NDJSON")
+        remedy: "cast it when the file is written, or write the file as NDJSON")
     }
     // What only counts elements is declared by nobody.
     let declared = wanted.compactMap(\.column)
