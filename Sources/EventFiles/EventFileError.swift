@@ -6,12 +6,15 @@ public struct EventFileError: Error, Hashable, Sendable, CustomStringConvertible
   public let problem: String
   /// What to do.
   public let remedy: String
+  /// Whether what the file holds is wrong; false if the system refused to open, read or write it.
+  public let isMistake: Bool
 
   /// An error from its parts.
-  public init(path: String, problem: String, remedy: String) {
+  public init(path: String, problem: String, remedy: String, isMistake: Bool = true) {
     self.path = path
     self.problem = problem
     self.remedy = remedy
+    self.isMistake = isMistake
   }
 
   /// One line for people.

@@ -24,7 +24,8 @@ struct InputFile: ~Copyable {
     let kind = status.st_mode & S_IFMT
     guard !(isKnown && kind == S_IFDIR) else {
       _ = close(opened)
-      throw EventFileError(path: path, problem: "is a directory", remedy: "name the files in it")
+      throw EventFileError(
+        path: path, problem: "is a directory", remedy: "name the files in it", isMistake: false)
     }
     let isRegular = isKnown && kind == S_IFREG
     // Advice only: a refusal costs read-ahead, not correctness.
@@ -46,7 +47,8 @@ struct InputFile: ~Copyable {
       let code = errno
       if code == EINTR { continue }
       throw EventFileError(
-        path: path, problem: "cannot be read: \(Self.text(code))", remedy: "check the file and its disk")
+        path: path, problem: "cannot be read: \(Self.text(code))", remedy: "check the file and its disk",
+        isMistake: false)
     }
   }
 
@@ -54,11 +56,15 @@ struct InputFile: ~Copyable {
     switch code {
     case ENOENT:
       EventFileError(
-        path: path, problem: "no such file", remedy: "check the path, or use - for standard input")
+        path: path, problem: "no such file", remedy: "check the path, or use - for standard input",
+        isMistake: false)
     case EACCES:
-      EventFileError(path: path, problem: "permission denied", remedy: "make the file readable for this user")
+      EventFileError(
+        path: path, problem: "permission denied", remedy: "make the file readable for this user",
+        isMistake: false)
     default:
-      EventFileError(path: path, problem: "cannot be opened: \(text(code))", remedy: "check the path")
+      EventFileError(
+        path: path, problem: "cannot be opened: \(text(code))", remedy: "check the path", isMistake: false)
     }
   }
 

@@ -8,7 +8,8 @@ struct Plumb: AsyncParsableCommand {
     abstract: "Features from event logs, the same for serving and for training.",
     discussion: """
       Exit status: 0 done, 1 failed, 2 the definitions or another input have mistakes, 3 done, but some records \
-      could not be used and there is no --dead-letters file that keeps them, 64 wrong usage.
+      could not be used and there is no --dead-letters file that keeps them, 64 wrong usage. A file that there is \
+      not, or that can't be read or written, is a failure.
       """,
     version: "0.1.0",
     subcommands: [

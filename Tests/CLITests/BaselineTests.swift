@@ -81,28 +81,28 @@ import Testing
     try work.write("PK\u{3}\u{4}\u{0}", to: "t.zip")
     let cases: [([String], Int32, String)] = [
       (["none.parquet"], 1, "none.parquet: "),
-      (["t.csv"], 1, "t.csv: is no Parquet file; write the training set as Parquet"),
-      (["t.zip"], 1, "t.zip: is a zip archive"),
-      (["empty.parquet"], 1, "empty.parquet: has no rows; write the rows that the model is trained on"),
-      (["times.parquet"], 1, "times.parquet: has no column of numbers, texts or bools"),
+      (["t.csv"], 2, "t.csv: is no Parquet file; write the training set as Parquet"),
+      (["t.zip"], 2, "t.zip: is a zip archive"),
+      (["empty.parquet"], 2, "empty.parquet: has no rows; write the rows that the model is trained on"),
+      (["times.parquet"], 2, "times.parquet: has no column of numbers, texts or bools"),
       (
-        ["odds.parquet", "--label", "label", "--score", "scores"], 1,
+        ["odds.parquet", "--label", "label", "--score", "scores"], 2,
         "has no column 'scores', which is to be the score; did you mean 'score'?"
       ),
       (
-        ["odds.parquet", "--label", "text", "--score", "score"], 1,
+        ["odds.parquet", "--label", "text", "--score", "score"], 2,
         "the label 'text' is string; write a bool or a number"
       ),
       (
-        ["odds.parquet", "--label", "label", "--score", "text"], 1,
+        ["odds.parquet", "--label", "label", "--score", "text"], 2,
         "the score 'text' is string; write a number"
       ),
       (
-        ["odds.parquet", "--label", "label", "--score", "score"], 1,
+        ["odds.parquet", "--label", "label", "--score", "score"], 2,
         "column 'score', row 2: 3.5 is not from 0 to 1, and the labels are true or false; write probabilities"
       ),
       (
-        ["apart.parquet", "--label", "label", "--score", "score"], 1,
+        ["apart.parquet", "--label", "label", "--score", "score"], 2,
         "no row has both a 'label' and a 'score'; name columns that have values"
       ),
       (["odds.parquet", "--label", "label"], 64, "--label and --score go together: add --score."),

@@ -129,7 +129,7 @@ import Testing
   @Test func noParquet() throws {
     try work.write("PAR1\u{15}\u{4} and no footer", to: "s.parquet")
     let result = try happened("--events", "e.ndjson", "--spine", "s.parquet", "--out", "-")
-    #expect(result.status == 1)
+    #expect(result.status == 2)
     #expect(result.error.hasPrefix("plumb: s.parquet: is no Parquet file"), "\(result.error)")
   }
 

@@ -10,7 +10,8 @@ public struct ArchivedPartition: Sendable {
     let topics = try Files.names(in: archive).filter { Files.isFolder("\(archive)/\($0)/0") }
     guard topics.isEmpty else { return topics }
     throw EventFileError(
-      path: archive, problem: "is no archive", remedy: "name the folder that plumb archive writes to")
+      path: archive, problem: "is no archive", remedy: "name the folder that plumb archive writes to",
+      isMistake: false)
   }
 
   /// Its folder.

@@ -27,7 +27,7 @@ public struct EventFile: Hashable, Sendable {
     guard !files.isEmpty else {
       throw EventFileError(
         path: path, problem: "is a directory",
-        remedy: "name the files in it, or a topic's folder that plumb archive has written")
+        remedy: "name the files in it, or a topic's folder that plumb archive has written", isMistake: false)
     }
     return files
   }

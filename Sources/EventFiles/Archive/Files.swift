@@ -55,7 +55,7 @@ enum Files {
   static func failure(_ path: String, _ problem: String, _ code: Int32) -> EventFileError {
     EventFileError(
       path: path, problem: "\(problem): \(String(cString: strerror(code)))",
-      remedy: "check the folder's rights and the disk's free space")
+      remedy: "check the folder's rights and the disk's free space", isMistake: false)
   }
 }
 
@@ -99,7 +99,7 @@ struct FolderLock: ~Copyable {
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
       throw EventFileError(
         path: folder, problem: "another process writes to this archive",
-        remedy: "stop it, or write to another folder")
+        remedy: "stop it, or write to another folder", isMistake: false)
     }
   }
 

@@ -78,6 +78,11 @@ extension UnsafeMutableBufferPointer {
   }
 }
 
+extension Double {
+  /// From here on the integers are further apart than doubles are: several become one.
+  public static var integersEnd: Double { 0x1p53 }
+}
+
 extension ValueReader {
   /// Reads a cell; false if the decoder has to say what it is.
   @inline(__always)
@@ -146,7 +151,7 @@ extension ValueReader {
     case .double where value.isNormal || value.bitPattern == 0:
       scalar = .double(value)
       return true
-    case .int64 where value.magnitude < 0x1p53 && value.rounded() == value:
+    case .int64 where value.magnitude < Double.integersEnd && value.rounded() == value:
       scalar = .int64(Int64(value))
       return true
     default: return false

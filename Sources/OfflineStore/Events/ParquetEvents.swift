@@ -174,12 +174,12 @@ final class ParquetEvents {
   }
 
   private static func append(
-    _ vector: ParquetCells, _ index: Int, _ form: ParquetShape.TimeForm, to buffer: inout LineBuffer
+    _ vector: ParquetCells, _ index: Int, _ form: ParquetShape.ValueForm, to buffer: inout LineBuffer
   ) {
     switch vector.type {
     case .string: buffer.append(text: vector.bytes(index))
     case .int64: ValueText.appendInteger(Int64(bitPattern: vector.bits(index)), to: &buffer.bytes)
-    case .double: append(Double(bitPattern: vector.bits(index)), to: &buffer)
+    case .double: append(Double(bitPattern: vector.bits(index)), asInteger: form.isInteger, to: &buffer)
     case .bool: append(vector.bits(index) == 1, to: &buffer)
     case .timestamp:
       let time = form.moment(EventTime(microseconds: Int64(bitPattern: vector.bits(index))))
@@ -191,12 +191,14 @@ final class ParquetEvents {
     flag ? buffer.append(literal: "true") : buffer.append(literal: "false")
   }
 
-  /// What is no number is what programs without nulls write for one.
-  private static func append(_ number: Double, to buffer: inout LineBuffer) {
+  /// What is no number is what programs without nulls write for one. An integer that another may have become as well is written
+  /// as one that is not exact, which the decoder refuses.
+  private static func append(_ number: Double, asInteger: Bool, to buffer: inout LineBuffer) {
     if number.isNaN { return buffer.append(literal: "null") }
     guard number.isFinite else {
       return number < 0 ? buffer.append(literal: "-Infinity") : buffer.append(literal: "Infinity")
     }
+    if asInteger, number.magnitude >= Double.integersEnd { buffer.append(literal: "~") }
     buffer.bytes.append(contentsOf: number.description.utf8)
   }
 

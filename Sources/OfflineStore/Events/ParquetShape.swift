@@ -6,8 +6,8 @@ import Parquet
 struct ParquetShape {
   /// A part of the file that is read.
   indirect enum Part {
-    /// The vector of its values, and how times are declared.
-    case value(vector: Int, TimeForm)
+    /// The vector of its values, and how they are declared.
+    case value(vector: Int, ValueForm)
     /// Its named parts, each with its name as JSON.
     case structure([(label: [UInt8], part: Part)], Levels)
     case list(Part, Levels)
@@ -15,11 +15,14 @@ struct ParquetShape {
     case map(keys: Int, Part, Levels)
   }
 
-  /// How times are declared.
-  struct TimeForm {
+  /// How values are declared.
+  struct ValueForm {
+    /// Of times.
     var unit: TimeUnit?
     /// Whose the times are, if the file doesn't say where its clock is.
     var clock: WallClock?
+    /// Whether an integer is wanted.
+    var isInteger: Bool
 
     /// A file's time as the declaration has it.
     func moment(_ time: EventTime) -> EventTime { clock.map { $0.moment(ofLocal: time) } ?? time }
@@ -162,7 +165,7 @@ private struct Match {
     guard let type else {
       throw TableError(
         path: path, problem: "column '\(name)' cannot be read: \(part.problem ?? "")",
-        remedy: "write what the source declares of it as columns of their own, or the file as NDJSON")
+        remedy: "cast it when the file is written, or write the file as NDJSON")
     }
     // What only counts elements is declared by nobody.
     let declared = wanted.compactMap(\.column)
@@ -189,7 +192,9 @@ private struct Match {
         remedy: "declare one unit: a Parquet timestamp fits any")
     }
     leaves.append(leaf)
-    let form = ParquetShape.TimeForm(unit: column.unit, clock: part.isLocal ? column.clock : nil)
+    let form = ParquetShape.ValueForm(
+      unit: column.unit, clock: part.isLocal ? column.clock : nil,
+      isInteger: declared.contains { $0.type == .int64 })
     return .value(vector: leaves.count - 1, form)
   }
 
@@ -332,7 +337,7 @@ struct RowAssembly {
   /// Appends the next value of a part as JSON; false if its leaves don't agree about where there is one.
   mutating func append(
     _ part: ParquetShape.Part, to buffer: inout LineBuffer,
-    _ value: (ParquetCells, Int, ParquetShape.TimeForm, inout LineBuffer) -> Void
+    _ value: (ParquetCells, Int, ParquetShape.ValueForm, inout LineBuffer) -> Void
   ) -> Bool {
     switch part {
     case .value(let vector, let form):

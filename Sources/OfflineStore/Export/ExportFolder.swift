@@ -45,7 +45,8 @@ struct ExportFolder {
       defer { if descriptor >= 0 { _ = close(descriptor) } }
       guard descriptor >= 0, fsync(descriptor) == 0 else {
         throw TableError(
-          path: folder, problem: "cannot be synchronized: \(systemText(errno))", remedy: "check the disk")
+          path: folder, problem: "cannot be synchronized: \(systemText(errno))", remedy: "check the disk",
+          isMistake: false)
       }
     }
   }
@@ -65,7 +66,7 @@ struct ExportFolder {
             throw TableError(
               path: "\(folder)/\(name)",
               problem: "is left from a crash and cannot be removed: \(systemText(errno))",
-              remedy: "remove it")
+              remedy: "remove it", isMistake: false)
           }
           removed += 1
         }
@@ -88,7 +89,7 @@ struct ExportFolder {
     guard mkdir(folder, 0o777) != 0, errno != EEXIST else { return }
     throw TableError(
       path: folder, problem: "cannot be made: \(systemText(errno))",
-      remedy: "check that the folder above exists and is writable")
+      remedy: "check that the folder above exists and is writable", isMistake: false)
   }
 
   private func names(_ folder: String) -> [String] {

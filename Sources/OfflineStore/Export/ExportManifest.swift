@@ -34,12 +34,12 @@ struct ExportManifest: ~Copyable {
     guard descriptor >= 0 else {
       throw TableError(
         path: path, problem: "cannot be opened: \(systemText(errno))",
-        remedy: "check that the folder is writable")
+        remedy: "check that the folder is writable", isMistake: false)
     }
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
       throw TableError(
         path: path, problem: "another export is writing to this folder",
-        remedy: "stop it, or choose another folder")
+        remedy: "stop it, or choose another folder", isMistake: false)
     }
     let found = try ManifestText.read(descriptor, path)
     // A line without its end was being written in a crash.
@@ -85,7 +85,8 @@ struct ExportManifest: ~Copyable {
 
   private func writeError() -> TableError {
     TableError(
-      path: path, problem: "cannot be written: \(systemText(errno))", remedy: "check the disk's free space")
+      path: path, problem: "cannot be written: \(systemText(errno))", remedy: "check the disk's free space",
+      isMistake: false)
   }
 }
 

@@ -21,7 +21,7 @@ public struct ExportedSnapshots {
     guard descriptor >= 0 else {
       throw TableError(
         path: manifest, problem: "cannot be opened: \(systemText(errno))",
-        remedy: "name the folder that 'plumb export' wrote to")
+        remedy: "name the folder that 'plumb export' wrote to", isMistake: false)
     }
     defer { _ = close(descriptor) }
     guard let text = try ManifestText.read(descriptor, manifest) else {
@@ -134,7 +134,8 @@ private struct ExportedRows {
         count += batch.rowCount
       }
     } catch let error as ParquetError {
-      throw TableError(path: error.path, problem: error.problem, remedy: error.remedy)
+      throw TableError(
+        path: error.path, problem: error.problem, remedy: error.remedy, isMistake: error.isMistake)
     }
     return count
   }

@@ -82,7 +82,8 @@ struct ManifestText {
         bytes += piece[..<count]
       } else if errno != EINTR {
         throw TableError(
-          path: path, problem: "cannot be read: \(systemText(errno))", remedy: "check the file and its disk")
+          path: path, problem: "cannot be read: \(systemText(errno))", remedy: "check the file and its disk",
+          isMistake: false)
       }
     }
   }

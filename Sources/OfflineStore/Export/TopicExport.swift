@@ -118,7 +118,7 @@ public final class TopicExport {
   private func gap(_ partition: Int32, _ problem: String, _ cause: String) -> TableError {
     TableError(
       path: folder.path, problem: "partition \(partition) of '\(folder.topic)' \(problem): \(cause)",
-      remedy: "export into another folder")
+      remedy: "export into another folder", isMistake: false)
   }
 
   /// Adds the next record of a partition. Without a timestamp it counts to the segment that is open.

@@ -85,7 +85,7 @@ extension JoinLane {
       errors.append(
         TableError(
           path: name, problem: "\(lacking.count) of \(rows) rows, the latest of \(latest), \(problem)",
-          remedy: "\(remedies(latest)); \(others)"))
+          remedy: "\(remedies(latest)); \(others)", isMistake: false))
     }
     add(lacks.events, "need events that are no longer in the log: \(lostEvents?.description ?? "")") {
       "read them from an archive (--archive), leave the rows up to \($0) out, or choose other views (--view)"

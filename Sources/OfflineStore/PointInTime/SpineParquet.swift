@@ -115,7 +115,7 @@ extension SpineTable {
     case (.int64, .double): scalar = .double(Double(Int64(bitPattern: vector.bits(index))))
     case (.double, .int64):
       let value = Double(bitPattern: vector.bits(index))
-      if value.isFinite, value.magnitude >= Self.inexactFrom {
+      if value.isFinite, value.magnitude >= Double.integersEnd {
         throw inexact("\(value)", column, row: ", row \(number)")
       }
       scalar = Int64(exactly: value).map(Scalar.int64)

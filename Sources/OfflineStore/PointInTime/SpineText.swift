@@ -37,9 +37,6 @@ extension SpineTable {
     }
   }
 
-  /// From here on the integers are further apart than doubles are: several become one.
-  static let inexactFrom = 9_007_199_254_740_992.0
-
   func inexact(_ text: String, _ column: EventSchema.Column, line: Int64? = nil, row: String = "")
     -> TableError
   {
@@ -56,7 +53,7 @@ extension SpineTable {
   ) throws(TableError) -> Int64? {
     if let number = NumberText.int64(text) { return number }
     guard let double = NumberText.double(text) else { return nil }
-    guard double.magnitude < Self.inexactFrom else {
+    guard double.magnitude < Double.integersEnd else {
       throw inexact(Self.clipped(String(decoding: text, as: UTF8.self)), column, line: line)
     }
     return NumberText.wholeNumber(text)

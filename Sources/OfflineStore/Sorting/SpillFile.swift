@@ -18,7 +18,7 @@ final class SpillFile {
     guard descriptor >= 0 else {
       throw TableError(
         path: folder, problem: "a temporary file cannot be created there: \(systemText(errno))",
-        remedy: "set TMPDIR to a folder that is writable")
+        remedy: "set TMPDIR to a folder that is writable", isMistake: false)
     }
     unlink(template)
     // No child needs it.
@@ -67,6 +67,6 @@ final class SpillFile {
   private func error(_ verb: String) -> TableError {
     TableError(
       path: folder, problem: "a temporary file there cannot be \(verb): \(systemText(errno))",
-      remedy: "set TMPDIR to a folder with more room, or give the join more memory")
+      remedy: "set TMPDIR to a folder with more room, or give the join more memory", isMistake: false)
   }
 }

@@ -10,28 +10,30 @@ public enum FeatureTableFormat: String, Sendable, CaseIterable {
   /// Parquet (zstd).
   case parquet
 
-  /// Endings of forms that are read or known elsewhere, and not written.
-  private static let others = [
-    ".gz", ".zst", ".xz", ".bz2", ".zip", ".xlsx", ".xls", ".avro", ".orc", ".arrow", ".feather", ".pq",
-    ".db", ".duckdb",
-    ".sqlite", ".tsv",
-  ]
-
-  /// The form of a file by its name: Parquet or CSV if it ends so, else NDJSON. An ending of another form is an error, not a
-  /// file that is not what it is called.
+  /// The form of a file by its name's ending; without one NDJSON. Any other ending is an error, not a file that is not what it
+  /// is called.
   public init(path: String) throws(TableError) {
-    let name = path.lowercased()
-    if name.hasSuffix(".parquet") {
-      self = .parquet
-    } else if name.hasSuffix(".csv") {
-      self = .csv
-    } else if let other = Self.others.first(where: name.hasSuffix) {
+    switch Self.ending(path) {
+    case "parquet": self = .parquet
+    case "csv": self = .csv
+    case "ndjson", "jsonl", "json", nil: self = .ndjson
+    case let other?:
       throw TableError(
-        path: path, problem: "tables are not written as \(other)", remedy: "name it .parquet, .csv or .ndjson"
-      )
-    } else {
-      self = .ndjson
+        path: path, problem: "tables are not written as .\(other)",
+        remedy: "name it .parquet, .csv or .ndjson")
     }
+  }
+
+  /// What a name ends with that says a form: up to eight letters and digits behind a point, the first a letter. Dates, numbers
+  /// and what `mktemp` makes are none.
+  private static func ending(_ path: String) -> String? {
+    let name = path.lowercased().split(separator: "/", omittingEmptySubsequences: false).last ?? ""
+    guard let point = name.lastIndex(of: "."), point > name.startIndex else { return nil }
+    let ending = name[name.index(after: point)...]
+    guard (1...8).contains(ending.count), ending.first?.isLetter == true,
+      ending.allSatisfy({ $0.isLetter || $0.isNumber })
+    else { return nil }
+    return String(ending)
   }
 }
 

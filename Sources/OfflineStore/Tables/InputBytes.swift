@@ -56,7 +56,8 @@ struct InputBytes: ~Copyable {
 extension TableError {
   /// A file that cannot be read as a table, since it cannot be read at all.
   init(_ error: EventFileError) {
-    self.init(path: error.path, problem: error.problem, remedy: error.remedy)
+    self.init(
+      path: error.path, problem: error.problem, remedy: error.remedy, isMistake: error.isMistake)
   }
 }
 

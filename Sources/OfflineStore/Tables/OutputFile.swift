@@ -28,7 +28,7 @@ struct OutputFile: ~Copyable {
       guard descriptor >= 0 else {
         throw TableError(
           path: path, problem: "cannot be created: \(systemText(errno))",
-          remedy: "check that its folder exists and is writable")
+          remedy: "check that its folder exists and is writable", isMistake: false)
       }
     }
     buffer.reserveCapacity(Self.bufferBytes + 4096)
@@ -77,7 +77,8 @@ struct OutputFile: ~Copyable {
 
   private func writeError() -> TableError {
     TableError(
-      path: path, problem: "cannot be written: \(systemText(errno))", remedy: "check the disk's free space")
+      path: path, problem: "cannot be written: \(systemText(errno))", remedy: "check the disk's free space",
+      isMistake: false)
   }
 
   /// Where a symbolic link leads: the rename must not replace the link.

@@ -10,13 +10,16 @@ public struct TableError: Error, Hashable, Sendable, CustomStringConvertible {
   public let problem: String
   /// What to do.
   public let remedy: String
+  /// Whether what the file holds, or is asked of it, is wrong; false if the system refused to open, read or write it.
+  public let isMistake: Bool
 
   /// An error from its parts.
-  public init(path: String, line: Int64? = nil, problem: String, remedy: String) {
+  public init(path: String, line: Int64? = nil, problem: String, remedy: String, isMistake: Bool = true) {
     self.path = path
     self.line = line
     self.problem = problem
     self.remedy = remedy
+    self.isMistake = isMistake
   }
 
   /// One line for people: `file:line: problem; remedy`.
@@ -31,7 +34,8 @@ public struct TableError: Error, Hashable, Sendable, CustomStringConvertible {
     do throws(ParquetError) {
       return try body()
     } catch {
-      throw TableError(path: error.path, problem: error.problem, remedy: error.remedy)
+      throw TableError(
+        path: error.path, problem: error.problem, remedy: error.remedy, isMistake: error.isMistake)
     }
   }
 }

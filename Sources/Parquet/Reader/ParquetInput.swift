@@ -14,13 +14,14 @@ public struct ParquetInput: ~Copyable {
     guard opened >= 0 else {
       throw ParquetError(
         path: path, problem: "cannot be opened: \(String(cString: strerror(errno)))",
-        remedy: "check the path and the file's permissions")
+        remedy: "check the path and the file's permissions", isMistake: false)
     }
     var status = stat()
     guard fstat(opened, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
       _ = close(opened)
       throw ParquetError(
-        path: path, problem: "is no regular file", remedy: "name a file, not a folder or a pipe")
+        path: path, problem: "is no regular file", remedy: "name a file, not a folder or a pipe",
+        isMistake: false)
     }
     self.path = path
     byteCount = Int(status.st_size)
@@ -57,11 +58,11 @@ public struct ParquetInput: ~Copyable {
       } else if count == 0 {
         throw ParquetError(
           path: path, problem: "has become shorter while it was read",
-          remedy: "read it again when it is complete")
+          remedy: "read it again when it is complete", isMistake: false)
       } else if errno != EINTR {
         throw ParquetError(
           path: path, problem: "cannot be read: \(String(cString: strerror(errno)))",
-          remedy: "check the file and its disk")
+          remedy: "check the file and its disk", isMistake: false)
       }
     }
   }

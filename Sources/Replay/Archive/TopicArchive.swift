@@ -27,14 +27,14 @@ public struct TopicArchive: Sendable {
         problem:
           "the archive ends before offset \(next), and \(partition) begins at \(begins): the records between "
           + "are gone",
-        remedy: "restore the topic or the archive from a copy, or begin another archive")
+        remedy: "restore the topic or the archive from a copy, or begin another archive", isMistake: false)
     }
     if next > ends {
       throw EventFileError(
         path: folder,
         problem:
           "the archive reaches to offset \(next), but \(partition) ends at \(ends): the topic was created anew",
-        remedy: "begin another archive, or check the brokers' address")
+        remedy: "begin another archive, or check the brokers' address", isMistake: false)
     }
   }
 }

@@ -92,11 +92,12 @@ extension SourcePlan {
   }
 
   /// Refuses event files whose times are all in another unit than the declared one.
-  public func checkUnit(_ guess: UnitGuess) throws(ReplayError) {
+  public func checkUnit(_ guess: UnitGuess) throws(TableError) {
     guard !source.timestamp.isAny, let problem = guess.problem else { return }
-    throw ReplayError(
-      "Source '\(source.name)': \(problem). Correct the unit of '\(source.timestamp.field)', or say any_time: true if these "
-        + "times are meant.")
+    throw TableError(
+      path: "source '\(source.name)'", problem: problem,
+      remedy:
+        "correct the unit of '\(source.timestamp.field)', or say any_time: true if these times are meant")
   }
 }
 

@@ -43,7 +43,7 @@ struct FeastCommand: ParsableCommand {
         guard mkdir(out, 0o777) == 0 || errno == EEXIST else {
           throw TableError(
             path: out, problem: "cannot be made: \(String(cString: strerror(errno)))",
-            remedy: "check that the folder above exists and is writable")
+            remedy: "check that the folder above exists and is writable", isMistake: false)
         }
         try write(repository.definitions, to: "\(out)/definitions.py")
         let settings = "\(out)/feature_store.yaml"

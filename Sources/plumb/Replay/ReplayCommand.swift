@@ -102,11 +102,9 @@ struct ReplayCommand: ParsableCommand {
 }
 
 extension FeatureTableFormat: ExpressibleByArgument {
-  /// Refuses a name of another form for what is NDJSON.
+  /// Refuses a name that is not NDJSON's for what is always that.
   static func checkLines(_ path: String?, _ what: String) throws(ValidationError) {
-    guard let path else { return }
-    try check(path: path)
-    guard let format = try? FeatureTableFormat(path: path), format != .ndjson else { return }
+    guard let path, (try? FeatureTableFormat(path: path)) != .ndjson else { return }
     throw ValidationError("\(path): \(what) written as NDJSON; name it .ndjson")
   }
 

@@ -18,7 +18,7 @@ struct LineOutput: ~Copyable {
     guard descriptor >= 0 else {
       throw TableError(
         path: path, problem: "cannot be created: \(String(cString: strerror(errno)))",
-        remedy: "check that its folder exists and is writable")
+        remedy: "check that its folder exists and is writable", isMistake: false)
     }
   }
 
@@ -57,7 +57,7 @@ struct LineOutput: ~Copyable {
         throw TableError(
           path: path,
           problem: "cannot be written: \(reason)" + (isRemoved ? "; what was written is removed" : ""),
-          remedy: "check the disk's free space")
+          remedy: "check the disk's free space", isMistake: false)
       }
     }
     buffer.removeAll(keepingCapacity: true)

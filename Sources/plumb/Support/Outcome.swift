@@ -22,10 +22,10 @@ func reporting(_ body: () throws -> Void) throws {
     throw Outcome.mistakes
   } catch let error as TableError {
     StandardError.print("plumb: \(error)")
-    throw error.line == nil ? ExitCode.failure : Outcome.mistakes
+    throw error.isMistake ? Outcome.mistakes : ExitCode.failure
   } catch let error as EventFileError {
     StandardError.print("plumb: \(error)")
-    throw ExitCode.failure
+    throw error.isMistake ? Outcome.mistakes : ExitCode.failure
   } catch let error as ReplayError {
     StandardError.print("plumb: \(error)")
     throw ExitCode.validationFailure

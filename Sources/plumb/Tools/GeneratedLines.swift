@@ -58,7 +58,7 @@ private final class ShownLines {
     guard let file = path == "-" ? fdopen(STDIN_FILENO, "r") : fopen(path, "re") else {
       throw TableError(
         path: path, problem: "cannot be read: \(String(cString: strerror(errno)))",
-        remedy: "name a file of NDJSON, or - for the standard input")
+        remedy: "name a file of NDJSON, or - for the standard input", isMistake: false)
     }
     self.path = path
     self.options = options
@@ -77,8 +77,8 @@ private final class ShownLines {
       guard count >= 0, let memory else {
         if ferror(file) == 0 { return nil }
         throw TableError(
-          path: path, problem: "cannot be read: \(String(cString: strerror(errno)))", remedy: "check the file"
-        )
+          path: path, problem: "cannot be read: \(String(cString: strerror(errno)))",
+          remedy: "check the file", isMistake: false)
       }
       number += 1
       let data = Data(bytes: memory, count: count)
