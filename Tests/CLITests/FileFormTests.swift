@@ -257,9 +257,10 @@ import Testing
     #expect(flat.error.contains("2 dead letters (2 wrong_type)"), "\(flat.error)")
     let letters = try work.read("l.ndjson")
     #expect(letters.contains("field 'n' at byte "), "\(letters)")
-    #expect(letters.contains("expected int64, found a double of 2^53 or more"), "\(letters)")
+    #expect(letters.contains("expected int64, found a string"), "\(letters)")
     #expect(
-      letters.contains("~9007199254740992.0") && letters.contains("~-1.152921504606847e+18"), "\(letters)")
+      letters.contains("9007199254740992.0: several integers are this double")
+        && letters.contains("-1.152921504606847e+18: several"), "\(letters)")
     #expect(letters.contains("\"line\":2,") && letters.contains("\"line\":3,"), "\(letters)")
     // Of an array the elements that are exact stay.
     let nested = try last(

@@ -106,8 +106,6 @@ public struct DecodeFailure: Error, Hashable, Sendable {
     case notANumber
     /// `Infinity` or `-Infinity`, which are no JSON.
     case infinity
-    /// A double that stands for several integers.
-    case inexact
     /// A string where a value may be written as text, but it is none.
     case otherText
 
@@ -122,8 +120,6 @@ public struct DecodeFailure: Error, Hashable, Sendable {
       case .object: "an object"
       case .notANumber: "NaN (write null where there is no value)"
       case .infinity: "an infinity (write null where there is no value)"
-      case .inexact:
-        "a double of 2^53 or more, where several integers are one double (write the column as integers, in pandas as Int64, or as text)"
       case .otherText: "a string that is none"
       }
     }

@@ -27,12 +27,6 @@ extension JSONBytes {
     return word(start) == Self.infinity ? start + 8 : nil
   }
 
-  /// The number behind `~`, which is no JSON either: a table's double where an integer is declared, of which several have become
-  /// that double.
-  private func inexact(_ at: Int) throws(DecodeFailure) -> JSONNumber? {
-    self[at] == Byte.tilde ? try number(at + 1) : nil
-  }
-
   /// Validates a value inside of `depth` objects and arrays; the record is the first.
   @inline(__always)
   func skipValue(_ at: Int, depth: Int = 1) throws(DecodeFailure) -> Int {
@@ -64,7 +58,6 @@ extension JSONBytes {
     case Byte.openBracket: .array
     case UInt8(ascii: "t"), UInt8(ascii: "f"): .bool
     case _ where notFinite(at) != nil: self[at] == UInt8(ascii: "N") ? .notANumber : .infinity
-    case Byte.tilde: .inexact
     default: try number(at).isInteger ? .integer : .fraction
     }
   }
@@ -80,7 +73,6 @@ extension JSONBytes {
       if isNull(at) { return at + 4 }
       if let bool = bool(at) { return bool.end }
       if let end = notFinite(at) { return end }
-      if let number = try inexact(at) { return number.end }
       throw malformed(at, .expectedValue)
     }
   }

@@ -191,15 +191,19 @@ final class ParquetEvents {
     flag ? buffer.append(literal: "true") : buffer.append(literal: "false")
   }
 
-  /// What is no number is what programs without nulls write for one. An integer that another may have become as well is written
-  /// as one that is not exact, which the decoder refuses.
+  /// What is no number is what programs without nulls write for one. An integer that another may have become as well is a text
+  /// that says so, which no integer is read from.
   private static func append(_ number: Double, asInteger: Bool, to buffer: inout LineBuffer) {
     if number.isNaN { return buffer.append(literal: "null") }
     guard number.isFinite else {
       return number < 0 ? buffer.append(literal: "-Infinity") : buffer.append(literal: "Infinity")
     }
-    if asInteger, number.magnitude >= Double.integersEnd { buffer.append(literal: "~") }
+    guard asInteger, number.magnitude >= Double.integersEnd else {
+      return buffer.bytes.append(contentsOf: number.description.utf8)
+    }
+    buffer.append(literal: "\"")
     buffer.bytes.append(contentsOf: number.description.utf8)
+    buffer.append(literal: ": several integers are this double; write the column as integers or as text\"")
   }
 
   /// A time in the declared unit, exactly.
