@@ -74,8 +74,8 @@ extension Verifier {
   }
 
   private func addLetter(_ record: LogRecord, _ partition: TopicPartition, to ledger: OutputLedger) {
-    var value = record.value.map(Array.init) ?? []
-    guard let letter = try? Plumbline_DeadLetter(serializedBytes: value) else {
+    guard let value = record.value, var letter = try? Plumbline_DeadLetter(serializedBytes: Array(value))
+    else {
       return report.add(
         Finding(
           subject: .deadLetter, view: "", entity: [], partition: partition, offset: record.offset,
@@ -83,17 +83,26 @@ extension Verifier {
           cause: "another program wrote it"))
     }
     guard letter.version == Int64(plan.version) || letter.version == 0 else { return }
-    // Letters once said no version; it is their last field.
-    if letter.version == 0 {
-      var version = Plumbline_DeadLetter()
-      version.version = Int64(plan.version)
-      value += (try? version.serializedBytes()) ?? []
-    }
-    value.withUnsafeBytes {
+    // Letters once said no version.
+    let side = letter.version == 0 ? OutputLedger.Side.foundUnversioned : .found
+    letter.version = Int64(plan.version)
+    Self.compared(letter).withUnsafeBytes {
       ledger.add(
-        letter.version == 0 ? .foundUnversioned : .found, topic: partition.topic, partition: 0,
-        key: record.key, value: $0, place: partition, offset: record.offset)
+        side, topic: partition.topic, partition: 0, key: record.key, value: $0, place: partition,
+        offset: record.offset)
     }
+  }
+
+  /// The bytes by which letters are compared: without the message, which is for people, and which another release of the
+  /// program may put in other words.
+  private static func compared(_ letter: Plumbline_DeadLetter) -> [UInt8] {
+    var letter = letter
+    letter.message = ""
+    var options = BinaryEncodingOptions()
+    options.useDeterministicOrdering = true
+    do {
+      return try letter.serializedBytes(options: options)
+    } catch { preconditionFailure("Cannot encode a letter that was decoded: \(error)") }
   }
 
   /// Adds what a record of a task causes.
@@ -106,9 +115,15 @@ extension Verifier {
       guard share.contains(key) else { return }
       partition = Murmur2.partition(key, count: count)
     }
-    ledger.add(
-      side, topic: due.topic, partition: partition, key: due.key, value: due.value, place: task.partition,
-      offset: due.offset)
+    func add(_ value: UnsafeRawBufferPointer?) {
+      ledger.add(
+        side, topic: due.topic, partition: partition, key: due.key, value: value, place: task.partition,
+        offset: due.offset)
+    }
+    guard due.topic == routing.deadLetterTopic, let bytes = due.value.map(Array.init),
+      let letter = try? Plumbline_DeadLetter(serializedBytes: bytes)
+    else { return add(due.value) }
+    Self.compared(letter).withUnsafeBytes { add($0) }
   }
 
   /// Reports what doesn't balance.

@@ -69,7 +69,10 @@ import Testing
     ("{\"user\":7,\"ts\":1700000000000,\"zzz\":1}", "there are id, user, score, good, context, ts"),
     ("{\"user\":7}", "field 'ts': the event time is null or absent"),
     ("{\"user\":null,\"ts\":1700000000000}", "field 'user': the partition key is null or absent"),
-    ("{\"user\":\"7\",\"ts\":1700000000000}", "field 'user' at byte 8: expected int64, found a string"),
+    (
+      "{\"user\":\"7\",\"ts\":1700000000000}",
+      "field 'user' at byte 8: expected int64, found a string (if it comes in quotes, declare text: true)"
+    ),
     ("{\"user\":7,\"ts\":1700000000000,\"good\":1}", "expected bool"),
     ("{\"user\":7,\"ts\":1700000000000,\"context\":[]}", "expected an object"),
     ("{\"user\":7,\"ts\":1700000301000}", "later than the record's timestamp, more than max_ahead"),

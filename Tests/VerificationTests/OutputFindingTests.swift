@@ -208,6 +208,17 @@ import Testing
     try expectOne(.deadLetter, "no record of a source calls for this letter")
   }
 
+  /// What is said of a record may change from release to release, and what is the matter with it may not.
+  @Test func lettersInOtherWords() throws {
+    let letter = try letter()
+    add(try changed(letter) { $0.message = "as an earlier release said it" })
+    #expect(try shop.verify().findings == [])
+    shop.log.topics[Shop.letters] = [[]]
+    add(try changed(letter) { $0.reason = "malformed_json" })
+    let differences = Set(try shop.verify().findings.map(\.difference))
+    #expect(differences.count == 2, "\(differences)")
+  }
+
   @Test func forgedLetters() throws {
     let letter = try letter()
     add(letter)

@@ -224,7 +224,10 @@ public struct DecodeFailure: Error, Hashable, Sendable {
     case .tooManyElements: return "the array has more than \(Limits.elementsMax) elements"
     case .wrongType where expected != nil:
       return "expected \(expected?.noun ?? "") on the way to it, found \(found?.noun ?? "something else")"
-    case .wrongType: return "expected \(column?.expectation ?? type), found \(found?.noun ?? "another type")"
+    case .wrongType:
+      let remedy =
+        found == .string && column?.mayBeQuoted == true ? " (if it comes in quotes, declare text: true)" : ""
+      return "expected \(column?.expectation ?? type), found \(found?.noun ?? "another type")\(remedy)"
     case .numberOutOfRange: return "the number is out of the range of \(type)"
     case .duplicateField: return "the field stands twice"
     case .badTime where column?.unit == .rfc3339:
@@ -258,6 +261,9 @@ extension EventSchema.Column {
     case .computed: " (computed)"
     }
   }
+
+  /// Whether its values could be declared to come as text too.
+  fileprivate var mayBeQuoted: Bool { !isText && type != .string && unit != .rfc3339 && unit != .text }
 
   /// What must stand in the JSON.
   fileprivate var expectation: String {

@@ -5,7 +5,10 @@ import Testing
   private let keyed = EventReader(.keyed)
 
   @Test(arguments: [
-    (#"{"user":"u","price":"9","ts":1}"#, "field 'price' at byte 20: expected double, found a string"),
+    (
+      #"{"user":"u","price":"9","ts":1}"#,
+      "field 'price' at byte 20: expected double, found a string (if it comes in quotes, declare text: true)"
+    ),
     (#"{"user":1,"ts":1}"#, "field 'user' at byte 8: expected string, found an integer"),
     (#"{"user":true,"ts":1}"#, "field 'user' at byte 8: expected string, found a bool"),
     (#"{"user":[1],"ts":1}"#, "field 'user' at byte 8: expected string, found an array"),
@@ -14,7 +17,10 @@ import Testing
       #"{"user":1.5,"ts":1}"#,
       "field 'user' at byte 8: expected string, found a number with a fraction"
     ),
-    (#"{"ts":"1"}"#, "field 'ts' at byte 6: expected timestamp (a number in ms), found a string"),
+    (
+      #"{"ts":"1"}"#,
+      "field 'ts' at byte 6: expected timestamp (a number in ms), found a string (if it comes in quotes, declare text: true)"
+    ),
     (#"{"price":1e999}"#, "field 'price' at byte 9: the number is out of the range of double"),
     (#"{"user":"a","user":"b"}"#, "field 'user' at byte 12: the field stands twice"),
     (#"{"ts":1}"#, "field 'user': the partition key is null or absent"),

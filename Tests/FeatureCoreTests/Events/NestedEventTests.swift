@@ -173,7 +173,7 @@ import Testing
     #expect(found.map { $0[2] } == [.int64(1), .int64(2)])
     #expect(
       refused == [
-        "element 0 of 'lines': field 'n' (lines.n) at byte 22: expected int64, found a string",
+        "element 0 of 'lines': field 'n' (lines.n) at byte 22: expected int64, found a string (if it comes in quotes, declare text: true)",
         "element 1 of 'lines': field 'sku' (lines.sku) at byte 27: expected an object on the way to it, found an integer",
         "element 3 of 'lines': field 'n' (lines.n) at byte 44: the field stands twice",
       ])
