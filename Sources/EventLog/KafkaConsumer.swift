@@ -1,4 +1,5 @@
 import CRDKafka
+import CallThread
 import Processor
 
 /// A member of the consumer group, or one that reads what it is told to and is no member. Not thread-safe.
@@ -268,10 +269,28 @@ final class KafkaConsumer {
 
   // MARK: The end
 
-  /// Leaves the group, so that others take over at once. Returns whether it did in time.
+  /// Leaves the group, so that others take over at once. Returns whether it did in time. What is asked of librdkafka 2.0 on the
+  /// way has no timeout, and when the brokers come back just then it may never answer: so that is left to a thread of its own.
   func close(until deadline: ContinuousClock.Instant) -> Bool {
-    handle.isStuck = !leave(until: deadline)
+    let farewell = Farewell(self)
+    let left = Int64((deadline - .now) / .milliseconds(1))
+    let isOver = Deadline.run(milliseconds: Int(max(0, left))) { farewell.run(until: deadline) }
+    handle.isStuck = !isOver || !farewell.hasLeft
     return !handle.isStuck
+  }
+
+  /// A consumer that leaves: its thread has it to itself meanwhile, and for good if it never comes back.
+  private final class Farewell: @unchecked Sendable {
+    private var consumer: KafkaConsumer?
+    private(set) var hasLeft = false
+
+    init(_ consumer: KafkaConsumer) { self.consumer = consumer }
+
+    func run(until deadline: ContinuousClock.Instant) {
+      hasLeft = consumer?.leave(until: deadline) ?? false
+      // Whoever waits lets go of it last.
+      consumer = nil
+    }
   }
 
   private func leave(until deadline: ContinuousClock.Instant) -> Bool {
