@@ -15,8 +15,15 @@ extension ProcessorLoop {
       start = end
     }
     for end in poll.ends {
-      guard let task = tasks[end.partition], !task.mustSeek,
-        try remember(.init(start: nil, count: 0), hasAll: end.offset >= task.position, task)
+      guard let task = tasks[end.partition], !task.mustSeek else { continue }
+      // Who reads ids again stands before its position, and isn't told that a log that is another one now ends there.
+      guard end.offset >= task.position || task.remembering == .done else {
+        throw .log(
+          LogError(
+            .outOfRange(end.partition),
+            "\(end.partition) ends at offset \(end.offset), before the task's position \(task.position)"))
+      }
+      guard try remember(.init(start: nil, count: 0), hasAll: end.offset >= task.position, task)
       else { continue }
       try pass(end.offset, task)
     }

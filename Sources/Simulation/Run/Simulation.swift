@@ -322,10 +322,8 @@ public final class Simulation {
 
   /// Deletes a source's topic and creates it again.
   private func recreate() {
-    let source = world.draws.pick(sources)
-    let topic = source.topic
-    // Who reads ids again stands before its position, which the new topic may never pass.
-    guard source.duplicates == nil, live.allSatisfy({ $0.hasFolded(topic) }) else { return }
+    let topic = world.draws.pick(sources).topic
+    guard live.allSatisfy({ $0.hasFolded(topic) }) else { return }
     world.trace("operator  deletes \(topic) and creates it again")
     broker.recreate(topic)
     for deployment in live { deployment.sourceWasRecreated() }
